@@ -1,0 +1,1 @@
+"""Words that everybody shares: ids, refusals, limits. Pure; imports only the standard library."""

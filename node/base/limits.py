@@ -1,0 +1,110 @@
+"""Every number that bounds something, with its unit and its reason. A meta test asks that each is used and tested.
+
+Rates here are the defaults of live settings (see node/services/settings.py); everything else is fixed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- bytes on a wire -------------------------------------------------------------------------------------
+FRAME_BYTES_MAX: Final = 256 * 1024  # one event plus margin
+JSON_BODY_BYTES_MAX: Final = 1024 * 1024  # requests are designed to stay under 40 KiB
+HEADER_LINE_BYTES_MAX: Final = 8 * 1024
+BODY_BYTES_MAX: Final = 64 * 1024  # an event body; four fit in a frame
+DEPTH_MAX: Final = 16  # nesting of a body; kinds are designed for <= 8
+KEYS_MAX: Final = 128  # keys of one map in a body
+ITEMS_MAX: Final = 4096  # items of one list in a body
+INTEGER_MAX: Final = 2**53  # one JSON-safe range everywhere
+
+# --- text -------------------------------------------------------------------------------------------------
+TEXT_CHARS_MAX: Final = 20_000  # longer text becomes a file
+FALLBACK_CHARS_MAX: Final = 500
+QUOTE_CHARS_MAX: Final = 200
+NAME_CHARS_MAX: Final = 60  # room and display names: screen size
+TOPIC_CHARS_MAX: Final = 4_000  # announcement
+REASON_CHARS_MAX: Final = 200
+REACTION_BYTES_MAX: Final = 64  # one emoji sequence
+KIND_CHARS_MAX: Final = 32
+DEVICE_NAME_CHARS_MAX: Final = 60
+LOCAL_NAME_CHARS_MIN: Final = 2
+LOCAL_NAME_CHARS_MAX: Final = 32
+PASSWORD_CHARS_MIN: Final = 8
+PASSWORD_CHARS_MAX: Final = 256
+
+# --- rooms ------------------------------------------------------------------------------------------------
+MENTIONS_MAX: Final = 50  # fan-out of notices
+EDITS_MAX: Final = 50
+REACTIONS_PER_MEMBER_MAX: Final = 12  # on one message
+REACTIONS_DISTINCT_MAX: Final = 64  # on one message
+MEMBERS_MAX: Final = 1_000
+ADMINS_MAX: Final = 20
+ROOMS_PER_USER_MAX: Final = 2_000
+INVITE_BATCH_MAX: Final = 50
+BANS_MAX: Final = 1_000
+RECEIPT_MEMBERS_MAX: Final = 200  # above, receipts are counted and not sent one by one
+RECALL_WINDOW_S_DEFAULT: Final = 120
+RECALL_WINDOW_S_MAX: Final = 24 * 3600
+EDIT_WINDOW_S_DEFAULT: Final = 24 * 3600
+EDIT_WINDOW_S_MAX: Final = 30 * 24 * 3600
+ROOM_LINKS_MAX: Final = 50  # live links of one room
+UNREAD_COUNT_MAX: Final = 1_000  # counted up to here, shown as 999+
+
+# --- device socket ----------------------------------------------------------------------------------------
+PAGE_ENTRIES_MAX: Final = 200  # history page
+SYNC_PAGE_ENTRIES: Final = 60  # catch-up page
+ENTRIES_FRAME_BYTES_MAX: Final = 255 * 1024  # one frame of entries
+WINDOW_ENTRIES: Final = 1_024  # entries sent and not acknowledged before a reader is paused
+SOCKET_BUFFER_BYTES_MAX: Final = 256 * 1024  # in the kernel-bound buffer of one socket before it counts as slow
+SLOW_READER_S: Final = 60  # a paused reader that acknowledges nothing this long is disconnected
+HEARTBEAT_S: Final = 25  # clients ping this often; keeps NAT bindings
+IDLE_S: Final = 70  # nothing heard this long: the socket is dead
+HELLO_S: Final = 10  # time to say hello after the upgrade
+REQUESTS_IN_FLIGHT_MAX: Final = 256  # unanswered requests of one socket before reading pauses
+SOCKETS_PER_DEVICE_MAX: Final = 4  # tabs that lost their leader
+SIGNALS_PER_S: Final = 5  # typing and presence of one socket; the rest is dropped silently
+TYPING_SHOWN_S: Final = 6
+PRESENCE_ROOM_MEMBERS_MAX: Final = 200
+RECEIPT_FLUSH_S: Final = 1  # receipts are gathered this long
+FEED_RING_BYTES: Final = 8 * 1024 * 1024  # recent entries kept encoded
+
+# --- accounts ---------------------------------------------------------------------------------------------
+DEVICES_PER_ACCOUNT_MAX: Final = 10
+TOKEN_BYTES: Final = 32
+INVITE_TOKEN_BYTES: Final = 16  # fits a QR code
+INVITE_USES_MAX: Final = 1_000
+INVITE_EXPIRY_S_DEFAULT: Final = 7 * 24 * 3600
+INVITE_EXPIRY_S_MAX: Final = 365 * 24 * 3600
+INVITES_LIVE_MAX: Final = 200
+SESSION_IDLE_S: Final = 30 * 24 * 3600
+SESSION_ABSOLUTE_S: Final = 180 * 24 * 3600
+REAUTH_S: Final = 5 * 60
+ARGON2_AT_ONCE: Final = 2  # 128 MiB peak
+ARGON2_WAITING_MAX: Final = 32
+
+# --- rates (defaults of live settings) ---------------------------------------------------------------------
+POSTS_PER_ACCOUNT_PER_S: Final = 10
+POSTS_PER_ACCOUNT_BURST: Final = 40
+POSTS_PER_ROOM_PER_S: Final = 5
+POSTS_PER_ROOM_BURST: Final = 20
+ROOMS_CREATED_PER_H: Final = 10
+INVITATIONS_PER_H: Final = 100
+API_PER_SESSION_PER_S: Final = 20
+API_PER_SESSION_BURST: Final = 100
+API_PER_ADDRESS_PER_S: Final = 5
+API_PER_ADDRESS_BURST: Final = 30
+LOGIN_FAILURES_PER_ACCOUNT: Final = 5
+LOGIN_FAILURES_PER_ADDRESS: Final = 30
+LOGIN_FAILURE_WINDOW_S: Final = 15 * 60
+LOGIN_DELAY_S_MAX: Final = 15 * 60
+LOGINS_PER_NODE_PER_MIN: Final = 300
+
+# --- storage ----------------------------------------------------------------------------------------------
+BATCH_WRITES_MAX: Final = 512  # transactions joined into one commit
+BATCH_MS_MAX: Final = 20  # time the loop gives to one batch before it commits
+WRITE_QUEUE_MAX: Final = 20_000  # waiting writes before new ones are refused
+DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024  # below, the node turns read-only instead of failing half-way
+ROOM_CACHE_MAX: Final = 4_096
+READERS: Final = 2  # threads for long reads
+BACKUPS_KEPT: Final = 3  # copies made before a migration
+DRAIN_S: Final = 5  # shutdown: time for devices to go

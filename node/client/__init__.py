@@ -1,0 +1,1 @@
+"""An async device client for bots, tests, load and the command line."""

@@ -1,0 +1,392 @@
+"""A room: who is in it, with which role, and which commands are legal. `decide` then `evolve`.
+
+    decide(room, command, now_ms, target) -> events     raises Rejected; changes nothing
+    evolve(room, actor, body, at_ms, idx) -> room        never fails for an event that was decided
+
+A command and the event it becomes have the same shape (actor, kind, body), so `decide` mostly answers with
+the command itself; creating a room with guests yields several events. Content does not change the room, so a
+post costs no copying. Followers replay `decide` on each entry with the entry's own time (`at_ms`), which
+the hub fixed: every replica therefore reaches the same state.
+
+The room does not know message texts. What a mark acts on is handed in as `target` (core/message.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from node.base import limits
+from node.base.errors import Code, Rejected
+from node.base.ids import UserId
+from node.core import content, message
+from node.core.content import Body
+from node.core.message import Message
+from node.core.roles import DIRECT_TABLE, GROUP_TABLE, RANK, Capability, Role, lowest_with, outranks
+
+T = TypeVar("T")
+
+GROUP = "group"
+DIRECT = "direct"
+
+
+class Member(Struct, frozen=True):
+    """`joined_idx` is the first entry this member may read."""
+
+    role: Role
+    joined_idx: int
+    joined_ms: int
+    muted_until_ms: int = 0  # only with role muted; 0 = until unmuted
+    role_before: Role = Role.MEMBER  # what an end of muting gives back
+
+
+class Invitation(Struct, frozen=True):
+    """An open invitation."""
+
+    by: UserId
+    at_ms: int
+
+
+class Exclusion(Struct, frozen=True):
+    """A ban; `until_ms` 0 = for ever."""
+
+    by: UserId
+    until_ms: int
+    reason: str
+
+
+class Room(Struct, frozen=True, kw_only=True):
+    """State of a room, folded from its log. `kind` is ``group`` or ``direct``."""
+
+    kind: str
+    name: str = ""
+    topic: str = ""
+    muted_all: bool = False
+    recall_window_s: int = limits.RECALL_WINDOW_S_DEFAULT
+    edit_window_s: int = limits.EDIT_WINDOW_S_DEFAULT
+    members: dict[UserId, Member] = {}
+    invited: dict[UserId, Invitation] = {}
+    bans: dict[UserId, Exclusion] = {}
+
+
+class Command(Struct, frozen=True):
+    """Somebody wants `body` to happen. As an event: it happened."""
+
+    actor: UserId
+    kind: str
+    body: Body
+
+
+def new_direct(a: UserId, b: UserId) -> Room:
+    """The implied first state of a direct chat: these two, nobody else ever."""
+    both = {user: Member(Role.MEMBER, 1, 0) for user in sorted({a, b})}
+    return Room(kind=DIRECT, members=both)
+
+
+def role_of(member: Member, now_ms: int) -> Role:
+    """The role that counts now: a mute that ended gives the earlier role back."""
+    if member.role is Role.MUTED and 0 < member.muted_until_ms <= now_ms:
+        return member.role_before
+    return member.role
+
+
+def capabilities(room: Room, user: UserId, now_ms: int) -> frozenset[Capability]:
+    """All that `user` may do here now; empty for who is not in the room."""
+    member = room.members.get(user)
+    if member is None:
+        return frozenset()
+    if room.kind == DIRECT:
+        return DIRECT_TABLE
+    role = role_of(member, now_ms)
+    allowed = GROUP_TABLE[role]
+    if room.muted_all and RANK[role] < RANK[Role.ADMIN]:
+        allowed = allowed - {Capability.POST}
+    return allowed
+
+
+def require(room: Room, user: UserId, need: Capability, now_ms: int) -> Member:
+    """The member, if the capability is there; else the most helpful refusal."""
+    member = room.members.get(user)
+    if member is None:
+        raise Rejected(Code.NOT_MEMBER, "You are not a member of this chat.")
+    if need in capabilities(room, user, now_ms):
+        return member
+    if room.kind == DIRECT:
+        raise Rejected(Code.FORBIDDEN, "This is not possible in a direct chat.")
+    role = role_of(member, now_ms)
+    if role is Role.MUTED and need in GROUP_TABLE[Role.MEMBER]:
+        raise Rejected(Code.MUTED, "You are muted in this chat.", until_ms=member.muted_until_ms)
+    if need is Capability.POST and room.muted_all and role is not Role.VISITOR:
+        raise Rejected(Code.MUTED, "Only owner and admins can write while everyone is muted.", until_ms=0)
+    needed = lowest_with(need)
+    raise Rejected(Code.ROLE_TOO_LOW, f"This needs the role {needed} in this chat.", role_needed=needed.value)
+
+
+# --- decide ---------------------------------------------------------------------------------------------
+
+
+def create(actor: UserId, body: content.Create, guests: Sequence[UserId] = ()) -> list[Command]:
+    """The first events of a new group: its creation and one invitation for each guest."""
+    guests = [guest for guest in dict.fromkeys(guests) if guest != actor]
+    if len(guests) > limits.INVITE_BATCH_MAX:
+        raise Rejected(Code.LIMIT_REACHED, "Invite at most 50 people at once.", limit=limits.INVITE_BATCH_MAX, used=len(guests))
+    first = Command(actor, "create", body)
+    return [first, *(Command(actor, "invite", content.Invite(user=guest)) for guest in guests)]
+
+
+def decide(room: Room, command: Command, now_ms: int, target: Message | None = None) -> Command:
+    """The event that `command` becomes. Raises Rejected. `target` is the message a mark names, if it exists."""
+    actor, body = command.actor, command.body
+    match body:
+        case content.Text() | content.Unknown():
+            _decide_post(room, actor, body, now_ms, target)
+        case content.Edit() | content.Recall() | content.Redact() | content.Reaction():
+            _decide_mark(room, actor, body, now_ms, target)
+        case content.Join() | content.Decline():
+            _decide_answer(room, actor, body, now_ms)
+        case content.Leave():
+            _decide_leave(room, actor, now_ms)
+        case content.Invite() | content.Uninvite() | content.Unban():
+            _decide_guest(room, actor, body, now_ms)
+        case content.Kick() | content.Ban() | content.Mute() | content.Unmute():
+            _decide_moderation(room, actor, body, now_ms)
+        case content.SetRole() | content.Transfer():
+            _decide_rank(room, actor, body, now_ms)
+        case content.MuteAll() | content.Rename() | content.Topic() | content.Settings():
+            _decide_card(room, actor, body, now_ms)
+        case content.Create():
+            raise Rejected(Code.BAD_REQUEST, "A chat is created only once.", field="kind")
+        case _:
+            raise AssertionError(f"kind without a rule: {command.kind}")
+    return command
+
+
+def _decide_post(room: Room, actor: UserId, body: content.Text | content.Unknown, now_ms: int, target: Message | None) -> None:
+    require(room, actor, Capability.POST, now_ms)
+    if body.reply_to is not None:
+        if target is None:
+            raise Rejected(Code.BAD_REQUEST, "The quoted message is not in this chat.", field="reply_to")
+        if target.erased and body.reply_to.quote:
+            raise Rejected(Code.GONE, "The quoted message was removed.", field="reply_to")
+        if target.author != body.reply_to.author:
+            raise Rejected(Code.BAD_REQUEST, "The quoted message has another author.", field="reply_to")
+    if any(mention.user == content.MENTION_ALL for mention in body.mentions) and room.kind == GROUP:
+        require(room, actor, Capability.MENTION_ALL, now_ms)
+
+
+def _decide_mark(room: Room, actor: UserId, body: Body, now_ms: int, target: Message | None) -> None:
+    need = {
+        content.Edit: Capability.EDIT_OWN,
+        content.Recall: Capability.RECALL_OWN,
+        content.Redact: Capability.REDACT,
+        content.Reaction: Capability.REACT,
+    }[type(body)]
+    member = require(room, actor, need, now_ms)
+    if target is None:
+        raise Rejected(Code.NOT_FOUND, "This message is not in this chat.", field="target")
+    match body:
+        case content.Edit():
+            message.check_edit(target, actor, body, room.edit_window_s, now_ms)
+        case content.Recall():
+            message.check_recall(target, actor, room.recall_window_s, now_ms)
+        case content.Redact():
+            _check_rank_over_author(room, role_of(member, now_ms), actor, target, now_ms)
+            message.check_redact(target)
+        case content.Reaction():
+            message.check_reaction(target, actor, body)
+
+
+def _check_rank_over_author(room: Room, role: Role, actor: UserId, target: Message, now_ms: int) -> None:
+    author = room.members.get(target.author)
+    if author is None or target.author == actor:
+        return
+    if not outranks(role, role_of(author, now_ms)):
+        raise Rejected(Code.ROLE_TOO_LOW, "You cannot remove messages of somebody with your rank or a higher one.", role_needed="owner")
+
+
+def _decide_answer(room: Room, actor: UserId, body: content.Join | content.Decline, now_ms: int) -> None:
+    if actor in room.members:
+        raise Rejected(Code.ALREADY_DONE, "You are in this chat already.")
+    if isinstance(body, content.Decline):
+        if actor not in room.invited:
+            raise Rejected(Code.NOT_FOUND, "There is no open invitation for you.")
+        return
+    _check_ban(room, actor, now_ms)
+    if body.via == "invite" and actor not in room.invited:
+        raise Rejected(Code.NOT_FOUND, "There is no open invitation for you.")
+    if room.kind == DIRECT:
+        raise Rejected(Code.FORBIDDEN, "Nobody can join a direct chat.")
+    if len(room.members) >= limits.MEMBERS_MAX:
+        raise Rejected(Code.LIMIT_REACHED, "This chat is full.", limit=limits.MEMBERS_MAX, used=len(room.members))
+
+
+def _check_ban(room: Room, user: UserId, now_ms: int) -> None:
+    ban = room.bans.get(user)
+    if ban is not None and (ban.until_ms == 0 or ban.until_ms > now_ms):
+        raise Rejected(Code.FORBIDDEN, "This person is banned from this chat.", until_ms=ban.until_ms)
+
+
+def _decide_leave(room: Room, actor: UserId, now_ms: int) -> None:
+    member = require(room, actor, Capability.LEAVE, now_ms)
+    if member.role is Role.OWNER and len(room.members) > 1:
+        raise Rejected(Code.CONFLICT, "Hand the chat over to somebody before you leave.", role_needed="transfer")
+
+
+def _decide_guest(room: Room, actor: UserId, body: content.Invite | content.Uninvite | content.Unban, now_ms: int) -> None:
+    need = Capability.KICK if isinstance(body, content.Unban) else Capability.INVITE
+    require(room, actor, need, now_ms)
+    user = UserId(body.user)
+    match body:
+        case content.Invite():
+            _check_ban(room, user, now_ms)
+            if user in room.members or user in room.invited:
+                raise Rejected(Code.ALREADY_DONE, "This person is in the chat or invited already.", field="user")
+            if len(room.members) + len(room.invited) >= limits.MEMBERS_MAX:
+                raise Rejected(Code.LIMIT_REACHED, "This chat is full.", limit=limits.MEMBERS_MAX, used=len(room.members))
+        case content.Uninvite():
+            if user not in room.invited:
+                raise Rejected(Code.NOT_FOUND, "This person is not invited.", field="user")
+            if room.invited[user].by != actor:
+                require(room, actor, Capability.KICK, now_ms)
+        case content.Unban():
+            if user not in room.bans:
+                raise Rejected(Code.NOT_FOUND, "This person is not banned.", field="user")
+
+
+def _decide_moderation(
+    room: Room, actor: UserId, body: content.Kick | content.Ban | content.Mute | content.Unmute, now_ms: int
+) -> None:
+    need = Capability.KICK if isinstance(body, content.Kick | content.Ban) else Capability.MUTE
+    role = role_of(require(room, actor, need, now_ms), now_ms)
+    user = UserId(body.user)
+    if user == actor:
+        raise Rejected(Code.BAD_REQUEST, "You cannot do this to yourself.", field="user")
+    member = room.members.get(user)
+    if member is None:
+        if not isinstance(body, content.Ban):
+            raise Rejected(Code.NOT_FOUND, "This person is not in the chat.", field="user")
+        if len(room.bans) >= limits.BANS_MAX:
+            raise Rejected(Code.LIMIT_REACHED, "The ban list is full.", limit=limits.BANS_MAX)
+        return
+    if not outranks(role, member.role_before if member.role is Role.MUTED else member.role):
+        raise Rejected(Code.ROLE_TOO_LOW, "You cannot do this to somebody with your rank or a higher one.", role_needed="owner")
+    now_role = role_of(member, now_ms)
+    if isinstance(body, content.Mute) and now_role is Role.VISITOR:
+        raise Rejected(Code.ALREADY_DONE, "A visitor cannot write anyway.", field="user")
+    if isinstance(body, content.Unmute) and now_role is not Role.MUTED:
+        raise Rejected(Code.ALREADY_DONE, "This person is not muted.", field="user")
+
+
+def _decide_rank(room: Room, actor: UserId, body: content.SetRole | content.Transfer, now_ms: int) -> None:
+    need = Capability.TRANSFER if isinstance(body, content.Transfer) else Capability.ROLE
+    require(room, actor, need, now_ms)
+    user = UserId(body.user)
+    member = room.members.get(user)
+    if member is None:
+        raise Rejected(Code.NOT_FOUND, "This person is not in the chat.", field="user")
+    if user == actor:
+        raise Rejected(Code.BAD_REQUEST, "You cannot do this to yourself.", field="user")
+    if isinstance(body, content.Transfer):
+        return
+    if body.role in {Role.OWNER, Role.MUTED}:
+        raise Rejected(Code.BAD_REQUEST, "The role is admin, member or visitor.", field="role")
+    if role_of(member, now_ms) is body.role:
+        raise Rejected(Code.ALREADY_DONE, "This person has this role already.", field="role")
+    admins = sum(other.role is Role.ADMIN for other in room.members.values())
+    if body.role is Role.ADMIN and admins >= limits.ADMINS_MAX:
+        raise Rejected(Code.LIMIT_REACHED, "A chat has at most 20 admins.", limit=limits.ADMINS_MAX, used=admins)
+
+
+def _decide_card(
+    room: Room, actor: UserId, body: content.MuteAll | content.Rename | content.Topic | content.Settings, now_ms: int
+) -> None:
+    match body:
+        case content.MuteAll():
+            require(room, actor, Capability.MUTE_ALL, now_ms)
+            same = room.muted_all == body.on
+        case content.Rename():
+            require(room, actor, Capability.RENAME, now_ms)
+            same = room.name == body.name
+        case content.Topic():
+            require(room, actor, Capability.TOPIC, now_ms)
+            same = room.topic == body.topic
+        case content.Settings():
+            require(room, actor, Capability.SETTINGS, now_ms)
+            same = body.recall_window_s in {None, room.recall_window_s} and body.edit_window_s in {None, room.edit_window_s}
+    if same:
+        raise Rejected(Code.ALREADY_DONE, "It is set like this already.")
+
+
+# --- evolve ---------------------------------------------------------------------------------------------
+
+
+def evolve(room: Room, event: Command, at_ms: int, idx: int) -> Room:
+    """The room after `event`, the entry `idx` of its log, accepted at `at_ms`."""
+    actor, body = event.actor, event.body
+    match body:
+        case content.Create():
+            owner = {actor: Member(Role.OWNER, idx, at_ms)}
+            return Room(kind=GROUP, name=body.name, topic=body.topic, members=owner)
+        case content.Invite():
+            return replace(room, invited={**room.invited, UserId(body.user): Invitation(actor, at_ms)})
+        case content.Uninvite():
+            return replace(room, invited=_without(room.invited, UserId(body.user)))
+        case content.Decline():
+            return replace(room, invited=_without(room.invited, actor))
+        case content.Join():
+            joined = {**room.members, actor: Member(Role.MEMBER, idx, at_ms)}
+            return replace(room, members=joined, invited=_without(room.invited, actor), bans=_without(room.bans, actor))
+        case content.Leave():
+            return replace(room, members=_without(room.members, actor))
+        case content.Kick():
+            return replace(room, members=_without(room.members, UserId(body.user)))
+        case content.Ban():
+            user = UserId(body.user)
+            bans = {**room.bans, user: Exclusion(actor, body.until_ms, body.reason)}
+            return replace(room, members=_without(room.members, user), invited=_without(room.invited, user), bans=bans)
+        case content.Unban():
+            return replace(room, bans=_without(room.bans, UserId(body.user)))
+        case content.MuteAll():
+            return replace(room, muted_all=body.on)
+        case content.Rename():
+            return replace(room, name=body.name)
+        case content.Topic():
+            return replace(room, topic=body.topic)
+        case content.Settings():
+            return _set_windows(room, body)
+        case content.SetRole() | content.Transfer() | content.Mute() | content.Unmute():
+            return _rank(room, actor, body, at_ms)
+        case _:
+            return room
+
+
+def _without(table: dict[UserId, T], user: UserId) -> dict[UserId, T]:
+    return {key: value for key, value in table.items() if key != user} if user in table else table
+
+
+def _set_windows(room: Room, body: content.Settings) -> Room:
+    recall = room.recall_window_s if body.recall_window_s is None else body.recall_window_s
+    edit = room.edit_window_s if body.edit_window_s is None else body.edit_window_s
+    return replace(room, recall_window_s=recall, edit_window_s=edit)
+
+
+def _rank(room: Room, actor: UserId, body: content.SetRole | content.Transfer | content.Mute | content.Unmute, at_ms: int) -> Room:
+    user = UserId(body.user)
+    member = room.members[user]
+    members = dict(room.members)
+    match body:
+        case content.SetRole():
+            members[user] = replace(member, role=body.role, muted_until_ms=0, role_before=Role.MEMBER)
+        case content.Transfer():
+            members[user] = replace(member, role=Role.OWNER, muted_until_ms=0)
+            members[actor] = replace(members[actor], role=Role.ADMIN)
+        case content.Mute():
+            before = role_of(member, at_ms)
+            before = member.role_before if before is Role.MUTED else before
+            members[user] = replace(member, role=Role.MUTED, muted_until_ms=body.until_ms, role_before=before)
+        case content.Unmute():
+            members[user] = replace(member, role=member.role_before, muted_until_ms=0, role_before=Role.MEMBER)
+    return replace(room, members=members)

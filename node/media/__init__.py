@@ -1,0 +1,1 @@
+"""Calls: the node relays audio and video itself. The door is reserved; a later milestone builds it."""

@@ -1,0 +1,1 @@
+"""The operating system behind small doors: clock, entropy, network, configuration, lifecycle."""

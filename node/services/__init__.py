@@ -1,0 +1,1 @@
+"""Use cases, one door each, for every edge alike. Never knows aiohttp."""

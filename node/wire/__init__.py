@@ -1,0 +1,1 @@
+"""Bytes <-> types. Everything that leaves or enters the process is parsed here, once, with its limits."""

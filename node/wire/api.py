@@ -1,0 +1,458 @@
+"""Structs of the HTTP API ``/api/v1``: JSON bodies of requests and answers. OpenAPI is generated from them.
+
+Ids are text here (node/base/ids.py), times are unix milliseconds, durations seconds. A request struct refuses
+unknown fields, so that a misspelt one is an error and not silence; an answer may gain fields.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from node.base import limits
+
+Id43 = Annotated[str, Meta(min_length=43, max_length=43, pattern="^[A-Za-z0-9_-]{43}$")]
+Id22 = Annotated[str, Meta(min_length=22, max_length=22, pattern="^[A-Za-z0-9_-]{22}$")]
+User = Annotated[str, Meta(min_length=55, max_length=85)]
+Int = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
+Password = Annotated[str, Meta(max_length=1024)]  # the rule's own refusal names the real limit
+Local = Annotated[str, Meta(max_length=64)]
+DisplayName = Annotated[str, Meta(max_length=256)]
+DeviceName = Annotated[str, Meta(max_length=limits.DEVICE_NAME_CHARS_MAX)]
+Lang = Literal["", "en", "zh"]
+RegistrationMode = Literal["open", "invite", "closed"]
+Mode = Literal["cookie", "token"]
+InviteToken = Annotated[str, Meta(max_length=64)]
+
+
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of request bodies."""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """Base of answers."""
+
+
+class Empty(Answer, frozen=True, kw_only=True):
+    """Done; nothing to tell."""
+
+
+# --- errors ---------------------------------------------------------------------------------------------
+
+
+class Problem(Answer, frozen=True, kw_only=True):
+    """A refusal. `id` can be quoted to the admin."""
+
+    code: str
+    text: str
+    detail: dict[str, str | int | bool | None] = {}
+    id: str = ""
+
+
+class Failure(Answer, frozen=True, kw_only=True):
+    """Body of every answer with a status of 400 or more."""
+
+    error: Problem
+
+
+# --- node, registration, login --------------------------------------------------------------------------
+
+
+class NodeInfo(Answer, frozen=True, kw_only=True):
+    """What anybody may know."""
+
+    name: str
+    domain: str
+    node: str
+    version: str
+    registration: RegistrationMode
+    setup: Literal["owner_needed", "phrase", "done"]
+
+
+class InspectInvite(Request, frozen=True, kw_only=True):
+    """`token` is the base64url text of the 16 bytes in the link."""
+
+    token: InviteToken
+
+
+class RoomPreview(Answer, frozen=True, kw_only=True):
+    """What somebody who holds a link may see before joining."""
+
+    room: str
+    name: str
+    topic: str
+    members: int
+
+
+class InviteInfo(Answer, frozen=True, kw_only=True):
+    """`kind` is account or room; `expires_ms` 0 = never."""
+
+    kind: Literal["account", "room", "reset"]
+    node_name: str
+    role: str = ""
+    expires_ms: int = 0
+    uses_left: int = 0
+    local: str = ""  # of a password reset
+    room: RoomPreview | None = None
+
+
+class Register(Request, frozen=True, kw_only=True):
+    """Opens an account. `token` of an account invite or of a room link that may onboard."""
+
+    local: Local
+    name: DisplayName = ""
+    password: Password
+    token: InviteToken = ""
+    lang: Lang = ""
+    device_name: DeviceName = ""
+    mode: Mode = "cookie"
+
+
+class Login(Request, frozen=True, kw_only=True):
+    """`mode` token gives the session token in the body (bots, apps) instead of a cookie (browsers)."""
+
+    local: Local
+    password: Password
+    device_name: DeviceName = ""
+    mode: Mode = "cookie"
+
+
+class ResetPassword(Request, frozen=True, kw_only=True):
+    """Sets a new password with an admin's one-time token; ends all sessions of the account."""
+
+    token: InviteToken
+    password: Password
+
+
+class Me(Answer, frozen=True, kw_only=True):
+    """The signed-in account."""
+
+    user: str
+    local: str
+    name: str
+    role: str
+    lang: str
+    device: str
+    node: str
+    domain: str
+    setup: Literal["owner_needed", "phrase", "done"]
+
+
+class Session(Answer, frozen=True, kw_only=True):
+    """`token` only with mode token; shown once."""
+
+    me: Me
+    token: str = ""
+
+
+class ChangeMe(Request, frozen=True, kw_only=True):
+    """A field left out stays."""
+
+    name: DisplayName | None = None
+    lang: Lang | None = None
+
+
+class ChangePassword(Request, frozen=True, kw_only=True):
+    """Ends the other sessions if asked."""
+
+    old: Password
+    new: Password
+    end_others: bool = False
+
+
+class Device(Answer, frozen=True, kw_only=True):
+    """A signed-in device; `address` is shortened."""
+
+    id: str
+    name: str
+    client: str
+    address: str
+    created_ms: int
+    seen_ms: int
+    current: bool
+    online: bool
+
+
+class Devices(Answer, frozen=True, kw_only=True):
+    """All devices of the account."""
+
+    devices: list[Device]
+
+
+class ChangeDevice(Request, frozen=True, kw_only=True):
+    """Renames a device."""
+
+    name: DeviceName
+
+
+# --- people and rooms -----------------------------------------------------------------------------------
+
+
+class Person(Answer, frozen=True, kw_only=True):
+    """Somebody, as others see them."""
+
+    user: str
+    local: str
+    name: str
+
+
+class People(Answer, frozen=True, kw_only=True):
+    """A page of the directory; `after` asks for the next one, empty = the end."""
+
+    people: list[Person]
+    after: str = ""
+
+
+class Room(Answer, frozen=True, kw_only=True):
+    """A room as one member's list shows it."""
+
+    room: str
+    kind: Literal["group", "direct"]
+    name: str
+    topic: str
+    hub: str
+    peer: Person | None
+    role: str
+    state: Literal["member", "invited", "left"]
+    muted_all: bool
+    muted_until_ms: int
+    recall_window_s: int
+    edit_window_s: int
+    members: int
+    joined_idx: int
+    head_idx: int
+    read_idx: int
+    unread: int
+    mentions: int
+    can: list[str]
+
+
+class Rooms(Answer, frozen=True, kw_only=True):
+    """All rooms of the account."""
+
+    rooms: list[Room]
+
+
+class CreateRoom(Request, frozen=True, kw_only=True):
+    """A group; `guests` are invited. `client_id` (22 characters of base64url, a UUIDv7) makes a retry harmless."""
+
+    name: Annotated[str, Meta(max_length=256)]
+    topic: Annotated[str, Meta(max_length=limits.TOPIC_CHARS_MAX)] = ""
+    guests: list[User] = []
+    client_id: Id22
+
+
+class OpenDirect(Request, frozen=True, kw_only=True):
+    """The direct chat with somebody; exists from the first request on."""
+
+    user: User
+
+
+class Member(Answer, frozen=True, kw_only=True):
+    """One member with receipts (0 in rooms above 200 members)."""
+
+    user: str
+    local: str
+    name: str
+    role: str
+    joined_ms: int
+    muted_until_ms: int
+    delivered_idx: int
+    read_idx: int
+    read_ms: int
+    online: bool
+
+
+class Guest(Answer, frozen=True, kw_only=True):
+    """An open invitation."""
+
+    user: str
+    local: str
+    name: str
+    by: str
+    at_ms: int
+
+
+class Banned(Answer, frozen=True, kw_only=True):
+    """A ban; `until_ms` 0 = for ever."""
+
+    user: str
+    local: str
+    name: str
+    by: str
+    until_ms: int
+    reason: str
+
+
+class Members(Answer, frozen=True, kw_only=True):
+    """`banned` is filled for those who may unban."""
+
+    members: list[Member]
+    invited: list[Guest]
+    banned: list[Banned]
+
+
+class PostEvent(Request, frozen=True, kw_only=True):
+    """Any kind of event; `body` has the fields of node/core/content.py, ids in it as text."""
+
+    client_id: Id22
+    kind: Annotated[str, Meta(min_length=1, max_length=limits.KIND_CHARS_MAX)]
+    body: dict[str, Any]
+
+
+class Posted(Answer, frozen=True, kw_only=True):
+    """The event is on disk at `idx`."""
+
+    room: str
+    idx: int
+    seq: int
+    event_id: str
+    at_ms: int
+
+
+class Entry(Answer, frozen=True, kw_only=True):
+    """One entry of a log with its present state; `body` is null once erased."""
+
+    idx: int
+    seq: int
+    at_ms: int
+    event_id: str
+    author: str
+    device: str
+    kind: str
+    body: dict[str, Any] | None
+    edits: int = 0
+    edited: dict[str, Any] | None = None
+    erased: str = ""
+    erased_by: str = ""
+    reason: str = ""
+    reactions: dict[str, list[str]] = {}
+
+
+class History(Answer, frozen=True, kw_only=True):
+    """In rising idx."""
+
+    entries: list[Entry]
+    more: bool
+
+
+class ReadUpTo(Request, frozen=True, kw_only=True):
+    """Marks a room as read."""
+
+    idx: Int
+
+
+class MakeLink(Request, frozen=True, kw_only=True):
+    """`expires_s` 0 = never."""
+
+    expires_s: Annotated[int, Meta(ge=0, le=limits.INVITE_EXPIRY_S_MAX)] = limits.INVITE_EXPIRY_S_DEFAULT
+    uses: Annotated[int, Meta(ge=1, le=limits.INVITE_USES_MAX)] = 1
+    onboards: bool = True  # may also open an account
+
+
+class Link(Answer, frozen=True, kw_only=True):
+    """`token` and `url` are filled only in the answer that makes it."""
+
+    id: str
+    url: str
+    token: str
+    made_by: str
+    created_ms: int
+    expires_ms: int
+    uses: int
+    uses_max: int
+    role: str = ""
+
+
+class Links(Answer, frozen=True, kw_only=True):
+    """Live links, newest first."""
+
+    links: list[Link]
+
+
+class JoinByLink(Request, frozen=True, kw_only=True):
+    """Enters a room."""
+
+    token: InviteToken
+    client_id: Id22
+
+
+# --- set-up and admin -----------------------------------------------------------------------------------
+
+
+class Phrase(Answer, frozen=True, kw_only=True):
+    """The recovery phrase, until its words were typed back. `ask` are the 1-based places to confirm."""
+
+    words: list[str]
+    ask: list[int]
+
+
+class ConfirmSetup(Request, frozen=True, kw_only=True):
+    """`words` maps the asked places to words."""
+
+    words: dict[str, Annotated[str, Meta(max_length=32)]]
+    node_name: DisplayName | None = None
+    registration: RegistrationMode | None = None
+
+
+class MakeInvite(Request, frozen=True, kw_only=True):
+    """An account invite."""
+
+    expires_s: Annotated[int, Meta(ge=0, le=limits.INVITE_EXPIRY_S_MAX)] = limits.INVITE_EXPIRY_S_DEFAULT
+    uses: Annotated[int, Meta(ge=1, le=limits.INVITE_USES_MAX)] = 1
+    role: Literal["user", "node_admin", "bot"] = "user"
+
+
+class Account(Answer, frozen=True, kw_only=True):
+    """An account as the admin sees it."""
+
+    user: str
+    local: str
+    name: str
+    role: str
+    created_ms: int
+    seen_ms: int
+    devices: int
+    frozen: bool
+
+
+class Accounts(Answer, frozen=True, kw_only=True):
+    """A page; `after` empty = the end."""
+
+    accounts: list[Account]
+    after: str = ""
+
+
+class ChangeAccount(Request, frozen=True, kw_only=True):
+    """A field left out stays."""
+
+    role: Literal["user", "node_admin"] | None = None
+    frozen: bool | None = None
+
+
+class NodeSettings(Answer, frozen=True, kw_only=True):
+    """Live settings with their present values."""
+
+    name: str
+    domain: str
+    registration: RegistrationMode
+    rates: dict[str, int]
+
+
+class ChangeSettings(Request, frozen=True, kw_only=True):
+    """A field left out stays; `rates` changes the named ones only."""
+
+    name: DisplayName | None = None
+    domain: Annotated[str, Meta(max_length=253)] | None = None
+    registration: RegistrationMode | None = None
+    rates: dict[str, Annotated[int, Meta(ge=1, le=10_000_000)]] | None = None
+
+
+class Health(Answer, frozen=True, kw_only=True):
+    """`status` is ok or read_only; `reason` says why."""
+
+    status: Literal["ok", "read_only", "stopping"]
+    reason: str = ""
+    version: str
+    uptime_s: int
