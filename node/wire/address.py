@@ -38,6 +38,7 @@ from msgspec import Meta, Struct
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import LOCAL_NAME, NODE_ID_BYTES, ROOM_ID_BYTES, NodeId, RoomId, format_node, parse_node
+from node.core.content import check_line
 from node.wire.codec import encode
 
 KEY_SUFFIX: Final = ".startalk.alt"
@@ -106,7 +107,9 @@ def check_domain(text: str) -> str:
     last = text.rpartition(".")[2]
     if last.isdigit() or last == "alt":
         raise Rejected(
-            Code.NAME_INVALID, "A domain is a name like casa.example, not an IP address and not under .alt.", field="domain"
+            Code.NAME_INVALID,
+            "A domain is a name like casa.example, not an IP address and not under .alt.",
+            field="domain",
         )
     return text
 
@@ -138,19 +141,23 @@ class Invitation(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tru
     subject: Annotated[bytes, Meta(max_length=ROOM_ID_BYTES)]
     hint: Annotated[str, Meta(max_length=limits.NAME_CHARS_MAX)]
     addresses: Annotated[tuple[Place, ...], Meta(max_length=ADDRESSES_MAX)]
-    token: Annotated[
-        bytes, Meta(min_length=limits.INVITE_TOKEN_BYTES, max_length=limits.INVITE_TOKEN_BYTES)
-    ]
+    token: Annotated[bytes, Meta(min_length=limits.INVITE_TOKEN_BYTES, max_length=limits.INVITE_TOKEN_BYTES)]
 
 
 def account_invitation(nid: NodeId, token: bytes, *, hint: str = "", local: str = "") -> Invitation:
     """A new account on `nid`, or with `local` a new password for that account."""
-    return Invitation(kind=LinkKind.ACCOUNT, nid=nid, subject=local.encode(), hint=hint, addresses=(), token=token)
+    return Invitation(
+        kind=LinkKind.ACCOUNT, nid=nid, subject=local.encode(), hint=_fit(hint), addresses=(), token=token
+    )
 
 
 def room_invitation(nid: NodeId, token: bytes, *, room: RoomId, hint: str = "") -> Invitation:
     """A room whose hub is `nid`."""
-    return Invitation(kind=LinkKind.ROOM, nid=nid, subject=room, hint=hint, addresses=(), token=token)
+    return Invitation(kind=LinkKind.ROOM, nid=nid, subject=room, hint=_fit(hint), addresses=(), token=token)
+
+
+def _fit(hint: str) -> str:
+    return hint.strip()[: limits.NAME_CHARS_MAX].rstrip()
 
 
 def format_link(origin: str, invitation: Invitation) -> str:
@@ -161,7 +168,7 @@ def format_link(origin: str, invitation: Invitation) -> str:
         if invitation.addresses:
             invitation = msgspec.structs.replace(invitation, addresses=invitation.addresses[:-1])
         else:
-            invitation = msgspec.structs.replace(invitation, hint=invitation.hint[:-1])
+            invitation = msgspec.structs.replace(invitation, hint=invitation.hint[:-1].rstrip())
         link = _spell(origin, invitation)
     return link
 
@@ -192,8 +199,11 @@ def _check_shape(invitation: Invitation) -> None:
     """What the types alone do not say."""
     if not _subject_fits(invitation) or any(len(place.ip) not in {4, 16} for place in invitation.addresses):
         raise _invalid("This invitation is not complete; ask for a new one.")
-    if invitation.hint and not invitation.hint.isprintable():
-        raise _invalid("The name in this invitation has control characters; do not trust it.")
+    if invitation.hint:
+        try:
+            check_line(invitation.hint, "hint")
+        except Rejected:
+            raise _invalid("The name in this invitation has hidden characters; do not trust it.") from None
 
 
 def _subject_fits(invitation: Invitation) -> bool:

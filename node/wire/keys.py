@@ -115,7 +115,7 @@ def plain_word(word: str) -> str:
 
 
 def _word_list() -> Mnemonic:
-    from mnemonic import Mnemonic  # noqa: PLC0415 - 2,048 words that only set-up needs
+    from mnemonic import Mnemonic
 
     return Mnemonic("english")
 
@@ -131,14 +131,15 @@ def derive_root(entropy: bytes, i: int) -> Ed25519PrivateKey:
 
 def derive_backup_public(entropy: bytes) -> bytes:
     """The public half of the backup key: a backup sealed to it can be opened with the phrase only."""
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # noqa: PLC0415 - see _derive
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     return X25519PrivateKey.from_private_bytes(_derive(entropy, b"backup")).public_key().public_bytes_raw()
 
 
 def _derive(entropy: bytes, info: bytes) -> bytes:
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - keys are derived at set-up only,
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415 - a usual start should not pay for it
+    # A usual start derives nothing and should not pay for these imports.
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
     assert len(entropy) == ENTROPY_BYTES
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=CONTEXT, info=info).derive(entropy)
