@@ -1,0 +1,224 @@
+"""Wake-ups: what was committed reaches the devices that are online, each entry encoded once.
+
+`Feed` knows which subscribers (device sockets) follow which rooms. A transaction stages what it appended; after the
+commit each subscriber gets the chunks of its rooms in one call. A subscriber that is behind (catching up, paused by
+flow control) ignores the chunk and reads the log instead: live delivery is an optimisation of `sync.page`, never a second truth.
+
+Whatever is not a plain entry for a present member (joining, leaving, the first message of a direct chat) puts the
+subscriber *behind* on purpose, so that the rules of who may read what stand in one place, in SQL.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from msgspec import Raw
+
+from node.base.ids import DeviceId, RoomId, UserId
+from node.services.actor import Actor
+from node.storage.database import Tx
+from node.storage.log import Appended
+from node.storage.rooms import Rooms
+from node.wire import c2s
+
+
+class Chunk:
+    """Entries of one room in one commit, shared by all its subscribers; `frame` is made at most once."""
+
+    __slots__ = ("_frame", "first_seq", "last_idx", "last_seq", "raws", "receipts", "room_pk", "seqs")
+
+    def __init__(self, room_pk: int, *, receipts: bool) -> None:
+        self.room_pk = room_pk
+        self.receipts = receipts  # small enough a room for receipts of each member
+        self.seqs: list[int] = []
+        self.raws: list[Raw] = []
+        self.first_seq = 0
+        self.last_seq = 0
+        self.last_idx = 0
+        self._frame: bytes | None = None
+
+    def add(self, entry: Appended) -> None:
+        """One more entry, in rising seq."""
+        self.first_seq = self.first_seq or entry.seq
+        self.last_seq = entry.seq
+        self.last_idx = entry.idx
+        self.seqs.append(entry.seq)
+        self.raws.append(entry.raw)
+
+    def frame(self, wrap: FrameMaker) -> bytes:
+        """The whole chunk as one ready WebSocket message."""
+        if self._frame is None:
+            self._frame = wrap(c2s.encode_frame(c2s.Entries(tuple(self.raws))))
+        return self._frame
+
+
+class FrameMaker(Protocol):
+    """Puts a payload into a WebSocket frame; servers do not mask, so the bytes are the same for all sockets."""
+
+    def __call__(self, payload: bytes) -> bytes:
+        """Header and payload."""
+
+
+class Subscriber(Protocol):
+    """A device socket, seen from the feed. All calls are on the loop and return at once."""
+
+    actor: Actor
+
+    def deliver(self, chunks: list[Chunk]) -> None:
+        """New entries of its rooms, in rising seq of the chunks' first entries."""
+
+    def catch_up(self) -> None:
+        """Something it must read from the log by itself."""
+
+    def card(self, room: RoomId) -> None:
+        """The card of this room changed for this user."""
+
+    def send(self, frame: c2s.Frame) -> None:
+        """A frame that may be dropped when the socket is full (signals) or is small (receipts)."""
+
+    def receipts(self, frame: c2s.Receipts) -> None:
+        """Marks that moved in its rooms."""
+
+    def end(self, code: str, text: str) -> None:
+        """The session is over: say why and close."""
+
+
+Followers = set[Subscriber]
+_NOBODY: Final[frozenset[Subscriber]] = frozenset()
+
+
+class _Staged:
+    """What one batch of transactions appended."""
+
+    __slots__ = ("chunks", "entered", "invited", "left", "tx")
+
+    def __init__(self, tx: Tx) -> None:
+        self.tx = tx
+        self.chunks: dict[int, Chunk] = {}
+        self.entered: list[tuple[UserId, int, RoomId]] = []
+        self.left: list[tuple[UserId, int, RoomId]] = []
+        self.invited: list[tuple[UserId, RoomId]] = []
+
+
+class Feed:
+    """Subscribers by user, by room and by device."""
+
+    def __init__(self, *, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._by_user: dict[UserId, Followers] = {}
+        self._by_room: dict[int, Followers] = {}
+        self._staged: _Staged | None = None
+
+    # --- subscribers ------------------------------------------------------------------------------------
+
+    def attach(self, subscriber: Subscriber, room_pks: Iterable[int]) -> bool:
+        """From now on `subscriber` hears of these rooms. Returns whether its user was offline before."""
+        user = subscriber.actor.user
+        first = user not in self._by_user
+        self._by_user.setdefault(user, set()).add(subscriber)
+        for pk in room_pks:
+            self._by_room.setdefault(pk, set()).add(subscriber)
+        return first
+
+    def detach(self, subscriber: Subscriber, room_pks: Iterable[int]) -> bool:
+        """The end of `attach`. Returns whether its user is offline now."""
+        user = subscriber.actor.user
+        for pk in room_pks:
+            _discard(self._by_room, pk, subscriber)
+        _discard(self._by_user, user, subscriber)
+        return user not in self._by_user
+
+    def of_user(self, user: UserId) -> Iterable[Subscriber]:
+        """The user's sockets."""
+        return tuple(self._by_user.get(user, _NOBODY))
+
+    def of_device(self, device: DeviceId, user: UserId) -> list[Subscriber]:
+        """Sockets of one device."""
+        return [s for s in self._by_user.get(user, _NOBODY) if s.actor.device == device]
+
+    def of_room(self, room_pk: int) -> Iterable[Subscriber]:
+        """Sockets that follow a room."""
+        return tuple(self._by_room.get(room_pk, _NOBODY))
+
+    def everyone(self) -> list[Subscriber]:
+        """All sockets."""
+        return [subscriber for followers in self._by_user.values() for subscriber in followers]
+
+    def online(self, user: UserId) -> bool:
+        """Whether the user has a socket."""
+        return user in self._by_user
+
+    def end_device(self, device: DeviceId, code: str, text: str) -> None:
+        """Ends the sockets of a device that was signed out."""
+        for subscriber in self.everyone():
+            if subscriber.actor.device == device:
+                subscriber.end(code, text)
+
+    # --- what a transaction appended --------------------------------------------------------------------
+
+    def stage(self, tx: Tx, room_pk: int, entry: Appended, *, receipts: bool) -> None:
+        """`entry` was appended by `tx`; publish it after the commit."""
+        staged = self._of(tx)
+        chunk = staged.chunks.get(room_pk)
+        if chunk is None:
+            chunk = staged.chunks[room_pk] = Chunk(room_pk, receipts=receipts)
+        chunk.add(entry)
+
+    def stage_entered(self, tx: Tx, user: UserId, room_pk: int, room: RoomId) -> None:
+        """`user` became a member."""
+        self._of(tx).entered.append((user, room_pk, room))
+
+    def stage_left(self, tx: Tx, user: UserId, room_pk: int, room: RoomId) -> None:
+        """`user` is a member no more."""
+        self._of(tx).left.append((user, room_pk, room))
+
+    def stage_card(self, tx: Tx, user: UserId, room: RoomId) -> None:
+        """An invitation came or went, or a chat became visible."""
+        self._of(tx).invited.append((user, room))
+
+    def _of(self, tx: Tx) -> _Staged:
+        staged = self._staged
+        if staged is None or staged.tx is not tx:
+            staged = self._staged = _Staged(tx)
+            tx.after_commit(lambda: self._publish(staged))
+        return staged
+
+    def _publish(self, staged: _Staged) -> None:
+        for user, room_pk, room in staged.entered:
+            for subscriber in self.of_user(user):
+                self._by_room.setdefault(room_pk, set()).add(subscriber)
+                subscriber.card(room)
+                subscriber.catch_up()
+        for user, room_pk, room in staged.left:
+            for subscriber in self.of_user(user):
+                _discard(self._by_room, room_pk, subscriber)
+                subscriber.card(room)
+                subscriber.catch_up()
+        for user, room in staged.invited:
+            for subscriber in self.of_user(user):
+                subscriber.card(room)
+        self._fan_out(staged.chunks)
+
+    def _fan_out(self, chunks: dict[int, Chunk]) -> None:
+        if len(chunks) == 1:
+            ((room_pk, chunk),) = chunks.items()
+            only = [chunk]
+            for subscriber in tuple(self._by_room.get(room_pk, _NOBODY)):
+                subscriber.deliver(only)
+            return
+        work: defaultdict[Subscriber, list[Chunk]] = defaultdict(list)
+        for room_pk, chunk in chunks.items():
+            for subscriber in self._by_room.get(room_pk, _NOBODY):
+                work[subscriber].append(chunk)
+        for subscriber, mine in work.items():
+            subscriber.deliver(mine)
+
+
+def _discard(table: dict[int, Followers] | dict[UserId, Followers], key: int | UserId, subscriber: Subscriber) -> None:
+    followers = table.get(key)  # type: ignore[call-overload]  # the two tables share this code
+    if followers is not None:
+        followers.discard(subscriber)
+        if not followers:
+            del table[key]  # type: ignore[arg-type]

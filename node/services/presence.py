@@ -1,0 +1,83 @@
+"""Who is online and who is typing: signals, never stored, best effort.
+
+A user is online while at least one device socket is open, away when every one of them says so. Signals reach the followers of
+rooms with at most `PRESENCE_ROOM_MEMBERS_MAX` members and of direct chats; a full socket simply misses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from node.base import limits
+from node.base.ids import UserId
+from node.services.feed import Feed, Subscriber
+from node.storage.database import Database
+from node.storage.rooms import Rooms
+from node.wire import c2s
+
+
+class Presence:
+    """Turns the coming and going of sockets into signals."""
+
+    def __init__(self, *, db: Database, rooms: Rooms, feed: Feed) -> None:
+        self._db = db
+        self._rooms = rooms
+        self._feed = feed
+        self._away: set[Subscriber] = set()
+
+    def came(self, subscriber: Subscriber, room_pks: Iterable[int], *, first: bool) -> None:
+        """A socket opened: tell it who is there and, if its user was offline, tell the others."""
+        small = self._small(room_pks)
+        for user in sorted(self._others_online(subscriber, small)):
+            subscriber.send(c2s.PresenceSignal(user, self._state(user)))
+        if first:
+            self._tell(subscriber.actor.user, small, "online")
+
+    def went(self, subscriber: Subscriber, room_pks: Iterable[int], *, last: bool) -> None:
+        """A socket closed."""
+        self._away.discard(subscriber)
+        if last:
+            self._tell(subscriber.actor.user, self._small(room_pks), "offline")
+
+    def set(self, subscriber: Subscriber, room_pks: Iterable[int], state: str) -> None:
+        """A device says that its person is there, or away."""
+        before = self._state(subscriber.actor.user)
+        if state == "away":
+            self._away.add(subscriber)
+        else:
+            self._away.discard(subscriber)
+        after = self._state(subscriber.actor.user)
+        if after != before:
+            self._tell(subscriber.actor.user, self._small(room_pks), after)
+
+    def typing(self, subscriber: Subscriber, room_pk: int, frame: c2s.Typing) -> None:
+        """Passes on that somebody is typing."""
+        user = subscriber.actor.user
+        signal = c2s.TypingSignal(frame.room, user, frame.on)
+        for other in self._feed.of_room(room_pk):
+            if other.actor.user != user:
+                other.send(signal)
+
+    def _state(self, user: UserId) -> str:
+        sockets = list(self._feed.of_user(user))
+        if not sockets:
+            return "offline"
+        return "away" if all(socket in self._away for socket in sockets) else "online"
+
+    def _small(self, room_pks: Iterable[int]) -> list[int]:
+        def pick(pk: int) -> bool:
+            state = self._db.view(lambda tx: self._rooms.peek_pk(tx, pk)).state
+            return len(state.members) <= limits.PRESENCE_ROOM_MEMBERS_MAX
+
+        return [pk for pk in room_pks if pick(pk)]
+
+    def _others_online(self, subscriber: Subscriber, room_pks: list[int]) -> set[UserId]:
+        me = subscriber.actor.user
+        return {other.actor.user for pk in room_pks for other in self._feed.of_room(pk)} - {me}
+
+    def _tell(self, user: UserId, room_pks: list[int], state: str) -> None:
+        signal = c2s.PresenceSignal(user, state)
+        followers = {other for pk in room_pks for other in self._feed.of_room(pk)}
+        for other in followers:
+            if other.actor.user != user:
+                other.send(signal)

@@ -1,0 +1,251 @@
+"""What a device must learn: snapshot, pages from a cursor, pages of history. Reads only.
+
+A page from a cursor holds, in feed order, receipts and then entries of (cursor, end]; `end` is the new cursor. The same
+function serves a device that was away for a week and one that just fell behind by three messages.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+
+from msgspec import Raw, Struct
+
+from node.base import limits
+from node.base.ids import RoomId, UserId
+from node.core import content
+from node.core.message import Message
+from node.core.room import DIRECT, Room, role_of
+from node.runtime.clock import Clock
+from node.services.access import RoomAccess
+from node.services.actor import Actor
+from node.storage.database import Database, Tx
+from node.storage.log import Log
+from node.storage.rooms import RoomRow, Rooms
+from node.storage.users import Users
+from node.wire import c2s
+from node.wire.codec import encode
+from node.wire.envelope import decode_event
+
+ROOMS_PER_FRAME = 100
+
+
+class Delivered(Struct, frozen=True):
+    """Up to where a page brought a room."""
+
+    room_pk: int
+    idx: int
+    receipts: bool
+
+
+class FeedPage(Struct, frozen=True):
+    """Entries and receipts of (cursor, end]; `complete` when `end` is the feed's head."""
+
+    end: int
+    entries: tuple[Raw, ...]
+    receipts: tuple[c2s.Receipt, ...]
+    people: tuple[c2s.Person, ...]
+    delivered: tuple[Delivered, ...]
+    complete: bool
+
+
+class HistoryPage(Struct, frozen=True):
+    """Entries of one room in rising idx, the marks on them, and the names of their authors."""
+
+    entries: tuple[Raw, ...]
+    marks: tuple[Message, ...]
+    people: tuple[c2s.Person, ...]
+    more: bool
+
+
+class Sync:
+    """Reader of feed and history for devices."""
+
+    def __init__(self, *, db: Database, rooms: Rooms, log: Log, users: Users, clock: Clock) -> None:
+        self._db = db
+        self._rooms = rooms
+        self._log = log
+        self._users = users
+        self._clock = clock
+
+    # --- snapshot ---------------------------------------------------------------------------------------
+
+    def head(self) -> int:
+        """The feed position on disk."""
+        return self._db.view(self._log.head_seq)
+
+    def rooms_of(self, actor: Actor) -> list[tuple[int, RoomId]]:
+        """Rooms the user is a member of now."""
+        return self._db.view(lambda tx: self._rooms.of_user(tx, actor.user_pk))
+
+    def snapshot(self, actor: Actor, since: int | None) -> Iterator[c2s.Rooms]:
+        """Frames with every room of the user, or those that changed after feed position `since`."""
+        head = self.head()
+        changed = self._db.view(lambda tx: self._changed(tx, actor, since))
+        for start in range(0, max(len(changed), 1), ROOMS_PER_FRAME):
+            part = changed[start : start + ROOMS_PER_FRAME]
+            cards = [card for room in part if (card := self.card(actor, room, head)) is not None]
+            yield c2s.Rooms(tuple(cards), self.people_of(cards), more=start + ROOMS_PER_FRAME < len(changed))
+
+    def _changed(self, tx: Tx, actor: Actor, since: int | None) -> list[RoomId]:
+        low = -1 if since is None else since
+        sql = """SELECT r.room FROM members m JOIN rooms r ON r.id = m.room
+                 WHERE m.user = ? AND (r.head_seq > ? OR m.receipt_seq > ?) AND (m.last_idx IS NULL OR ? >= 0)
+                 AND (r.kind = 'group' OR r.head_idx > 0) ORDER BY r.head_seq DESC"""
+        mine = [RoomId(row[0]) for row in tx.all(sql, (actor.user_pk, low, low, low))]
+        asked = tx.all("SELECT r.room FROM invitations i JOIN rooms r ON r.id = i.room WHERE i.user = ?", (actor.user_pk,))
+        return [*mine, *(RoomId(row[0]) for row in asked)]
+
+    def card(self, actor: Actor, room: RoomId, as_of: int | None = None) -> c2s.Card | None:
+        """The room as this user's list shows it; None when the user has nothing to do with it."""
+        return self._db.view(lambda tx: self._card(tx, actor, room, self._log.head_seq(tx) if as_of is None else as_of))
+
+    def _card(self, tx: Tx, actor: Actor, room: RoomId, as_of: int) -> c2s.Card | None:
+        row = self._rooms.peek(tx, room)
+        if row is None:
+            return None
+        state, member = row.state, row.state.members.get(actor.user)
+        if member is None:
+            return self._card_outside(tx, actor, row, as_of)
+        sql = "SELECT first_idx, read_idx FROM members WHERE room = ? AND user = ?"
+        first_idx, read_idx = tx.one(sql, (row.pk, actor.user_pk)) or (member.joined_idx, 0)
+        unread, mentions = self._log.unread(tx, row.pk, actor.user_pk, read_idx, row.head.idx)
+        last = self._log.last_content(tx, row.room, row.pk, first_idx, row.head.idx)
+        last_marks = [] if last is None else self._log.marks(tx, row.pk, last[0], last[0])
+        return c2s.Card(
+            room=row.room,
+            kind=row.kind,
+            name=state.name,
+            topic=state.topic,
+            hub=row.hub,
+            peer=_peer(state, actor.user),
+            role=role_of(member, self._clock.now_ms()).value,
+            muted_all=state.muted_all,
+            muted_until_ms=member.muted_until_ms,
+            recall_window_s=state.recall_window_s,
+            edit_window_s=state.edit_window_s,
+            members=len(state.members),
+            joined_idx=first_idx,
+            head_idx=row.head.idx,
+            read_idx=read_idx,
+            unread=unread,
+            mentions=mentions,
+            last=None if last is None else last[1],
+            last_mark=Raw(encode(to_mark(last_marks[0]))) if last_marks else None,
+            as_of=as_of,
+        )
+
+    def _card_outside(self, tx: Tx, actor: Actor, row: RoomRow, as_of: int) -> c2s.Card | None:
+        invited = row.state.invited.get(actor.user)
+        common = {"room": row.room, "kind": row.kind, "name": row.state.name, "hub": row.hub, "as_of": as_of}
+        if invited is not None:
+            members = len(row.state.members)
+            return c2s.Card(**common, topic=row.state.topic, state="invited", invited_by=invited.by, members=members)
+        span = self._rooms.span(tx, row.pk, actor.user_pk)
+        head_idx = 0 if span is None else span[1] or 0
+        return c2s.Card(**common, state="left", joined_idx=0 if span is None else span[0], head_idx=head_idx, read_idx=head_idx)
+
+    def people_of(self, cards: Iterable[c2s.Card]) -> tuple[c2s.Person, ...]:
+        """Names that the cards need: peers, inviters, authors of last messages."""
+        users: set[UserId] = set()
+        for card in cards:
+            users.update(UserId(user) for user in (card.peer, card.invited_by) if user)
+            if card.last is not None:
+                users.add(UserId(decode_event(c2s.decode_entry(bytes(card.last)).event).author))
+        return self.people(users)
+
+    def people(self, users: set[UserId]) -> tuple[c2s.Person, ...]:
+        """Names of users; who has none is shown by the local part."""
+        names = self._db.view(lambda tx: self._users.names(tx, users))
+        return tuple(c2s.Person(user, names[user]) for user in sorted(names))
+
+    # --- pages ------------------------------------------------------------------------------------------
+
+    def page(self, actor: Actor, cursor: int, limit: int) -> FeedPage:
+        """What follows feed position `cursor` for this user."""
+        return self._db.view(lambda tx: self._page(tx, actor, cursor, limit))
+
+    def _page(self, tx: Tx, actor: Actor, cursor: int, limit: int) -> FeedPage:
+        head = self._log.head_seq(tx)
+        found: list[list[tuple[int, int, Raw, RoomRow]]] = []
+        for room_pk, first, last in self._rooms_with_news(tx, actor, cursor):
+            row = self._rooms.peek_pk(tx, room_pk)
+            high = row.head.idx if last is None else last
+            entries = self._log.since(tx, row.room, room_pk, cursor, first, high, limit + 1)
+            found.append([(seq, idx, raw, row) for seq, idx, raw in entries])
+        taken, size, full = [], 0, False
+        for item in heapq.merge(*found, key=lambda item: item[0]):
+            size += len(bytes(item[2]))
+            if len(taken) == limit or (taken and size > limits.ENTRIES_FRAME_BYTES_MAX):
+                full = True
+                break
+            taken.append(item)
+        end = taken[-1][0] if full else head
+        delivered = {row.pk: Delivered(row.pk, idx, _small(row.state)) for _, idx, _, row in taken}
+        return FeedPage(
+            end=end,
+            entries=tuple(raw for _, _, raw, _ in taken),
+            receipts=self._receipts(tx, actor, cursor, end),
+            people=tuple(c2s.Person(user, name) for user, name in self._users.renamed_since(tx, cursor, end)),
+            delivered=tuple(delivered.values()),
+            complete=not full,
+        )
+
+    def _rooms_with_news(self, tx: Tx, actor: Actor, cursor: int) -> list[tuple[int, int, int | None]]:
+        sql = """SELECT m.room, m.first_idx, m.last_idx FROM members m JOIN rooms r ON r.id = m.room
+                 WHERE m.user = ? AND r.head_seq > ?"""
+        return [(row[0], row[1], row[2]) for row in tx.all(sql, (actor.user_pk, cursor))]
+
+    def _receipts(self, tx: Tx, actor: Actor, after: int, upto: int) -> tuple[c2s.Receipt, ...]:
+        sql = """SELECT r.room, u.user, o.delivered_idx, o.read_idx, o.read_ms
+                 FROM members m JOIN rooms r ON r.id = m.room JOIN members o ON o.room = m.room JOIN users u ON u.id = o.user
+                 WHERE m.user = ? AND m.last_idx IS NULL AND o.receipt_seq > ? AND o.receipt_seq <= ? LIMIT 4000"""
+        if upto <= after:
+            return ()
+        return tuple(c2s.Receipt(*row) for row in tx.all(sql, (actor.user_pk, after, upto)))
+
+    def history(self, access: RoomAccess, idx: int, limit: int, *, back: bool) -> HistoryPage:
+        """Before `idx` (exclusive; 0 = the end) downwards, or from `idx` upwards, within what the actor may read."""
+        return self._db.view(lambda tx: self._history(tx, access, idx, limit, back=back))
+
+    def _history(self, tx: Tx, access: RoomAccess, idx: int, limit: int, *, back: bool) -> HistoryPage:
+        row = access.row
+        first = access.first if back else max(access.first, idx)
+        last = min(access.last, idx - 1) if back and idx else access.last
+        if first > last:
+            return HistoryPage((), (), (), more=False)
+        raws = _fit(self._log.page(tx, row.room, row.pk, first, last, limit, back=back), back=back)
+        entries = [c2s.decode_entry(bytes(raw)) for raw in raws]
+        low, high = entries[0].idx, entries[-1].idx
+        marks = tuple(self._log.marks(tx, row.pk, low, high))
+        authors = {UserId(decode_event(entry.event).author) for entry in entries}
+        names = self._users.names(tx, authors)
+        people = tuple(c2s.Person(user, name) for user, name in sorted(names.items()))
+        return HistoryPage(tuple(raws), marks, people, more=low > first if back else high < last)
+
+
+def to_mark(changed: Message) -> c2s.Mark:
+    """A folded message as devices get it."""
+    edited = content.encode_body(changed.edited) if changed.edited else None
+    reactions = dict(changed.reactions)
+    return c2s.Mark(changed.idx, changed.edits, edited, changed.erased, changed.erased_by, changed.reason, reactions)
+
+
+def _peer(state: Room, user: UserId) -> str:
+    return next((other for other in state.members if other != user), user) if state.kind == DIRECT else ""
+
+
+def _small(state: Room) -> bool:
+    return len(state.members) <= limits.RECEIPT_MEMBERS_MAX
+
+
+def _fit(raws: list[Raw], *, back: bool) -> list[Raw]:
+    """As many as one frame holds, from the end that was asked for."""
+    size, kept = 0, 0
+    for raw in reversed(raws) if back else raws:
+        size += len(bytes(raw))
+        if kept and size > limits.ENTRIES_FRAME_BYTES_MAX:
+            break
+        kept += 1
+    return raws[-kept:] if back else raws[:kept]
+

@@ -1,0 +1,254 @@
+"""The logs: append, look up, page, erase, verify. Each entry is stored as its parts and encoded for devices here.
+
+`entries.seq` is the feed position. The counter lives in memory and is written once a batch; the same goes for
+`author_seq`, which must rise even when the clock steps back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from node.base import limits
+from node.base.ids import ClientId, EventId, RoomId, UserId
+from node.core import content, hub, message
+from node.core.message import Message
+from node.storage.database import Database, Tx
+from node.storage.rooms import RoomRow
+
+_INSERT: Final = """
+INSERT INTO entries (seq, room, idx, epoch, at_ms, event_id, log_hash, event, salt, body, kind, author, counts, device,
+                     client_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_ENTRY: Final = "seq, epoch, idx, at_ms, event_id, event, salt, body"
+_MESSAGE: Final = """
+SELECT e.event_id, e.idx, u.user, e.kind, e.at_ms, m.message
+FROM entries e JOIN users u ON u.id = e.author LEFT JOIN marks m ON m.room = e.room AND m.idx = e.idx
+"""
+_encode_message: Final = msgspec.msgpack.Encoder().encode
+_decode_message: Final = msgspec.msgpack.Decoder(Message).decode
+_encode_entry: Final = msgspec.msgpack.Encoder().encode
+
+
+class Appended(Struct, frozen=True):
+    """An entry as it went into the log; `raw` is what devices get."""
+
+    seq: int
+    room: RoomId
+    idx: int
+    event_id: EventId
+    at_ms: int
+    raw: Raw
+
+
+class Draft(Struct, frozen=True):
+    """All that `append` needs to know of an event."""
+
+    event: bytes
+    event_id: EventId
+    salt: bytes
+    body: bytes
+    kind: str
+    author_pk: int
+    counts: bool
+    device_pk: int | None = None
+    client_id: ClientId | None = None
+
+
+class Fault(Struct, frozen=True):
+    """What `verify` found wrong."""
+
+    room: RoomId
+    idx: int
+    text: str
+
+
+class Log:
+    """The table ``entries`` with ``marks`` and ``mentions``."""
+
+    def __init__(self, db: Database) -> None:
+        self._seq = -1
+        self._author_seq = -1
+        self._saved = True
+        db.on_abort(self._forget)
+
+    # --- numbers ----------------------------------------------------------------------------------------
+
+    def next_seq(self, tx: Tx) -> int:
+        """The next feed position, for anything durable a device must learn."""
+        self._load(tx)
+        self._seq += 1
+        return self._seq
+
+    def next_author_seq(self, tx: Tx, now_ms: int) -> int:
+        """max(previous + 1, now)."""
+        self._load(tx)
+        self._author_seq = max(self._author_seq + 1, now_ms)
+        return self._author_seq
+
+    def head_seq(self, tx: Tx) -> int:
+        """The last feed position on disk."""
+        row = tx.one("SELECT value FROM meta WHERE key = 'seq'")
+        return 0 if row is None else int(row[0])
+
+    def _load(self, tx: Tx) -> None:
+        if self._seq < 0:
+            values = dict(tx.all("SELECT key, value FROM meta WHERE key IN ('seq', 'author_seq')"))
+            self._seq, self._author_seq = values.get("seq", 0), values.get("author_seq", 0)
+        if self._saved:
+            self._saved = False
+            tx.before_commit(self, lambda: self._save(tx))
+
+    def _save(self, tx: Tx) -> None:
+        self._saved = True
+        tx.executemany(
+            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [("seq", self._seq), ("author_seq", self._author_seq)],
+        )
+
+    def _forget(self) -> None:
+        self._seq, self._author_seq, self._saved = -1, -1, True
+
+    # --- writing ----------------------------------------------------------------------------------------
+
+    def append(self, tx: Tx, row: RoomRow, draft: Draft, at_ms: int) -> Appended:
+        """One more entry; moves the head of `row`. The caller touches the row."""
+        seq = self.next_seq(tx)
+        head = hub.append(row.room, row.head, draft.event_id, at_ms)
+        tx.execute(
+            _INSERT,
+            (seq, row.pk, head.idx, head.epoch, at_ms, draft.event_id, head.hash, draft.event, draft.salt, draft.body,
+             draft.kind, draft.author_pk, draft.counts, draft.device_pk, draft.client_id),
+        )  # fmt: skip
+        row.head, row.head_seq = head, seq
+        raw = _entry(row.room, (seq, head.epoch, head.idx, at_ms, draft.event_id, draft.event, draft.salt, draft.body))
+        return Appended(seq, row.room, head.idx, draft.event_id, at_ms, raw)
+
+    def save_marks(self, tx: Tx, row: RoomRow, changed: Message) -> None:
+        """The present state of a message; an erased one loses body and salt, and counts no more."""
+        sql = "INSERT INTO marks (room, idx, message) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET message = excluded.message"
+        tx.execute(sql, (row.pk, changed.idx, _encode_message(changed)))
+        if changed.erased:
+            self._erase(tx, row, changed)
+
+    def _erase(self, tx: Tx, row: RoomRow, changed: Message) -> None:
+        sql = "UPDATE entries SET body = NULL, salt = NULL, counts = 0 WHERE room = ? AND idx = ?"
+        tx.execute(sql, (row.pk, changed.idx))
+        tx.execute("DELETE FROM mentions WHERE room = ? AND idx = ?", (row.pk, changed.idx))
+        edits = "SELECT idx, body FROM entries WHERE room = ? AND kind = 'edit' AND idx > ? AND body IS NOT NULL"
+        for idx, body in tx.all(edits, (row.pk, changed.idx)) if changed.edits else ():
+            edit = content.decode_body("edit", body)
+            if message.target_of(edit) == changed.event:
+                tx.execute("UPDATE entries SET body = NULL, salt = NULL WHERE room = ? AND idx = ?", (row.pk, idx))
+
+    def mention(self, tx: Tx, room_pk: int, idx: int, user_pks: list[int]) -> None:
+        """Remembers who was named."""
+        sql = "INSERT OR IGNORE INTO mentions (user, room, idx) VALUES (?, ?, ?)"
+        tx.executemany(sql, [(user, room_pk, idx) for user in user_pks])
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    def find_post(self, tx: Tx, device_pk: int, client_id: ClientId) -> Appended | None:
+        """What an earlier post with this client id became."""
+        sql = f"""SELECT (SELECT room FROM rooms WHERE id = entries.room), {_ENTRY} FROM entries
+                  WHERE device = ? AND client_id = ?"""
+        found = tx.one(sql, (device_pk, client_id))
+        if found is None:
+            return None
+        room = RoomId(found[0])
+        return Appended(found[1], room, found[3], EventId(found[5]), found[4], _entry(room, found[1:]))
+
+    def find_message(self, tx: Tx, room_pk: int, event: EventId) -> Message | None:
+        """The content entry with this event id, with its marks."""
+        found = tx.one(f"{_MESSAGE} WHERE e.event_id = ? AND e.room = ?", (event, room_pk))
+        if found is None or not content.is_content(found[3]):
+            return None
+        return _message(found)
+
+    def page(self, tx: Tx, room: RoomId, room_pk: int, first: int, last: int, limit: int, *, back: bool) -> list[Raw]:
+        """At most `limit` entries with first ≤ idx ≤ last, in rising idx; from the end if `back`."""
+        order = "DESC" if back else "ASC"
+        sql = f"SELECT {_ENTRY} FROM entries WHERE room = ? AND idx BETWEEN ? AND ? ORDER BY idx {order} LIMIT ?"
+        found = [_entry(room, row) for row in tx.execute(sql, (room_pk, first, last, limit))]
+        return found[::-1] if back else found
+
+    def since(self, tx: Tx, room: RoomId, room_pk: int, seq: int, first: int, last: int, limit: int) -> list[tuple[int, int, Raw]]:
+        """(seq, idx, entry) after feed position `seq` and within [first, last]; rising."""
+        sql = f"SELECT {_ENTRY} FROM entries WHERE room = ? AND idx BETWEEN ? AND ? ORDER BY idx LIMIT ?"
+        low = self._first_after(tx, room_pk, seq, first, last)
+        return [(row[0], row[2], _entry(room, row)) for row in tx.execute(sql, (room_pk, low, last, limit))]
+
+    def _first_after(self, tx: Tx, room_pk: int, seq: int, first: int, last: int) -> int:
+        """The lowest idx in [first, last + 1] whose entry lies behind feed position `seq`: seq rises with idx, so bisect."""
+        low, high = first, last + 1
+        while low < high:
+            middle = (low + high) // 2
+            row = tx.one("SELECT seq FROM entries WHERE room = ? AND idx = ?", (room_pk, middle))
+            if row is not None and row[0] > seq:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def marks(self, tx: Tx, room_pk: int, first: int, last: int) -> list[Message]:
+        """Messages of this range that something was done to."""
+        sql = "SELECT message FROM marks WHERE room = ? AND idx BETWEEN ? AND ?"
+        return [_decode_message(row[0]) for row in tx.execute(sql, (room_pk, first, last))]
+
+    def last_content(self, tx: Tx, room: RoomId, room_pk: int, first: int, last: int) -> tuple[int, Raw] | None:
+        """(idx, entry) of the newest message that still has content."""
+        sql = f"""SELECT {_ENTRY} FROM entries WHERE room = ? AND counts = 1 AND idx BETWEEN ? AND ?
+                  ORDER BY idx DESC LIMIT 1"""
+        row = tx.one(sql, (room_pk, first, last))
+        return None if row is None else (row[2], _entry(room, row))
+
+    def unread(self, tx: Tx, room_pk: int, user_pk: int, read_idx: int, last: int) -> tuple[int, int]:
+        """(unread, mentions) behind the read mark; counted up to `UNREAD_COUNT_MAX`."""
+        sql = """SELECT count(*) FROM (SELECT 1 FROM entries WHERE room = ? AND counts = 1 AND idx > ? AND idx <= ?
+                 AND author <> ? LIMIT ?)"""
+        row = tx.one(sql, (room_pk, read_idx, last, user_pk, limits.UNREAD_COUNT_MAX))
+        named = tx.one("SELECT count(*) FROM mentions WHERE user = ? AND room = ? AND idx > ?", (user_pk, room_pk, read_idx))
+        assert row is not None and named is not None
+        return int(row[0]), int(named[0])
+
+
+def _entry(room: RoomId, row: tuple[Any, ...]) -> Raw:
+    """The device encoding of an entry (node/wire/c2s.py `Entry`) from the columns `_ENTRY`."""
+    seq, epoch, idx, at_ms, event_id, event, salt, body = row
+    return Raw(_encode_entry((seq, room, epoch, idx, at_ms, event_id, event, salt, body)))
+
+
+def _message(found: tuple[Any, ...]) -> Message:
+    if found[5] is not None:
+        return _decode_message(found[5])
+    return Message(event=EventId(found[0]), idx=found[1], author=UserId(found[2]), kind=found[3], at_ms=found[4])
+
+
+def verify(tx: Tx, row: RoomRow) -> Iterator[Fault]:
+    """Walks a room's log and yields every place where ids, body hashes, chain or head do not fit."""
+    head = hub.Head()
+    sql = "SELECT idx, epoch, at_ms, event_id, log_hash, event, salt, body FROM entries WHERE room = ? ORDER BY idx"
+    for idx, epoch, at_ms, event_id, log_hash, event, salt, body in tx.execute(sql, (row.pk,)):
+        if idx != head.idx + 1:
+            yield Fault(row.room, head.idx + 1, f"entries are missing before {idx}")
+        if hub.digest(event) != event_id:
+            yield Fault(row.room, idx, "the event does not have its id")
+        if body is not None and not _body_fits(event, salt, body):
+            yield Fault(row.room, idx, "the body does not fit its hash")
+        previous = hub.Head(epoch, idx - 1, head.hash)
+        head = hub.append(row.room, previous, EventId(event_id), at_ms)
+        if head.hash != log_hash:
+            yield Fault(row.room, idx, "the hash chain is broken")
+            head = hub.Head(epoch, idx, log_hash)
+    if (head.idx, head.hash) != (row.head.idx, row.head.hash):
+        yield Fault(row.room, head.idx, f"the head says {row.head.idx}, the log ends at {head.idx}")
+
+
+def _body_fits(event: bytes, salt: bytes | None, body: bytes) -> bool:
+    fields = msgspec.msgpack.decode(event)
+    return salt is not None and fields[8] == hashlib.sha256(salt + body).digest()

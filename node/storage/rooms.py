@@ -1,0 +1,165 @@
+"""Rooms as rows: the folded state, the head of the log, and who may read which part of it.
+
+The writer keeps hot rooms in memory: a post then costs no look-up, and the state blob is written only when
+members or settings change. Only the writer's transactions fill the cache; a batch that is undone empties it.
+Readers `peek`: they may see a head that is being committed at this moment, never a membership that was refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from node.base import limits
+from node.base.ids import NodeId, RoomId, UserId
+from node.core.hub import Head
+from node.core.room import Member, Room
+from node.storage.database import Database, Tx
+from node.storage.users import Users
+
+_encode_state: Final = msgspec.msgpack.Encoder().encode
+_decode_state: Final = msgspec.msgpack.Decoder(Room).decode
+_COLUMNS: Final = "id, room, kind, hub, state, epoch, head_idx, head_hash, head_seq"
+
+
+class RoomRow:
+    """A room in the hands of a transaction. Assign, then `Rooms.touch`."""
+
+    __slots__ = ("changed", "head", "head_seq", "hub", "kind", "pk", "room", "state")
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        self.pk: int = row[0]
+        self.room = RoomId(row[1])
+        self.kind: str = row[2]
+        self.hub = NodeId(row[3])
+        self.state: Room = _decode_state(row[4])
+        self.head = Head(row[5], row[6], row[7])
+        self.head_seq: int = row[8]
+        self.changed = False  # state differs from the row
+
+
+class Rooms:
+    """The table ``rooms`` with ``members`` and ``invitations``, which repeat the state in a form SQL can ask."""
+
+    def __init__(self, db: Database, users: Users) -> None:
+        self._users = users
+        self._rows: dict[RoomId, RoomRow] = {}
+        self._dirty: dict[RoomId, RoomRow] = {}
+        db.on_abort(self._forget)
+
+    def load(self, tx: Tx, room: RoomId) -> RoomRow | None:
+        """For writers: the one live object of this room."""
+        row = self._rows.get(room)
+        if row is None:
+            row = self._select(tx, room)
+            if row is not None:
+                self._remember(row)
+        return row
+
+    def peek(self, tx: Tx, room: RoomId) -> RoomRow | None:
+        """For readers."""
+        return self._rows.get(room) or self._select(tx, room)
+
+    def peek_pk(self, tx: Tx, pk: int) -> RoomRow:
+        """For readers that have the number from a join."""
+        found = tx.one(f"SELECT {_COLUMNS} FROM rooms WHERE id = ?", (pk,))
+        assert found is not None, "a foreign key names this room"
+        return self._rows.get(RoomId(found[1])) or RoomRow(found)
+
+    def insert(self, tx: Tx, room: RoomId, hub: NodeId, state: Room) -> RoomRow:
+        """A new room with an empty log."""
+        sql = "INSERT INTO rooms (room, kind, hub, state, head_hash) VALUES (?, ?, ?, ?, ?)"
+        cursor = tx.execute(sql, (room, state.kind, hub, _encode_state(state), bytes(32)))
+        row = RoomRow((cursor.lastrowid, room, state.kind, hub, _encode_state(state), 1, 0, bytes(32), 0))
+        self._remember(row)
+        return row
+
+    def touch(self, tx: Tx, row: RoomRow) -> None:
+        """Head or state changed: write it once, at the end of the batch."""
+        if not self._dirty:
+            tx.before_commit(self, lambda: self._flush(tx))
+        self._dirty[row.room] = row
+
+    def set_state(self, tx: Tx, row: RoomRow, state: Room, idx: int) -> None:
+        """Replaces the state and makes ``members`` and ``invitations`` agree with it."""
+        before, row.state, row.changed = row.state, state, True
+        if state.members is not before.members:
+            for user in state.members.keys() - before.members.keys():
+                self._enter(tx, row.pk, user, state.members[user])
+            for user in before.members.keys() - state.members.keys():
+                self._leave(tx, row.pk, user, idx)
+        if state.invited is not before.invited:
+            for user in state.invited.keys() - before.invited.keys():
+                asked = state.invited[user]
+                sql = "INSERT OR REPLACE INTO invitations (user, room, by_user, at_ms) VALUES (?, ?, ?, ?)"
+                tx.execute(sql, (self._users.pk(tx, user), row.pk, asked.by, asked.at_ms))
+            for user in before.invited.keys() - state.invited.keys():
+                tx.execute("DELETE FROM invitations WHERE user = ? AND room = ?", (self._users.pk(tx, user), row.pk))
+        self.touch(tx, row)
+
+    def enter_all(self, tx: Tx, row: RoomRow) -> None:
+        """Membership rows of a room that begins with members (a direct chat)."""
+        for user, member in row.state.members.items():
+            self._enter(tx, row.pk, user, member)
+
+    def span(self, tx: Tx, room_pk: int, user_pk: int) -> tuple[int, int | None] | None:
+        """(first, last or None) readable idx for a present or former member."""
+        row = tx.one("SELECT first_idx, last_idx FROM members WHERE room = ? AND user = ?", (room_pk, user_pk))
+        return None if row is None else (row[0], row[1])
+
+    def of_user(self, tx: Tx, user_pk: int) -> list[tuple[int, RoomId]]:
+        """(number, id) of the rooms where the user is a member now."""
+        sql = """SELECT r.id, r.room FROM members m JOIN rooms r ON r.id = m.room
+                 WHERE m.user = ? AND m.last_idx IS NULL"""
+        return [(pk, RoomId(room)) for pk, room in tx.all(sql, (user_pk,))]
+
+    def count_of_user(self, tx: Tx, user_pk: int) -> int:
+        """How many rooms the user is in."""
+        row = tx.one("SELECT count(*) FROM members WHERE user = ? AND last_idx IS NULL", (user_pk,))
+        assert row is not None
+        return int(row[0])
+
+    def everyone(self, tx: Tx) -> Iterable[RoomRow]:
+        """Every room, for checks of the whole log."""
+        for found in tx.all(f"SELECT {_COLUMNS} FROM rooms ORDER BY id"):
+            yield RoomRow(found)
+
+    # --- inside -----------------------------------------------------------------------------------------
+
+    def _select(self, tx: Tx, room: RoomId) -> RoomRow | None:
+        found = tx.one(f"SELECT {_COLUMNS} FROM rooms WHERE room = ?", (room,))
+        return None if found is None else RoomRow(found)
+
+    def _remember(self, row: RoomRow) -> None:
+        if len(self._rows) >= limits.ROOM_CACHE_MAX:
+            for room in [room for room in self._rows if room not in self._dirty][: limits.ROOM_CACHE_MAX // 4]:
+                del self._rows[room]
+        self._rows[row.room] = row
+
+    def _forget(self) -> None:
+        self._rows.clear()
+        self._dirty.clear()
+
+    def _flush(self, tx: Tx) -> None:
+        dirty, self._dirty = self._dirty, {}
+        for row in dirty.values():
+            if row.changed:
+                tx.execute("UPDATE rooms SET state = ? WHERE id = ?", (_encode_state(row.state), row.pk))
+                row.changed = False
+        tx.executemany(
+            "UPDATE rooms SET epoch = ?, head_idx = ?, head_hash = ?, head_seq = ? WHERE id = ?",
+            [(row.head.epoch, row.head.idx, row.head.hash, row.head_seq, row.pk) for row in dirty.values()],
+        )
+
+    def _enter(self, tx: Tx, room_pk: int, user: UserId, member: Member) -> None:
+        sql = """INSERT INTO members (room, user, first_idx, read_idx, delivered_idx) VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT (room, user) DO UPDATE SET first_idx = excluded.first_idx, last_idx = NULL,
+                 read_idx = max(read_idx, excluded.read_idx), delivered_idx = max(delivered_idx, excluded.delivered_idx)"""
+        before = member.joined_idx - 1
+        tx.execute(sql, (room_pk, self._users.pk(tx, user), member.joined_idx, before, before))
+
+    def _leave(self, tx: Tx, room_pk: int, user: UserId, idx: int) -> None:
+        sql = "UPDATE members SET last_idx = ? WHERE room = ? AND user = ?"
+        tx.execute(sql, (idx, room_pk, self._users.pk(tx, user)))

@@ -1,0 +1,468 @@
+"""The device socket ``/c2s``: adapter between WebSocket frames and the services. The protocol is node/wire/c2s.py.
+
+A session is *live* (it gets chunks from the feed as they are committed) or *behind* (it reads pages from its cursor until it
+has reached the head). It falls behind when its window of unacknowledged entries or its socket buffer is full; acknowledging
+brings it back. Nothing is ever queued for a slow reader: the log is the queue. A reader that stays paused for
+`SLOW_READER_S` is told `slow_reader` and disconnected.
+
+No task and no timer belongs to a single session beyond its reader: one ticker a node looks after all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from functools import partial
+from typing import Final, Protocol
+
+from aiohttp import web
+from msgspec import Raw, Struct
+
+from node.base import limits
+from node.base.errors import Code, Rejected, RemoteError
+from node.base.ids import ClientId, NodeId, RoomId
+from node.runtime.clock import Clock
+from node.runtime.net import FrameSocket, ws_frame
+from node.services.access import RoomAccess, access_room
+from node.services.actor import Actor
+from node.services.feed import Chunk, Feed
+from node.services.posting import Post, Posting
+from node.services.presence import Presence
+from node.services.receipts import Receipts
+from node.services.sync import Delivered, Sync, to_mark
+from node.storage.database import Database
+from node.storage.log import Appended
+from node.storage.rooms import Rooms
+from node.wire import c2s
+
+PROGRAM: Final = "startalk-node"
+CONGESTED_POLL_S: Final = 0.05  # a reader of requests that waits for its socket to drain looks this often
+_log = logging.getLogger(__name__)
+
+
+class Desk(Struct, frozen=True, kw_only=True):
+    """The services a session talks to."""
+
+    db: Database
+    rooms: Rooms
+    feed: Feed
+    sync: Sync
+    posting: Posting
+    receipts: Receipts
+    presence: Presence
+    clock: Clock
+    node: NodeId
+    domain: str
+
+
+class _Sent(Struct, frozen=True):
+    """A frame of entries that waits for its acknowledgement."""
+
+    seq: int
+    entries: int
+    delivered: tuple[Delivered, ...]
+
+
+class DeviceSession:
+    """One open socket of one device. Implements `services.feed.Subscriber`."""
+
+    __slots__ = (
+        "_acks", "_acks_armed", "_behind_since", "_cursor", "_heard_at", "_in_flight", "_live", "_rooms", "_sent",
+        "_signals", "_snapshot_at", "_socket", "_unacked", "actor", "desk", "ended", "ready",
+    )  # fmt: skip
+
+    def __init__(self, *, desk: Desk, actor: Actor, socket: FrameSocket) -> None:
+        self.desk = desk
+        self.actor = actor
+        self.ready = False  # hello was answered
+        self.ended = False
+        self._socket = socket
+        self._rooms: dict[RoomId, int] = {}
+        self._live = False
+        self._cursor = 0  # everything up to here was sent
+        self._sent: deque[_Sent] = deque()
+        self._unacked = 0
+        self._snapshot_at: int | None = None
+        self._acks: list[c2s.PostedItem] = []
+        self._acks_armed = False
+        self._in_flight = 0
+        self._signals = 0
+        self._heard_at = desk.clock.monotonic()
+        self._behind_since: float | None = None
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """One message from the device. Raises Rejected when the socket must be closed for it."""
+        self._heard_at = self.desk.clock.monotonic()
+        frame = c2s.decode_client_frame(data)
+        if not self.ready:
+            self._hello(frame)
+            return
+        match frame:
+            case c2s.Post():
+                self._post(frame)
+            case c2s.Ack():
+                self._ack(frame)
+            case c2s.Ping():
+                self.send(c2s.Pong(frame.t))
+            case c2s.History():
+                self._request(frame.n, partial(self._history, frame))
+            case c2s.Read():
+                self._request(frame.n, partial(self._read, frame))
+            case c2s.Typing() | c2s.Presence():
+                self._signal(frame)
+            case c2s.Hello():
+                raise Rejected(Code.BAD_REQUEST, "Hello is said once.")
+
+    def _hello(self, frame: c2s.ClientFrame) -> None:
+        if not isinstance(frame, c2s.Hello):
+            raise Rejected(Code.BAD_REQUEST, "The first frame must be hello.")
+        if frame.version != c2s.VERSION:
+            raise Rejected(Code.UNSUPPORTED, f"This node speaks version {c2s.VERSION}.", limit=c2s.VERSION)
+        desk = self.desk
+        head = desk.sync.head()
+        resumed = frame.cursor is not None and frame.cursor <= head
+        self._cursor = frame.cursor if resumed and frame.cursor is not None else head
+        self.ready = True
+        self._welcome(head, resumed=resumed)
+        for rooms in desk.sync.snapshot(self.actor, self._cursor if resumed else None):
+            self.send(rooms)
+        mine = desk.sync.rooms_of(self.actor)
+        self._rooms = {room: pk for pk, room in mine}
+        first = desk.feed.attach(self, self._rooms.values())
+        desk.presence.came(self, self._rooms.values(), first=first)
+        self._snapshot_at = None if resumed else head
+        self._advance()
+
+    def _welcome(self, head: int, *, resumed: bool) -> None:
+        self.send(
+            c2s.Welcome(
+                version=c2s.VERSION,
+                node=self.desk.node,
+                domain=self.desk.domain,
+                user=self.actor.user,
+                device=self.actor.device,
+                head=head,
+                resumed=resumed,
+                window=limits.WINDOW_ENTRIES,
+                heartbeat_s=limits.HEARTBEAT_S,
+                now_ms=self.desk.clock.now_ms(),
+                program=PROGRAM,
+            )
+        )
+
+    def closed(self) -> None:
+        """The connection is over."""
+        self.ended = True
+        if self.ready:
+            last = self.desk.feed.detach(self, self._rooms.values())
+            self.desk.presence.went(self, self._rooms.values(), last=last)
+
+    def end(self, code: str, text: str) -> None:
+        """Says why and closes."""
+        if self.ended:
+            return
+        self.ended = True
+        close = {Code.NOT_SIGNED_IN: c2s.CLOSE_SIGNED_OUT, Code.SLOW_READER: c2s.CLOSE_TOO_SLOW, Code.UPGRADING: c2s.CLOSE_RESTARTING,
+                 Code.TOO_LARGE: c2s.CLOSE_TOO_LARGE, Code.UNSUPPORTED: c2s.CLOSE_VERSION, Code.INTERNAL: c2s.CLOSE_INTERNAL,
+                 Code.CONFLICT: c2s.CLOSE_REPLACED}.get(Code(code), c2s.CLOSE_BAD_FRAME)  # fmt: skip
+        retry_ms = -1 if code == Code.NOT_SIGNED_IN else 1000 if code == Code.UPGRADING else 0
+        self._socket.send(c2s.encode_frame(c2s.Error(code, text, retry_ms)))
+        self._socket.close(close, code)
+
+    def tick(self, now: float) -> None:
+        """Once a second: heartbeat, slow readers, sockets that drained without acknowledging."""
+        self._signals = 0
+        if now - self._heard_at > (limits.IDLE_S if self.ready else limits.HELLO_S):
+            self._socket.abort()
+        elif self._behind_since is not None and now - self._behind_since > limits.SLOW_READER_S:
+            self.end(Code.SLOW_READER, "This device read too slowly and was disconnected; connect again to go on.")
+            self._socket.abort()
+        elif self.ready and not self._live:
+            self._advance()
+
+    @property
+    def congested(self) -> bool:
+        """Whether reading further requests must wait."""
+        return self._in_flight >= limits.REQUESTS_IN_FLIGHT_MAX or self._socket.buffered > limits.SOCKET_BUFFER_BYTES_MAX
+
+    # --- entries to the device --------------------------------------------------------------------------
+
+    def deliver(self, chunks: list[Chunk]) -> None:
+        """Entries just committed."""
+        if not self._live:
+            return
+        if not self._has_room():
+            self._pause()
+            return
+        if len(chunks) == 1 and chunks[0].first_seq > self._cursor:
+            chunk = chunks[0]
+            self._socket.send_framed(chunk.frame(ws_frame))
+            entries = len(chunk.raws)
+        else:
+            fresh = sorted((seq, raw) for c in chunks for seq, raw in zip(c.seqs, c.raws, strict=True) if seq > self._cursor)
+            if not fresh:
+                return
+            self._socket.send(c2s.encode_frame(c2s.Entries(tuple(raw for _, raw in fresh))))
+            entries = len(fresh)
+        self._cursor = max(chunk.last_seq for chunk in chunks)
+        self._note(self._cursor, entries, tuple(Delivered(c.room_pk, c.last_idx, c.receipts) for c in chunks))
+
+    def catch_up(self) -> None:
+        """Read the log instead of the live chunks."""
+        self._live = False
+        asyncio.get_running_loop().call_soon(self._advance)
+
+    def _advance(self) -> None:
+        """Pages from the cursor while there is room; live at the end."""
+        while not self._live and not self.ended:
+            if not self._has_room():
+                self._pause()
+                return
+            page = self.desk.sync.page(self.actor, self._cursor, limits.SYNC_PAGE_ENTRIES)
+            if page.people:
+                self.send(c2s.People(page.people))
+            if page.receipts:
+                self.send(c2s.Receipts(page.end, page.receipts))
+            if page.entries:
+                self._socket.send(c2s.encode_frame(c2s.Entries(page.entries)))
+                self._note(page.end, len(page.entries), page.delivered)
+            self._cursor = page.end
+            self._live = page.complete
+        self._behind_since = None
+
+    def _note(self, seq: int, entries: int, delivered: tuple[Delivered, ...]) -> None:
+        self._sent.append(_Sent(seq, entries, delivered))
+        self._unacked += entries
+
+    def _has_room(self) -> bool:
+        return self._unacked < limits.WINDOW_ENTRIES and self._socket.buffered < limits.SOCKET_BUFFER_BYTES_MAX
+
+    def _pause(self) -> None:
+        self._live = False
+        if self._behind_since is None:
+            self._behind_since = self.desk.clock.monotonic()
+
+    def _ack(self, frame: c2s.Ack) -> None:
+        if frame.seq > self._cursor:
+            raise Rejected(Code.BAD_REQUEST, "This acknowledges more than was sent.", field="seq", limit=self._cursor)
+        receipts, sent = self.desk.receipts, self._sent
+        reached: dict[int, int] = {}
+        if sent and sent[0].seq <= frame.seq:
+            self._behind_since = None
+        while sent and sent[0].seq <= frame.seq:
+            done = sent.popleft()
+            self._unacked -= done.entries
+            for part in done.delivered:
+                if part.receipts:
+                    reached[part.room_pk] = part.idx
+        if self._snapshot_at is not None and frame.seq >= self._snapshot_at:
+            self._snapshot_at = None
+            reached = self._snapshot_delivered() | reached
+        for room_pk, idx in reached.items():
+            receipts.delivered(self.actor, room_pk, idx)
+        receipts.cursor(self.actor.device_pk, frame.seq)
+        if not self._live:
+            self._advance()
+
+    def _snapshot_delivered(self) -> dict[int, int]:
+        """What a new device got with its snapshot: the head of each small room."""
+        rooms = self.desk.rooms
+        rows = self.desk.db.view(lambda tx: [rooms.peek_pk(tx, pk) for pk in self._rooms.values()])
+        return {row.pk: row.head.idx for row in rows if len(row.state.members) <= limits.RECEIPT_MEMBERS_MAX}
+
+    # --- other frames to the device ---------------------------------------------------------------------
+
+    def card(self, room: RoomId) -> None:
+        """The card of this room, anew; also follows joining and leaving."""
+        card = self.desk.sync.card(self.actor, room)
+        if card is None:
+            self._rooms.pop(room, None)
+            return
+        if card.state == "member":
+            row = self.desk.db.view(lambda tx: self.desk.rooms.peek(tx, room))
+            assert row is not None, "its card was just made"
+            self._rooms[room] = row.pk
+        else:
+            self._rooms.pop(room, None)
+        self.send(c2s.RoomChanged(card, self.desk.sync.people_of([card])))
+
+    def send(self, frame: c2s.Frame) -> None:
+        """A small frame; a signal is dropped when the socket is full."""
+        signal = isinstance(frame, c2s.TypingSignal | c2s.PresenceSignal)
+        if not (signal and self._socket.buffered > limits.SOCKET_BUFFER_BYTES_MAX):
+            self._socket.send(c2s.encode_frame(frame))
+
+    def receipts(self, frame: c2s.Receipts) -> None:
+        """Marks that moved; a session that is behind reads them with its next page."""
+        if self._live:
+            self._cursor = max(self._cursor, frame.seq)
+            self.send(frame)
+
+    # --- requests of the device -------------------------------------------------------------------------
+
+    def _post(self, frame: c2s.Post) -> None:
+        self._in_flight += 1
+        post = Post(frame.room, ClientId(frame.client_id), frame.kind, frame.body, frame.guests, frame.token)
+        self.desk.posting.submit(self.actor, post, partial(self._posted, frame.n))
+
+    def _posted(self, n: int, entry: Appended | None, error: Exception | None) -> None:
+        self._in_flight -= 1
+        if error is not None or entry is None:
+            self._refuse(n, error)
+            return
+        self._acks.append(c2s.PostedItem(n, entry.room, entry.idx, entry.seq, entry.event_id, entry.at_ms))
+        if not self._acks_armed:
+            self._acks_armed = True
+            asyncio.get_running_loop().call_soon(self._send_acks)
+
+    def _send_acks(self) -> None:
+        self._acks_armed = False
+        items, self._acks = self._acks, []
+        self._socket.send(c2s.encode_frame(c2s.Posted(tuple(items))))
+
+    def _request(self, n: int, handle: partial[None]) -> None:
+        try:
+            handle()
+        except Rejected as error:
+            self._refuse(n, error)
+
+    def _refuse(self, n: int, error: Exception | None) -> None:
+        if isinstance(error, Rejected):
+            self.send(c2s.Refused(n, error.code, error.text, error.detail))
+        else:
+            _log.error("post_failed", exc_info=error)
+            self.send(c2s.Refused(n, Code.INTERNAL, "The node made a mistake; try again, and tell its admin.", {}))
+
+    def _access(self, room: bytes) -> RoomAccess:
+        return self.desk.db.view(lambda tx: access_room(tx, self.desk.rooms, self.actor, RoomId(room)))
+
+    def _history(self, frame: c2s.History) -> None:
+        access = self._access(frame.room)
+        page = self.desk.sync.history(access, frame.idx, frame.limit, back=frame.back)
+        marks = tuple(to_mark(mark) for mark in page.marks)
+        entries: tuple[Raw, ...] = page.entries
+        self.send(c2s.Page(frame.n, frame.room, entries, marks, page.people, page.more))
+
+    def _read(self, frame: c2s.Read) -> None:
+        access = self._access(frame.room)
+        if not access.present:
+            raise Rejected(Code.NOT_MEMBER, "You are not a member of this chat.")
+        self._in_flight += 1
+
+        def done(error: Exception | None) -> None:
+            self._in_flight -= 1
+            if error is None:
+                self.send(c2s.Done(frame.n))
+            else:
+                self._refuse(frame.n, error)
+
+        self.desk.receipts.read(access, frame.idx, done)
+
+    def _signal(self, frame: c2s.Typing | c2s.Presence) -> None:
+        self._signals += 1
+        if self._signals > limits.SIGNALS_PER_S:
+            return
+        if isinstance(frame, c2s.Presence):
+            self.desk.presence.set(self, self._rooms.values(), frame.state)
+            return
+        pk = self._rooms.get(RoomId(frame.room))
+        if pk is not None:
+            self.desk.presence.typing(self, pk, frame)
+
+
+class Auth(Protocol):
+    """Who opens a socket."""
+
+    def socket_actor(self, request: web.Request) -> Actor:
+        """The signed-in account behind the upgrade request. Raises Rejected (not signed in, cross site)."""
+
+
+class SocketDoor:
+    """Accepts device sockets and looks after them."""
+
+    def __init__(self, *, desk: Desk, auth: Auth) -> None:
+        self._desk = desk
+        self._auth = auth
+        self._sessions: set[DeviceSession] = set()
+        self._by_device: defaultdict[int, list[DeviceSession]] = defaultdict(list)
+        self._stopping = False
+
+    @property
+    def count(self) -> int:
+        """Open sockets."""
+        return len(self._sessions)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """``GET /c2s`` with an upgrade. Refuses before the upgrade with an ordinary HTTP error."""
+        if self._stopping:
+            raise Rejected(Code.UPGRADING, "The node restarts; come back in a moment.", retry_after_s=2)
+        actor = self._auth.socket_actor(request)
+        ws = web.WebSocketResponse(
+            protocols=(c2s.SUBPROTOCOL,), max_msg_size=limits.FRAME_BYTES_MAX, compress=False, timeout=1.0
+        )
+        if not ws.can_prepare(request).ok:
+            raise Rejected(Code.BAD_REQUEST, "This address speaks WebSocket only.")
+        await ws.prepare(request)
+        transport = request.transport
+        if transport is None:
+            return ws
+        socket = FrameSocket(ws, transport, request.remote or "")
+        session = DeviceSession(desk=self._desk, actor=actor, socket=socket)
+        self._enter(session)
+        try:
+            if ws.ws_protocol != c2s.SUBPROTOCOL:
+                session.end(Code.UNSUPPORTED, f"Ask for the subprotocol {c2s.SUBPROTOCOL}.")
+            else:
+                await _serve(session, socket)
+        finally:
+            self._leave(session)
+        return ws
+
+    async def watch(self) -> None:
+        """The ticker of all sessions."""
+        while True:
+            await asyncio.sleep(1)
+            now = self._desk.clock.monotonic()
+            for session in list(self._sessions):
+                session.tick(now)
+
+    def stop(self) -> None:
+        """Tells every device that the node restarts, and takes no more."""
+        self._stopping = True
+        for session in list(self._sessions):
+            session.end(Code.UPGRADING, "The node restarts; come back in a moment.")
+
+    def _enter(self, session: DeviceSession) -> None:
+        mine = self._by_device[session.actor.device_pk]
+        if len(mine) >= limits.SOCKETS_PER_DEVICE_MAX:
+            mine[0].end(Code.CONFLICT, "This device has opened newer connections.")
+        mine.append(session)
+        self._sessions.add(session)
+
+    def _leave(self, session: DeviceSession) -> None:
+        self._sessions.discard(session)
+        mine = self._by_device[session.actor.device_pk]
+        mine.remove(session)
+        if not mine:
+            del self._by_device[session.actor.device_pk]
+        session.closed()
+
+
+async def _serve(session: DeviceSession, socket: FrameSocket) -> None:
+    try:
+        while (data := await socket.receive()) is not None and not session.ended:
+            session.receive(data)
+            while session.congested and not session.ended:
+                await asyncio.sleep(CONGESTED_POLL_S)
+    except Rejected as error:
+        session.end(error.code, error.text)
+    except RemoteError as error:
+        session.end(Code.BAD_REQUEST, f"{error}.")
+    except (ConnectionError, asyncio.CancelledError):
+        raise
+    except Exception:  # the boundary of one device: its socket ends, the node goes on
+        _log.exception("session_failed")
+        session.end(Code.INTERNAL, "The node made a mistake; try again, and tell its admin.")
