@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from msgspec import Raw
 
@@ -85,6 +85,7 @@ class Subscriber(Protocol):
         """The session is over: say why and close."""
 
 
+K = TypeVar("K", int, UserId)
 Followers = set[Subscriber]
 _NOBODY: Final[frozenset[Subscriber]] = frozenset()
 
@@ -216,9 +217,9 @@ class Feed:
             subscriber.deliver(mine)
 
 
-def _discard(table: dict[int, Followers] | dict[UserId, Followers], key: int | UserId, subscriber: Subscriber) -> None:
-    followers = table.get(key)  # type: ignore[call-overload]  # the two tables share this code
+def _discard(table: dict[K, Followers], key: K, subscriber: Subscriber) -> None:
+    followers = table.get(key)
     if followers is not None:
         followers.discard(subscriber)
         if not followers:
-            del table[key]  # type: ignore[arg-type]
+            del table[key]

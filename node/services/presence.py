@@ -39,7 +39,7 @@ class Presence:
         if last:
             self._tell(subscriber.actor.user, self._small(room_pks), "offline")
 
-    def set(self, subscriber: Subscriber, room_pks: Iterable[int], state: str) -> None:
+    def say(self, subscriber: Subscriber, room_pks: Iterable[int], state: str) -> None:
         """A device says that its person is there, or away."""
         before = self._state(subscriber.actor.user)
         if state == "away":
@@ -73,7 +73,7 @@ class Presence:
 
     def _others_online(self, subscriber: Subscriber, room_pks: list[int]) -> set[UserId]:
         me = subscriber.actor.user
-        return {other.actor.user for pk in room_pks for other in self._feed.of_room(pk)} - {me}
+        return {other.actor.user for pk in room_pks for other in self._feed.of_room(pk) if other.actor.user != me}
 
     def _tell(self, user: UserId, room_pks: list[int], state: str) -> None:
         signal = c2s.PresenceSignal(user, state)

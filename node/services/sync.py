@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from node.base import limits
 from node.base.ids import RoomId, UserId
@@ -137,13 +138,12 @@ class Sync:
 
     def _card_outside(self, tx: Tx, actor: Actor, row: RoomRow, as_of: int) -> c2s.Card | None:
         invited = row.state.invited.get(actor.user)
-        common = {"room": row.room, "kind": row.kind, "name": row.state.name, "hub": row.hub, "as_of": as_of}
+        card = c2s.Card(room=row.room, kind=row.kind, name=row.state.name, hub=row.hub, as_of=as_of, state="left")
         if invited is not None:
             members = len(row.state.members)
-            return c2s.Card(**common, topic=row.state.topic, state="invited", invited_by=invited.by, members=members)
-        span = self._rooms.span(tx, row.pk, actor.user_pk)
-        head_idx = 0 if span is None else span[1] or 0
-        return c2s.Card(**common, state="left", joined_idx=0 if span is None else span[0], head_idx=head_idx, read_idx=head_idx)
+            return replace(card, topic=row.state.topic, state="invited", invited_by=invited.by, members=members)
+        first, last = self._rooms.span(tx, row.pk, actor.user_pk) or (0, 0)
+        return replace(card, joined_idx=first, head_idx=last or 0, read_idx=last or 0)
 
     def people_of(self, cards: Iterable[c2s.Card]) -> tuple[c2s.Person, ...]:
         """Names that the cards need: peers, inviters, authors of last messages."""
@@ -173,7 +173,8 @@ class Sync:
             high = row.head.idx if last is None else last
             entries = self._log.since(tx, row.room, room_pk, cursor, first, high, limit + 1)
             found.append([(seq, idx, raw, row) for seq, idx, raw in entries])
-        taken, size, full = [], 0, False
+        taken: list[tuple[int, int, Raw, RoomRow]] = []
+        size, full = 0, False
         for item in heapq.merge(*found, key=lambda item: item[0]):
             size += len(bytes(item[2]))
             if len(taken) == limit or (taken and size > limits.ENTRIES_FRAME_BYTES_MAX):
@@ -227,7 +228,7 @@ class Sync:
 def to_mark(changed: Message) -> c2s.Mark:
     """A folded message as devices get it."""
     edited = content.encode_body(changed.edited) if changed.edited else None
-    reactions = dict(changed.reactions)
+    reactions: dict[str, tuple[str, ...]] = {value: tuple(users) for value, users in changed.reactions.items()}
     return c2s.Mark(changed.idx, changed.edits, edited, changed.erased, changed.erased_by, changed.reason, reactions)
 
 

@@ -366,7 +366,7 @@ class DeviceSession:
         if self._signals > limits.SIGNALS_PER_S:
             return
         if isinstance(frame, c2s.Presence):
-            self.desk.presence.set(self, self._rooms.values(), frame.state)
+            self.desk.presence.say(self, self._rooms.values(), frame.state)
             return
         pk = self._rooms.get(RoomId(frame.room))
         if pk is not None:
@@ -463,6 +463,6 @@ async def _serve(session: DeviceSession, socket: FrameSocket) -> None:
         session.end(Code.BAD_REQUEST, f"{error}.")
     except (ConnectionError, asyncio.CancelledError):
         raise
-    except Exception:  # the boundary of one device: its socket ends, the node goes on
+    except Exception:  # noqa: BLE001 - the boundary of one device: its socket ends, the node goes on
         _log.exception("session_failed")
         session.end(Code.INTERNAL, "The node made a mistake; try again, and tell its admin.")
