@@ -108,3 +108,8 @@ ROOM_CACHE_MAX: Final = 4_096
 READERS: Final = 2  # threads for long reads
 BACKUPS_KEPT: Final = 3  # copies made before a migration
 DRAIN_S: Final = 5  # shutdown: time for devices to go
+
+# --- lifecycle --------------------------------------------------------------------------------------------
+RESTART_DELAY_S_MIN: Final = 1  # a service that failed starts again after this; doubles at each failure
+RESTART_DELAY_S_MAX: Final = 60  # and running this long makes it healthy again
+SERVICE_STOP_S: Final = 10  # a service that takes longer to stop is named in the log
