@@ -81,6 +81,11 @@ class Identity:
         """Peppers of passwords."""
         return self._folder.pepper
 
+    @property
+    def tls_folder(self) -> Path:
+        """Where the web listener's own certificate lives."""
+        return self._folder.tls
+
     def sign_head(self, room: RoomId, head: Head) -> SignedHead:
         """The word of this node, as the hub of `room`, for every entry up to `head`."""
         return envelope.sign_head(self.op_key, room, head, self.nid, self.incarnation)

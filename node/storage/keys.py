@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Meta, Struct
 
 from node.base.errors import ExitStatus, Fatal
+from node.runtime.privatefile import PRIVATE_FILE, PRIVATE_FOLDER, erase, sync_folder, write_private
 from node.wire.keys import ENTROPY_BYTES, KEY_BYTES, Inception, OpCert
 
 FOLDER: Final = "keys"
@@ -42,8 +43,6 @@ PEPPER: Final = "pepper.json"
 SETUP: Final = "setup"
 TLS: Final = "tls"
 _UNFINISHED: Final = ".keys.new"
-_PRIVATE_FOLDER: Final = 0o700
-_PRIVATE_FILE: Final = 0o600
 _OTHERS: Final = 0o077
 
 T = TypeVar("T")
@@ -114,8 +113,8 @@ class KeyFolder:
         draft = data / _UNFINISHED
         try:
             shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(mode=_PRIVATE_FOLDER)
-            (draft / TLS).mkdir(mode=_PRIVATE_FOLDER)
+            draft.mkdir(mode=PRIVATE_FOLDER)
+            (draft / TLS).mkdir(mode=PRIVATE_FOLDER)
             encode = msgspec.json.encode
             write_private(draft / IDENTITY, encode(new.identity))
             write_private(draft / OP_KEY, new.op.private_bytes_raw())
@@ -141,18 +140,19 @@ class KeyFolder:
         return _decode_msgpack(path, Setup) if path.exists() else None
 
     def erase_setup(self) -> None:
-        """Overwrites and removes the entropy. On flash and on copying file systems old blocks may outlive this."""
+        """Removes the entropy for good."""
         path = self.path / SETUP
         try:
-            with path.open("r+b", buffering=0) as file:
-                file.write(bytes(path.stat().st_size))
-                os.fsync(file.fileno())
-            path.unlink()
-            sync_folder(self.path)
+            erase(path)
         except FileNotFoundError:
             return
         except OSError as error:
             raise _unwritable(path, error) from error
+
+    @property
+    def tls(self) -> Path:
+        """Folder of the web listener's certificate."""
+        return self.path / TLS
 
 
 # --- rights ---------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def check_rights(folder: Path) -> None:
     """Raises Fatal with KEYS_UNSAFE if somebody else can read the folder or anything in it."""
     for path in (folder, *sorted(folder.rglob("*"))):
         found = path.stat()
-        least = _PRIVATE_FOLDER if stat.S_ISDIR(found.st_mode) else _PRIVATE_FILE
+        least = PRIVATE_FOLDER if stat.S_ISDIR(found.st_mode) else PRIVATE_FILE
         if found.st_mode & _OTHERS:
             raise Fatal(
                 ExitStatus.KEYS_UNSAFE,
@@ -176,28 +176,6 @@ def check_rights(folder: Path) -> None:
 
 
 # --- files ----------------------------------------------------------------------------------------------
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Replaces a file in one step that survives a power cut; mode 0600 from its first byte on. Raises OSError."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE_FILE)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames and removals in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _read(path: Path) -> bytes:

@@ -12,8 +12,9 @@ from node.base.ids import RoomId
 from node.core.hub import Head
 from node.runtime.clock import ManualClock
 from node.runtime.entropy import SeededEntropy
+from node.runtime.privatefile import write_private
 from node.services.identity import Identity, choose_places
-from node.storage.keys import KeyFolder, write_private
+from node.storage.keys import KeyFolder
 from node.wire import envelope, keys
 
 SECONDS_OF_A_DAY = 24 * 3600

@@ -10,8 +10,8 @@ import pytest
 from node.base.errors import ExitStatus, Fatal
 from node.runtime.clock import ManualClock
 from node.runtime.entropy import SeededEntropy
+from node.runtime.privatefile import write_private
 from node.services.identity import make_keys
-from node.storage import keys
 from node.storage.keys import KeyFolder, NewKeys, Ring
 
 
@@ -76,7 +76,7 @@ def test_a_missing_file_is_named(tmp_path: Path, folder: KeyFolder, name: str) -
     "content", [b"", b"{}", b"\xff" * 33, b'{"current":2,"keys":{}}'], ids=["empty", "map", "noise", "ring"]
 )
 def test_a_damaged_file_is_named(tmp_path: Path, folder: KeyFolder, name: str, content: bytes) -> None:
-    keys.write_private(folder.path / name, content)
+    write_private(folder.path / name, content)
     with pytest.raises(Fatal, match="is damaged") as stopped:
         KeyFolder(tmp_path)
     assert stopped.value.status is ExitStatus.DATA_CORRUPT
@@ -84,13 +84,13 @@ def test_a_damaged_file_is_named(tmp_path: Path, folder: KeyFolder, name: str, c
 
 
 def test_a_damaged_setup_is_named(folder: KeyFolder) -> None:
-    keys.write_private(folder.path / "setup", b"\x92")
+    write_private(folder.path / "setup", b"\x92")
     with pytest.raises(Fatal, match="setup is damaged"):
         folder.setup()
 
 
 def test_an_op_key_of_somebody_else_is_refused(tmp_path: Path, folder: KeyFolder) -> None:
-    keys.write_private(folder.path / "op.key", bytes(32))
+    write_private(folder.path / "op.key", bytes(32))
     with pytest.raises(Fatal, match=r"not the key that identity\.json certifies"):
         KeyFolder(tmp_path)
 
@@ -126,16 +126,6 @@ def test_the_setup_is_overwritten_before_it_goes(folder: KeyFolder, new: NewKeys
     assert not any(kept.read_bytes())
     assert folder.setup() is None
     folder.erase_setup()  # once more does no harm
-
-
-def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    keys.write_private(path, b"one")
-    with path.open("rb") as reader:
-        keys.write_private(path, b"two")
-        assert reader.read() == b"one"
-    assert path.read_bytes() == b"two"
-    assert [found.name for found in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_ring_needs_its_current_key() -> None:

@@ -1,0 +1,45 @@
+"""Under which names and addresses this machine may be reached by its neighbours. A guess for people and certificates.
+
+An address is found by asking the kernel which one it would send from: connecting a UDP socket sends nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Final
+
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+# Documentation networks follow the default route (RFC 5737, RFC 3849); the others find a LAN that has none.
+_TARGETS: Final = (
+    (socket.AF_INET, ("192.0.2.1", "192.168.255.254", "10.255.255.254", "172.31.255.254")),
+    (socket.AF_INET6, ("2001:db8::1", "fd00::1")),
+)
+
+
+def own_addresses() -> tuple[str, ...]:
+    """IP addresses of this machine other than loopback and link-local, the likeliest first, IPv4 before IPv6."""
+    found: dict[str, None] = {}
+    for family, targets in _TARGETS:
+        for target in targets:
+            address = _source_of(family, target)
+            if address and not address.startswith(("127.", "169.254.", "::1", "fe80:")):
+                found[address] = None
+    return tuple(found)
+
+
+def host_names() -> tuple[str, ...]:
+    """The machine's own name, and the one that mDNS gives it."""
+    name = socket.gethostname().lower()
+    if not _HOST_NAME.fullmatch(name) or name == "localhost":
+        return ()
+    return (name,) if "." in name else (name, f"{name}.local")
+
+
+def _source_of(family: socket.AddressFamily, target: str) -> str:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((target, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""
