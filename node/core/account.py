@@ -35,9 +35,7 @@ class Registration(StrEnum):
 
 
 RESERVED: Final = frozenset(
-    "abuse admin administrator all everyone help here hostmaster info mail moderator news noc no-reply noreply node "
-    "nobody null owner postmaster root security server service startalk status support sysadmin system undefined "
-    "webmaster www".split()
+    ["abuse", "admin", "administrator", "all", "everyone", "help", "here", "hostmaster", "info", "mail", "moderator", "news", "noc", "no-reply", "noreply", "node", "nobody", "null", "owner", "postmaster", "root", "security", "server", "service", "startalk", "status", "support", "sysadmin", "system", "undefined", "webmaster", "www"]
 )
 ADMIN_ROLES: Final = frozenset({NodeRole.OWNER, NodeRole.ADMIN})
 _LOOK_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "8": "b", ".": None, "_": None, "-": None})

@@ -24,6 +24,7 @@ from node.runtime.entropy import Entropy
 from node.services.actor import Actor
 from node.services.budget import Budget, Rates
 from node.services.feed import Feed
+from node.storage import receipts
 from node.storage.database import Database, Tx
 from node.storage.log import Appended, Draft, Log
 from node.storage.rooms import RoomRow, Rooms
@@ -244,8 +245,7 @@ class Posting:
         self._fold(tx, row, command, entry, now_ms, target)
         self._rooms.touch(tx, row)
         self._read_own(tx, row.pk, actor.user_pk, entry.idx)
-        receipts = len(row.state.members) <= limits.RECEIPT_MEMBERS_MAX
-        self._feed.stage(tx, row.pk, entry, receipts=receipts)
+        self._feed.stage(tx, row.pk, entry, receipts=len(row.state.members) <= limits.RECEIPT_MEMBERS_MAX)
         if row.kind == room.DIRECT and entry.idx == 1:
             for user in row.state.members:
                 self._feed.stage_entered(tx, user, row.pk, row.room)
@@ -286,8 +286,7 @@ class Posting:
         self._reads[room_pk, user_pk] = idx
 
     def _flush_reads(self, tx: Tx) -> None:
-        sql = "UPDATE members SET read_idx = max(read_idx, ?), delivered_idx = max(delivered_idx, ?) WHERE room = ? AND user = ?"
-        tx.executemany(sql, [(idx, idx, room_pk, user_pk) for (room_pk, user_pk), idx in self._reads.items()])
+        receipts.store_own(tx, [(room_pk, user_pk, idx) for (room_pk, user_pk), idx in self._reads.items()])
         self._reads.clear()
 
     def _open_direct(self, tx: Tx, actor: Actor, other: UserId) -> RoomId:

@@ -18,6 +18,8 @@ from node.runtime.clock import Clock
 from node.services.access import RoomAccess
 from node.services.actor import Actor
 from node.services.feed import Feed, Subscriber
+from node.services.sync import to_receipt
+from node.storage import receipts
 from node.storage.database import Database, Tx
 from node.storage.log import Log
 from node.storage.rooms import RoomRow, Rooms
@@ -98,36 +100,24 @@ class Receipts:
 
     def _store(self, tx: Tx, marks: dict[tuple[int, int], _Marks], cursors: dict[int, int]) -> None:
         now_ms = self._clock.now_ms()
-        tx.executemany(
-            "UPDATE devices SET cursor = max(cursor, ?), seen_ms = max(seen_ms, ?) WHERE id = ?",
-            [(seq, now_ms, pk) for pk, seq in cursors.items()],
-        )
-        moved = [key for key, mark in marks.items() if self._moves(tx, key, mark)]
+        receipts.store_cursors(tx, cursors.items(), now_ms)
+        moved = {key: mark for key, mark in marks.items() if receipts.moves(tx, *key, mark.delivered_idx, mark.read_idx)}
         if not moved:
             return
         seq = self._log.next_seq(tx)
-        sql = """UPDATE members SET delivered_idx = max(delivered_idx, ?, ?), read_idx = max(read_idx, ?),
-                 read_ms = CASE WHEN ? > read_idx THEN ? ELSE read_ms END, receipt_seq = ? WHERE room = ? AND user = ?"""
-        tx.executemany(
-            sql,
-            [(m.delivered_idx, m.read_idx, m.read_idx, m.read_idx, now_ms, seq, *key) for key, m in marks.items() if key in moved],
-        )
-        tx.after_commit(lambda: self._publish(seq, {key: marks[key] for key in moved}))
-
-    def _moves(self, tx: Tx, key: tuple[int, int], mark: _Marks) -> bool:
-        row = tx.one("SELECT delivered_idx, read_idx FROM members WHERE room = ? AND user = ?", key)
-        return row is not None and (mark.delivered_idx > row[0] or mark.read_idx > row[1])
+        receipts.store(tx, [(*key, mark.delivered_idx, mark.read_idx) for key, mark in moved.items()], seq, now_ms)
+        tx.after_commit(lambda: self._publish(seq, moved))
 
     def _publish(self, seq: int, moved: dict[tuple[int, int], _Marks]) -> None:
         by_room: defaultdict[int, list[c2s.Receipt]] = defaultdict(list)
         own: list[tuple[UserId, RoomId]] = []
         for key, mark in moved.items():
-            receipt = self._db.view(partial(_receipt, key))
-            if receipt is None:
+            marks = self._db.view(partial(_marks_of, key))
+            if marks is None:
                 continue
-            by_room[key[0]].append(receipt)
+            by_room[key[0]].append(to_receipt(marks))
             if mark.read_idx:
-                own.append((UserId(receipt.user), RoomId(receipt.room)))
+                own.append((marks.user, marks.room))
         self._send(seq, by_room)
         for user, room in own:
             for subscriber in self._feed.of_user(user):
@@ -135,21 +125,18 @@ class Receipts:
 
     def _send(self, seq: int, by_room: dict[int, list[c2s.Receipt]]) -> None:
         frames: defaultdict[Subscriber, list[c2s.Receipt]] = defaultdict(list)
-        for room_pk, receipts in by_room.items():
+        for room_pk, moved in by_room.items():
             row = self._db.view(partial(self._row, room_pk))
             if len(row.state.members) > limits.RECEIPT_MEMBERS_MAX:
                 continue
             for subscriber in self._feed.of_room(room_pk):
-                frames[subscriber].extend(receipts)
-        for subscriber, receipts in frames.items():
-            subscriber.receipts(c2s.Receipts(seq, tuple(receipts)))
+                frames[subscriber].extend(moved)
+        for subscriber, gathered in frames.items():
+            subscriber.receipts(c2s.Receipts(seq, tuple(gathered)))
 
     def _row(self, room_pk: int, tx: Tx) -> RoomRow:
         return self._rooms.peek_pk(tx, room_pk)
 
 
-def _receipt(key: tuple[int, int], tx: Tx) -> c2s.Receipt | None:
-    sql = """SELECT r.room, u.user, m.delivered_idx, m.read_idx, m.read_ms FROM members m
-             JOIN rooms r ON r.id = m.room JOIN users u ON u.id = m.user WHERE m.room = ? AND m.user = ?"""
-    row = tx.one(sql, key)
-    return None if row is None else c2s.Receipt(*row)
+def _marks_of(key: tuple[int, int], tx: Tx) -> receipts.Marks | None:
+    return receipts.of_member(tx, *key)

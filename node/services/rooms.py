@@ -14,7 +14,9 @@ from node.services.access import RoomAccess, access_room
 from node.services.actor import Actor
 from node.services.feed import Feed
 from node.services.sync import Sync
+from node.storage import receipts
 from node.storage.database import Database, Tx
+from node.storage.receipts import Marks
 from node.storage.rooms import Rooms
 from node.storage.users import Users
 from node.wire import c2s
@@ -109,7 +111,7 @@ class RoomBook:
         may_unban = Capability.KICK in rules.capabilities(state, access.actor.user, now_ms)
         bans = state.bans if may_unban else {}
         names = self._users.names(tx, {*state.members, *state.invited, *bans})
-        receipts = self._receipts(tx, access)
+        marks, none = self._receipts(tx, access), Marks(access.row.room, access.actor.user, 0, 0, 0)
         return Membership(
             members=tuple(
                 MemberView(
@@ -118,9 +120,9 @@ class RoomBook:
                     role=rules.role_of(member, now_ms).value,
                     joined_ms=member.joined_ms,
                     muted_until_ms=member.muted_until_ms,
-                    delivered_idx=receipts.get(user, (0, 0, 0))[0],
-                    read_idx=receipts.get(user, (0, 0, 0))[1],
-                    read_ms=receipts.get(user, (0, 0, 0))[2],
+                    delivered_idx=marks.get(user, none).delivered_idx,
+                    read_idx=marks.get(user, none).read_idx,
+                    read_ms=marks.get(user, none).read_ms,
                     online=self._feed.online(user),
                 )
                 for user, member in state.members.items()
@@ -135,9 +137,7 @@ class RoomBook:
             ),
         )
 
-    def _receipts(self, tx: Tx, access: RoomAccess) -> dict[UserId, tuple[int, int, int]]:
+    def _receipts(self, tx: Tx, access: RoomAccess) -> dict[UserId, Marks]:
         if len(access.row.state.members) > limits.RECEIPT_MEMBERS_MAX:
             return {}
-        sql = """SELECT u.user, m.delivered_idx, m.read_idx, m.read_ms FROM members m JOIN users u ON u.id = m.user
-                 WHERE m.room = ? AND m.last_idx IS NULL"""
-        return {UserId(row[0]): (row[1], row[2], row[3]) for row in tx.all(sql, (access.row.pk,))}
+        return receipts.of_room(tx, access.row.pk)

@@ -20,6 +20,7 @@ from node.core.room import DIRECT, Room, role_of
 from node.runtime.clock import Clock
 from node.services.access import RoomAccess
 from node.services.actor import Actor
+from node.storage import receipts
 from node.storage.database import Database, Tx
 from node.storage.log import Log
 from node.storage.rooms import RoomRow, Rooms
@@ -89,13 +90,8 @@ class Sync:
             yield c2s.Rooms(tuple(cards), self.people_of(cards), more=start + ROOMS_PER_FRAME < len(changed))
 
     def _changed(self, tx: Tx, actor: Actor, since: int | None) -> list[RoomId]:
-        low = -1 if since is None else since
-        sql = """SELECT r.room FROM members m JOIN rooms r ON r.id = m.room
-                 WHERE m.user = ? AND (r.head_seq > ? OR m.receipt_seq > ?) AND (m.last_idx IS NULL OR ? >= 0)
-                 AND (r.kind = 'group' OR r.head_idx > 0) ORDER BY r.head_seq DESC"""
-        mine = [RoomId(row[0]) for row in tx.all(sql, (actor.user_pk, low, low, low))]
-        asked = tx.all("SELECT r.room FROM invitations i JOIN rooms r ON r.id = i.room WHERE i.user = ?", (actor.user_pk,))
-        return [*mine, *(RoomId(row[0]) for row in asked)]
+        mine = self._rooms.changed_since(tx, actor.user_pk, since)
+        return [*mine, *self._rooms.invitations_of(tx, actor.user_pk)]
 
     def card(self, actor: Actor, room: RoomId, as_of: int | None = None) -> c2s.Card | None:
         """The room as this user's list shows it; None when the user has nothing to do with it."""
@@ -108,8 +104,9 @@ class Sync:
         state, member = row.state, row.state.members.get(actor.user)
         if member is None:
             return self._card_outside(tx, actor, row, as_of)
-        sql = "SELECT first_idx, read_idx FROM members WHERE room = ? AND user = ?"
-        first_idx, read_idx = tx.one(sql, (row.pk, actor.user_pk)) or (member.joined_idx, 0)
+        first_idx, _ = self._rooms.span(tx, row.pk, actor.user_pk) or (member.joined_idx, None)
+        marks = receipts.of_member(tx, row.pk, actor.user_pk)
+        read_idx = 0 if marks is None else marks.read_idx
         unread, mentions = self._log.unread(tx, row.pk, actor.user_pk, read_idx, row.head.idx)
         last = self._log.last_content(tx, row.room, row.pk, first_idx, row.head.idx)
         last_marks = [] if last is None else self._log.marks(tx, row.pk, last[0], last[0])
@@ -168,7 +165,7 @@ class Sync:
     def _page(self, tx: Tx, actor: Actor, cursor: int, limit: int) -> FeedPage:
         head = self._log.head_seq(tx)
         found: list[list[tuple[int, int, Raw, RoomRow]]] = []
-        for room_pk, first, last in self._rooms_with_news(tx, actor, cursor):
+        for room_pk, first, last in self._rooms.with_news(tx, actor.user_pk, cursor):
             row = self._rooms.peek_pk(tx, room_pk)
             high = row.head.idx if last is None else last
             entries = self._log.since(tx, row.room, room_pk, cursor, first, high, limit + 1)
@@ -186,24 +183,11 @@ class Sync:
         return FeedPage(
             end=end,
             entries=tuple(raw for _, _, raw, _ in taken),
-            receipts=self._receipts(tx, actor, cursor, end),
+            receipts=tuple(to_receipt(marks) for marks in receipts.since(tx, actor.user_pk, cursor, end)),
             people=tuple(c2s.Person(user, name) for user, name in self._users.renamed_since(tx, cursor, end)),
             delivered=tuple(delivered.values()),
             complete=not full,
         )
-
-    def _rooms_with_news(self, tx: Tx, actor: Actor, cursor: int) -> list[tuple[int, int, int | None]]:
-        sql = """SELECT m.room, m.first_idx, m.last_idx FROM members m JOIN rooms r ON r.id = m.room
-                 WHERE m.user = ? AND r.head_seq > ?"""
-        return [(row[0], row[1], row[2]) for row in tx.all(sql, (actor.user_pk, cursor))]
-
-    def _receipts(self, tx: Tx, actor: Actor, after: int, upto: int) -> tuple[c2s.Receipt, ...]:
-        sql = """SELECT r.room, u.user, o.delivered_idx, o.read_idx, o.read_ms
-                 FROM members m JOIN rooms r ON r.id = m.room JOIN members o ON o.room = m.room JOIN users u ON u.id = o.user
-                 WHERE m.user = ? AND m.last_idx IS NULL AND o.receipt_seq > ? AND o.receipt_seq <= ? LIMIT 4000"""
-        if upto <= after:
-            return ()
-        return tuple(c2s.Receipt(*row) for row in tx.all(sql, (actor.user_pk, after, upto)))
 
     def history(self, access: RoomAccess, idx: int, limit: int, *, back: bool) -> HistoryPage:
         """Before `idx` (exclusive; 0 = the end) downwards, or from `idx` upwards, within what the actor may read."""
@@ -250,3 +234,8 @@ def _fit(raws: list[Raw], *, back: bool) -> list[Raw]:
         kept += 1
     return raws[-kept:] if back else raws[:kept]
 
+
+
+def to_receipt(marks: receipts.Marks) -> c2s.Receipt:
+    """Marks of a member as devices get them."""
+    return c2s.Receipt(marks.room, marks.user, marks.delivered_idx, marks.read_idx, marks.read_ms)

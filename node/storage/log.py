@@ -25,7 +25,7 @@ INSERT INTO entries (seq, room, idx, epoch, at_ms, event_id, log_hash, event, sa
                      client_id)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_ENTRY: Final = "seq, epoch, idx, at_ms, event_id, event, salt, body"
+_ENTRIES: Final = "SELECT seq, epoch, idx, at_ms, event_id, event, salt, body FROM entries"
 _MESSAGE: Final = """
 SELECT e.event_id, e.idx, u.user, e.kind, e.at_ms, m.message
 FROM entries e JOIN users u ON u.id = e.author LEFT JOIN marks m ON m.room = e.room AND m.idx = e.idx
@@ -155,13 +155,12 @@ class Log:
 
     def find_post(self, tx: Tx, device_pk: int, client_id: ClientId) -> Appended | None:
         """What an earlier post with this client id became."""
-        sql = f"""SELECT (SELECT room FROM rooms WHERE id = entries.room), {_ENTRY} FROM entries
-                  WHERE device = ? AND client_id = ?"""
-        found = tx.one(sql, (device_pk, client_id))
+        found = tx.one(f"{_ENTRIES} WHERE device = ? AND client_id = ?", (device_pk, client_id))
         if found is None:
             return None
-        room = RoomId(found[0])
-        return Appended(found[1], room, found[3], EventId(found[5]), found[4], _entry(room, found[1:]))
+        sql = "SELECT r.room FROM rooms r JOIN entries e ON e.room = r.id WHERE e.seq = ?"
+        room = RoomId((tx.one(sql, (found[0],)) or (b"",))[0])
+        return Appended(found[0], room, found[2], EventId(found[4]), found[3], _entry(room, found))
 
     def find_message(self, tx: Tx, room_pk: int, event: EventId) -> Message | None:
         """The content entry with this event id, with its marks."""
@@ -173,13 +172,13 @@ class Log:
     def page(self, tx: Tx, room: RoomId, room_pk: int, first: int, last: int, limit: int, *, back: bool) -> list[Raw]:
         """At most `limit` entries with first ≤ idx ≤ last, in rising idx; from the end if `back`."""
         order = "DESC" if back else "ASC"
-        sql = f"SELECT {_ENTRY} FROM entries WHERE room = ? AND idx BETWEEN ? AND ? ORDER BY idx {order} LIMIT ?"
+        sql = f"{_ENTRIES} WHERE room = ? AND idx BETWEEN ? AND ? ORDER BY idx {order} LIMIT ?"
         found = [_entry(room, row) for row in tx.execute(sql, (room_pk, first, last, limit))]
         return found[::-1] if back else found
 
     def since(self, tx: Tx, room: RoomId, room_pk: int, seq: int, first: int, last: int, limit: int) -> list[tuple[int, int, Raw]]:
         """(seq, idx, entry) after feed position `seq` and within [first, last]; rising."""
-        sql = f"SELECT {_ENTRY} FROM entries WHERE room = ? AND idx BETWEEN ? AND ? ORDER BY idx LIMIT ?"
+        sql = f"{_ENTRIES} WHERE room = ? AND idx BETWEEN ? AND ? ORDER BY idx LIMIT ?"
         low = self._first_after(tx, room_pk, seq, first, last)
         return [(row[0], row[2], _entry(room, row)) for row in tx.execute(sql, (room_pk, low, last, limit))]
 
@@ -202,7 +201,7 @@ class Log:
 
     def last_content(self, tx: Tx, room: RoomId, room_pk: int, first: int, last: int) -> tuple[int, Raw] | None:
         """(idx, entry) of the newest message that still has content."""
-        sql = f"""SELECT {_ENTRY} FROM entries WHERE room = ? AND counts = 1 AND idx BETWEEN ? AND ?
+        sql = f"""{_ENTRIES} WHERE room = ? AND counts = 1 AND idx BETWEEN ? AND ?
                   ORDER BY idx DESC LIMIT 1"""
         row = tx.one(sql, (room_pk, first, last))
         return None if row is None else (row[2], _entry(room, row))
@@ -213,12 +212,13 @@ class Log:
                  AND author <> ? LIMIT ?)"""
         row = tx.one(sql, (room_pk, read_idx, last, user_pk, limits.UNREAD_COUNT_MAX))
         named = tx.one("SELECT count(*) FROM mentions WHERE user = ? AND room = ? AND idx > ?", (user_pk, room_pk, read_idx))
-        assert row is not None and named is not None
+        assert row is not None
+        assert named is not None
         return int(row[0]), int(named[0])
 
 
 def _entry(room: RoomId, row: tuple[Any, ...]) -> Raw:
-    """The device encoding of an entry (node/wire/c2s.py `Entry`) from the columns `_ENTRY`."""
+    """The device encoding of an entry (node/wire/c2s.py `Entry`) from the columns of `_ENTRIES`."""
     seq, epoch, idx, at_ms, event_id, event, salt, body = row
     return Raw(_encode_entry((seq, room, epoch, idx, at_ms, event_id, event, salt, body)))
 

@@ -21,7 +21,7 @@ from node.storage.users import Users
 
 _encode_state: Final = msgspec.msgpack.Encoder().encode
 _decode_state: Final = msgspec.msgpack.Decoder(Room).decode
-_COLUMNS: Final = "id, room, kind, hub, state, epoch, head_idx, head_hash, head_seq"
+_SELECT: Final = "SELECT id, room, kind, hub, state, epoch, head_idx, head_hash, head_seq FROM rooms"
 
 
 class RoomRow:
@@ -64,7 +64,7 @@ class Rooms:
 
     def peek_pk(self, tx: Tx, pk: int) -> RoomRow:
         """For readers that have the number from a join."""
-        found = tx.one(f"SELECT {_COLUMNS} FROM rooms WHERE id = ?", (pk,))
+        found = tx.one(f"{_SELECT} WHERE id = ?", (pk,))
         assert found is not None, "a foreign key names this room"
         return self._rows.get(RoomId(found[1])) or RoomRow(found)
 
@@ -115,6 +115,25 @@ class Rooms:
                  WHERE m.user = ? AND m.last_idx IS NULL"""
         return [(pk, RoomId(room)) for pk, room in tx.all(sql, (user_pk,))]
 
+    def changed_since(self, tx: Tx, user_pk: int, seq: int | None) -> list[RoomId]:
+        """Rooms to show in a list, latest first: all present ones, or (`seq` given) those with news, left ones included."""
+        low = -1 if seq is None else seq
+        sql = """SELECT r.room FROM members m JOIN rooms r ON r.id = m.room
+                 WHERE m.user = ? AND (r.head_seq > ? OR m.receipt_seq > ?) AND (m.last_idx IS NULL OR ? >= 0)
+                 AND (r.kind = 'group' OR r.head_idx > 0) ORDER BY r.head_seq DESC"""
+        return [RoomId(row[0]) for row in tx.all(sql, (user_pk, low, low, low))]
+
+    def with_news(self, tx: Tx, user_pk: int, seq: int) -> list[tuple[int, int, int | None]]:
+        """(number, first, last or None) of present and former rooms whose log grew after feed position `seq`."""
+        sql = """SELECT m.room, m.first_idx, m.last_idx FROM members m JOIN rooms r ON r.id = m.room
+                 WHERE m.user = ? AND r.head_seq > ?"""
+        return [(row[0], row[1], row[2]) for row in tx.all(sql, (user_pk, seq))]
+
+    def invitations_of(self, tx: Tx, user_pk: int) -> list[RoomId]:
+        """Rooms the user is asked into."""
+        sql = "SELECT r.room FROM invitations i JOIN rooms r ON r.id = i.room WHERE i.user = ?"
+        return [RoomId(row[0]) for row in tx.all(sql, (user_pk,))]
+
     def count_of_user(self, tx: Tx, user_pk: int) -> int:
         """How many rooms the user is in."""
         row = tx.one("SELECT count(*) FROM members WHERE user = ? AND last_idx IS NULL", (user_pk,))
@@ -123,13 +142,13 @@ class Rooms:
 
     def everyone(self, tx: Tx) -> Iterable[RoomRow]:
         """Every room, for checks of the whole log."""
-        for found in tx.all(f"SELECT {_COLUMNS} FROM rooms ORDER BY id"):
+        for found in tx.all(f"{_SELECT} ORDER BY id"):
             yield RoomRow(found)
 
     # --- inside -----------------------------------------------------------------------------------------
 
     def _select(self, tx: Tx, room: RoomId) -> RoomRow | None:
-        found = tx.one(f"SELECT {_COLUMNS} FROM rooms WHERE room = ?", (room,))
+        found = tx.one(f"{_SELECT} WHERE room = ?", (room,))
         return None if found is None else RoomRow(found)
 
     def _remember(self, row: RoomRow) -> None:

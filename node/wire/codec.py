@@ -28,6 +28,7 @@ class Decoder(Generic[T]):
         self._what = what
 
     def __call__(self, data: bytes | bytearray | memoryview) -> T:
+        """The value. Raises Rejected."""
         if len(data) > self._size_bytes_max:
             raise Rejected(
                 Code.TOO_LARGE, f"The {self._what} is larger than {self._size_bytes_max} bytes.", limit=self._size_bytes_max
