@@ -34,7 +34,8 @@ class _Count(Struct):
 
 
 class LoginThrottle:
-    """Ask `admit` before a password is checked, and tell how it went."""
+    """Ask `admit` before a password is checked, then tell how it went. An attempt counts as a failure from `admit` on, so
+    that many at once gain nothing."""
 
     def __init__(self, *, clock: Clock, rates: Rates) -> None:
         self._clock = clock
@@ -47,7 +48,8 @@ class LoginThrottle:
     def admit(self, local: str, address: str) -> None:
         """Raises Rejected with `rate_limited` and `retry_after_s` while somebody has to wait."""
         now = self._clock.monotonic()
-        counts = (self._accounts.get(local.lower()), self._addresses.get(network_of(address)))
+        account, network = local.lower(), network_of(address)
+        counts = (self._accounts.get(account), self._addresses.get(network))
         wait_s = max((count.until - now for count in counts if count is not None), default=0.0)
         if wait_s > 0:
             seconds = int(wait_s) + 1
@@ -55,15 +57,19 @@ class LoginThrottle:
                 Code.RATE_LIMITED, f"Too many wrong passwords; try again in {seconds} s.", retry_after_s=seconds
             )
         self._node.spend(_NODE)
+        self._count(self._accounts, account, self._rates.rate("login_failures_per_account"))
+        self._count(self._addresses, network, self._rates.rate("login_failures_per_address"))
 
-    def failed(self, local: str, address: str) -> None:
-        """A wrong password, or a name that does not exist."""
-        self._count(self._accounts, local.lower(), self._rates.rate("login_failures_per_account"))
-        self._count(self._addresses, network_of(address), self._rates.rate("login_failures_per_address"))
-
-    def succeeded(self, local: str) -> None:
-        """The right password: the account's count starts anew (the address's does not: it may own an account)."""
+    def succeeded(self, local: str, address: str) -> None:
+        """The right password: the account's count starts anew; the address only gets this attempt back, or an attacker with
+        an account of their own could wipe it."""
         self._accounts.pop(local.lower(), None)
+        _uncount(self._addresses, network_of(address))
+
+    def withdrawn(self, local: str, address: str) -> None:
+        """Nothing was checked after all."""
+        _uncount(self._accounts, local.lower())
+        _uncount(self._addresses, network_of(address))
 
     def _count(self, table: OrderedDict[str, _Count], key: str, allowed: int) -> None:
         now = self._clock.monotonic()
@@ -78,6 +84,15 @@ class LoginThrottle:
         table[key] = count
         if len(table) > COUNTERS_MAX:
             table.popitem(last=False)
+
+
+def _uncount(table: OrderedDict[str, _Count], key: str) -> None:
+    count = table.get(key)
+    if count is not None:
+        count.failures -= 1
+        count.until = 0.0
+        if count.failures <= 0:
+            del table[key]
 
 
 def network_of(address: str) -> str:

@@ -118,13 +118,25 @@ class InviteStore:
         row = tx.one("SELECT room FROM rooms WHERE id = ?", (invite.room,))
         return None if row is None else RoomId(row[0])
 
-    def was_inside(self, tx: Tx, invite: InviteRow, user_pk: int) -> bool:
-        """Whether the user is or was a member of the room a link opens."""
-        return tx.one("SELECT 1 FROM members WHERE room = ? AND user = ?", (invite.room, user_pk)) is not None
+    def accounts_opened(self, tx: Tx, number: int) -> int:
+        """How many accounts were opened with an invitation."""
+        row = tx.one("SELECT count(*) FROM accounts WHERE invited_by = ?", (number,))
+        assert row is not None
+        return int(row[0])
 
-    def opened_account(self, tx: Tx, invite: InviteRow, user_pk: int) -> bool:
-        """Whether the account of this user was opened with this invitation."""
-        return tx.one("SELECT 1 FROM accounts WHERE id = ? AND invited_by = ?", (user_pk, invite.id)) is not None
+    def account(self, tx: Tx, local: str) -> tuple[int, NodeRole] | None:
+        """(number, role) of an account."""
+        row = tx.one("SELECT id, role FROM accounts WHERE local = ?", (local,))
+        return None if row is None else (int(row[0]), NodeRole(row[1]))
+
+    def local_of(self, tx: Tx, account: int) -> str:
+        """The local name of an account."""
+        row = tx.one("SELECT local FROM accounts WHERE id = ?", (account,))
+        return "" if row is None else str(row[0])
+
+    def has_owner(self, tx: Tx) -> bool:
+        """Whether somebody owns the node."""
+        return tx.one("SELECT 1 FROM accounts WHERE role = ?", (NodeRole.OWNER,)) is not None
 
 
 def _row(found: tuple[Any, ...] | None) -> InviteRow | None:
