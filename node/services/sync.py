@@ -128,8 +128,8 @@ class Sync:
             read_idx=read_idx,
             unread=unread,
             mentions=mentions,
-            last=None if last is None else last[1],
-            last_mark=Raw(encode(to_mark(last_marks[0]))) if last_marks else None,
+            last=c2s.NOTHING if last is None else last[1],
+            last_mark=Raw(encode(to_mark(last_marks[0]))) if last_marks else c2s.NOTHING,
             as_of=as_of,
         )
 
@@ -147,7 +147,7 @@ class Sync:
         users: set[UserId] = set()
         for card in cards:
             users.update(UserId(user) for user in (card.peer, card.invited_by) if user)
-            if card.last is not None:
+            if card.last is not c2s.NOTHING:
                 users.add(UserId(decode_event(c2s.decode_entry(bytes(card.last)).event).author))
         return self.people(users)
 

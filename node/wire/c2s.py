@@ -9,7 +9,7 @@ number for a request, echoed in the answer.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -150,6 +150,9 @@ class Mark(Struct, frozen=True, array_like=True):
     reactions: dict[str, tuple[str, ...]]
 
 
+NOTHING: Final = msgspec.Raw()  # a field that is left out; msgspec cannot decode ``Raw | None``
+
+
 class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A room as one member's chat list shows it, true at feed position `as_of`."""
 
@@ -172,8 +175,8 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     read_idx: int = 0
     unread: int = 0
     mentions: int = 0
-    last: msgspec.Raw | None = None  # the last content entry (an Entry)
-    last_mark: msgspec.Raw | None = None  # its Mark, if there is one
+    last: msgspec.Raw = NOTHING  # the last content entry (an Entry)
+    last_mark: msgspec.Raw = NOTHING  # its Mark, if there is one
     as_of: int
 
 

@@ -186,7 +186,7 @@ def node_frames() -> dict[str, c2s.Frame]:
         edit_window_s=86_400, members=2, joined_idx=1, as_of=SEQ0 + 13,
     )  # fmt: skip
     muted = msgspec.structs.replace(
-        group, role="muted", muted_all=True, muted_until_ms=T0 + 3_600_000, last=None, last_mark=None
+        group, role="muted", muted_all=True, muted_until_ms=T0 + 3_600_000, last=c2s.NOTHING, last_mark=c2s.NOTHING
     )
     invited = c2s.Card(
         room=ROOM,
