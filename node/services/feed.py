@@ -20,7 +20,6 @@ from node.base.ids import DeviceId, RoomId, UserId
 from node.services.actor import Actor
 from node.storage.database import Tx
 from node.storage.log import Appended
-from node.storage.rooms import Rooms
 from node.wire import c2s
 
 
@@ -106,8 +105,7 @@ class _Staged:
 class Feed:
     """Subscribers by user, by room and by device."""
 
-    def __init__(self, *, rooms: Rooms) -> None:
-        self._rooms = rooms
+    def __init__(self) -> None:
         self._by_user: dict[UserId, Followers] = {}
         self._by_room: dict[int, Followers] = {}
         self._staged: _Staged | None = None
@@ -156,6 +154,12 @@ class Feed:
         for subscriber in self.everyone():
             if subscriber.actor.device == device:
                 subscriber.end(code, text)
+
+    def renamed(self, user: UserId, name: str) -> None:
+        """Tells everybody on this node the new name; the directory shows it to them anyway."""
+        frame = c2s.People((c2s.Person(user, name),))
+        for subscriber in self.everyone():
+            subscriber.send(frame)
 
     # --- what a transaction appended --------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from node.core.message import Message
 from node.core.room import Command
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
+from node.runtime.metrics import Metrics
 from node.services.actor import Actor
 from node.services.budget import Budget, Rates
 from node.services.feed import Feed
@@ -92,6 +93,7 @@ class Posting:
         rates: Rates,
         clock: Clock,
         entropy: Entropy,
+        metrics: Metrics,
     ) -> None:
         self._db = db
         self._rooms = rooms
@@ -103,6 +105,7 @@ class Posting:
         self._links = links
         self._clock = clock
         self._entropy = entropy
+        self._metrics = metrics
         self._reads: dict[tuple[int, int], int] = {}
         budget = {"clock": clock, "rates": rates}
         self._by_account = Budget(**budget, per_s="posts_per_account_per_s", burst="posts_per_account_burst")  # type: ignore[arg-type]
@@ -115,12 +118,25 @@ class Posting:
 
     def submit(self, actor: Actor, post: Post, answer: Answer) -> None:
         """Queues the post; `answer` is called with the entry after it is on disk, or with the refusal."""
+        began = self._clock.monotonic()
+
+        def done(entry: Appended | None, error: Exception | None) -> None:
+            self._count(post.kind, began, error)
+            answer(entry, error)
+
         try:
             body = content.decode_body(post.kind, post.body)
             self._charge(actor, post, body)
-            self._db.submit(lambda tx: self._append(tx, actor, post, body), answer)
+            self._db.submit(lambda tx: self._append(tx, actor, post, body), done)
         except Rejected as error:
-            answer(None, error)
+            done(None, error)
+
+    def _count(self, kind: str, began: float, error: Exception | None) -> None:
+        if isinstance(error, Rejected):
+            self._metrics.refusals.inc(of=error.code)
+        elif error is None:
+            self._metrics.posts.inc(of=kind if kind in content.KINDS else "other")
+            self._metrics.post_seconds.observe(self._clock.monotonic() - began)
 
     async def post(self, actor: Actor, post: Post) -> Appended:
         """`submit` as a coroutine. Raises Rejected."""

@@ -11,7 +11,6 @@ No task and no timer belongs to a single session beyond its reader: one ticker a
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict, deque
 from functools import partial
 from typing import Final, Protocol
@@ -23,6 +22,8 @@ from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
 from node.base.ids import ClientId, NodeId, RoomId
 from node.runtime.clock import Clock
+from node.runtime.log import Log
+from node.runtime.metrics import Metrics
 from node.runtime.net import FrameSocket, ws_frame
 from node.services.access import RoomAccess, access_room
 from node.services.actor import Actor
@@ -30,6 +31,7 @@ from node.services.feed import Chunk, Feed
 from node.services.posting import Post, Posting
 from node.services.presence import Presence
 from node.services.receipts import Receipts
+from node.services.settings import Settings
 from node.services.sync import Delivered, Sync, to_mark
 from node.storage.database import Database
 from node.storage.log import Appended
@@ -38,7 +40,7 @@ from node.wire import c2s
 
 PROGRAM: Final = "startalk-node"
 CONGESTED_POLL_S: Final = 0.05  # a reader of requests that waits for its socket to drain looks this often
-_log = logging.getLogger(__name__)
+log = Log("socket")
 
 
 class Desk(Struct, frozen=True, kw_only=True):
@@ -52,8 +54,9 @@ class Desk(Struct, frozen=True, kw_only=True):
     receipts: Receipts
     presence: Presence
     clock: Clock
+    metrics: Metrics
     node: NodeId
-    domain: str
+    settings: Settings
 
 
 class _Sent(Struct, frozen=True):
@@ -134,6 +137,7 @@ class DeviceSession:
         first = desk.feed.attach(self, self._rooms.values())
         desk.presence.came(self, self._rooms.values(), first=first)
         self._snapshot_at = None if resumed else head
+        desk.metrics.sockets_opened.inc()
         self._advance()
 
     def _welcome(self, head: int, *, resumed: bool) -> None:
@@ -141,7 +145,7 @@ class DeviceSession:
             c2s.Welcome(
                 version=c2s.VERSION,
                 node=self.desk.node,
-                domain=self.desk.domain,
+                domain=self.desk.settings.domain,
                 user=self.actor.user,
                 device=self.actor.device,
                 head=head,
@@ -165,6 +169,7 @@ class DeviceSession:
         if self.ended:
             return
         self.ended = True
+        self.desk.metrics.sockets_closed.inc(of=code)
         close = {Code.NOT_SIGNED_IN: c2s.CLOSE_SIGNED_OUT, Code.SLOW_READER: c2s.CLOSE_TOO_SLOW, Code.UPGRADING: c2s.CLOSE_RESTARTING,
                  Code.TOO_LARGE: c2s.CLOSE_TOO_LARGE, Code.UNSUPPORTED: c2s.CLOSE_VERSION, Code.INTERNAL: c2s.CLOSE_INTERNAL,
                  Code.CONFLICT: c2s.CLOSE_REPLACED}.get(Code(code), c2s.CLOSE_BAD_FRAME)  # fmt: skip
@@ -234,6 +239,7 @@ class DeviceSession:
         self._behind_since = None
 
     def _note(self, seq: int, entries: int, delivered: tuple[Delivered, ...]) -> None:
+        self.desk.metrics.deliveries.inc(entries)
         self._sent.append(_Sent(seq, entries, delivered))
         self._unacked += entries
 
@@ -333,7 +339,8 @@ class DeviceSession:
         if isinstance(error, Rejected):
             self.send(c2s.Refused(n, error.code, error.text, error.detail))
         else:
-            _log.error("post_failed", exc_info=error)
+            self.desk.metrics.internal_errors.inc()
+            log.error("A request failed", error)
             self.send(c2s.Refused(n, Code.INTERNAL, "The node made a mistake; try again, and tell its admin.", {}))
 
     def _access(self, room: bytes) -> RoomAccess:
@@ -373,7 +380,7 @@ class DeviceSession:
             self.desk.presence.typing(self, pk, frame)
 
 
-class Auth(Protocol):
+class SocketAuth(Protocol):
     """Who opens a socket."""
 
     def socket_actor(self, request: web.Request) -> Actor:
@@ -383,7 +390,7 @@ class Auth(Protocol):
 class SocketDoor:
     """Accepts device sockets and looks after them."""
 
-    def __init__(self, *, desk: Desk, auth: Auth) -> None:
+    def __init__(self, *, desk: Desk, auth: SocketAuth) -> None:
         self._desk = desk
         self._auth = auth
         self._sessions: set[DeviceSession] = set()
@@ -463,6 +470,6 @@ async def _serve(session: DeviceSession, socket: FrameSocket) -> None:
         session.end(Code.BAD_REQUEST, f"{error}.")
     except (ConnectionError, asyncio.CancelledError):
         raise
-    except Exception:  # noqa: BLE001 - the boundary of one device: its socket ends, the node goes on
-        _log.exception("session_failed")
+    except Exception as error:  # noqa: BLE001 - the boundary of one device: its socket ends, the node goes on
+        log.error("A device session failed", error)
         session.end(Code.INTERNAL, "The node made a mistake; try again, and tell its admin.")
