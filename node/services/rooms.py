@@ -80,7 +80,7 @@ class RoomBook:
 
     def cards(self, actor: Actor) -> list[c2s.Card]:
         """Every room and open invitation, latest first."""
-        return [card for frame in self._sync.snapshot(actor, None) for card in frame.rooms]
+        return [card for frame in self._sync.snapshot(actor, None, self._sync.head()) for card in frame.rooms]
 
     def card(self, actor: Actor, room: RoomId) -> c2s.Card:
         """One room. Raises Rejected with `not_found`."""

@@ -80,9 +80,8 @@ class Sync:
         """Rooms the user is a member of now."""
         return self._db.view(lambda tx: self._rooms.of_user(tx, actor.user_pk))
 
-    def snapshot(self, actor: Actor, since: int | None) -> Iterator[c2s.Rooms]:
-        """Frames with every room of the user, or those that changed after feed position `since`."""
-        head = self.head()
+    def snapshot(self, actor: Actor, since: int | None, head: int) -> Iterator[c2s.Rooms]:
+        """Frames with every room of the user, or those that changed after feed position `since`; true at `head`."""
         changed = self._db.view(lambda tx: self._changed(tx, actor, since))
         for start in range(0, max(len(changed), 1), ROOMS_PER_FRAME):
             part = changed[start : start + ROOMS_PER_FRAME]
@@ -164,6 +163,8 @@ class Sync:
 
     def _page(self, tx: Tx, actor: Actor, cursor: int, limit: int) -> FeedPage:
         head = self._log.head_seq(tx)
+        if head <= cursor:
+            return FeedPage(cursor, (), (), (), (), complete=True)
         found: list[list[tuple[int, int, Raw, RoomRow]]] = []
         for room_pk, first, last in self._rooms.with_news(tx, actor.user_pk, cursor):
             row = self._rooms.peek_pk(tx, room_pk)

@@ -51,5 +51,5 @@ class Users:
 
     def renamed_since(self, tx: Tx, after: int, upto: int) -> list[tuple[UserId, str]]:
         """Names that changed in the feed range (after, upto]."""
-        sql = "SELECT user, name FROM users WHERE name_seq > ? AND name_seq <= ? ORDER BY name_seq LIMIT 1000"
+        sql = "SELECT user, name FROM users WHERE name_seq > 0 AND name_seq > ? AND name_seq <= ? ORDER BY name_seq LIMIT 1000"
         return [(UserId(user), name) for user, name in tx.all(sql, (after, upto))]

@@ -130,7 +130,7 @@ class DeviceSession:
         self._cursor = frame.cursor if resumed and frame.cursor is not None else head
         self.ready = True
         self._welcome(head, resumed=resumed)
-        for rooms in desk.sync.snapshot(self.actor, self._cursor if resumed else None):
+        for rooms in desk.sync.snapshot(self.actor, self._cursor if resumed else None, head):
             self.send(rooms)
         mine = desk.sync.rooms_of(self.actor)
         self._rooms = {room: pk for pk, room in mine}
