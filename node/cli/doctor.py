@@ -1,0 +1,228 @@
+"""``startalk doctor``: is this node sound? Each check is a line; something wrong makes the exit status 1.
+
+It changes nothing and runs beside a running node. ``--quick`` only asks the running node for its health, which is what
+a container's health check wants.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from msgspec import Struct
+
+from node.base import limits
+from node.base.errors import Fatal, LocalError
+from node.cli.boot import Data, load
+
+if TYPE_CHECKING:
+    from node.client.admin import AdminClient
+    from node.runtime.clock import Clock
+    from node.runtime.config import Config
+
+RELEASED_MS: Final = 1_767_225_600_000  # 2026-01-01: no clock that is right shows less
+CLOCK_AHEAD_MS: Final = 5 * 60_000  # the newest entry may be this much later than now
+TLS_DAYS_WARN: Final = 21
+DISK_FREE_BYTES_WARN: Final = 1024**3
+
+
+class Level(enum.StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+class Finding(Struct, frozen=True):
+    """One line."""
+
+    level: Level
+    text: str
+
+
+def doctor(
+    data: Data = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only ask the running node whether it is well.")] = False,
+    verify_log: Annotated[
+        bool, typer.Option("--verify-log", help="Also recompute the hash chain of every room.")
+    ] = False,
+) -> None:
+    """Examine the node and its data; exit with status 1 if something is wrong."""
+    from node.runtime.clock import SystemClock
+
+    config = load(data)
+    findings = check_health(config) if quick else examine(config, clock=SystemClock(), verify_log=verify_log)
+    failed = False
+    for finding in findings:
+        print(f"{finding.level:<4}  {finding.text}")
+        failed = failed or finding.level is Level.FAIL
+    if failed:
+        raise typer.Exit(1)
+
+
+def examine(config: Config, *, clock: Clock, verify_log: bool) -> Iterator[Finding]:
+    """All checks."""
+    from node.storage.keys import KeyFolder
+
+    folder = config.folder
+    if not KeyFolder.exists(folder):
+        yield Finding(Level.FAIL, f"{folder} has no node yet; `startalk run` makes one.")
+        return
+    yield from _check_folder(folder)
+    yield from _guarded(_check_keys(folder, clock))
+    yield from _check_disk(folder)
+    yield from _guarded(_check_database(folder, clock, verify_log=verify_log))
+    yield from _guarded(_check_tls(config, clock))
+    yield from _check_running(config)
+
+
+def check_health(config: Config) -> Iterator[Finding]:
+    """What the running node says of itself."""
+    from node.client.admin import AdminClient
+
+    try:
+        health = AdminClient(config.folder).health()
+    except LocalError as error:
+        yield Finding(Level.FAIL, str(error))
+        return
+    level = Level.OK if health.status == "ok" else Level.FAIL
+    why = f": {health.reason}" if health.reason else ""
+    yield Finding(level, f"The node runs version {health.version} for {health.uptime_s} s and is {health.status}{why}.")
+
+
+# --- single checks --------------------------------------------------------------------------------------
+
+
+def _guarded(checks: Iterator[Finding]) -> Iterator[Finding]:
+    """A check that cannot go on is itself a finding."""
+    try:
+        yield from checks
+    except Fatal as fault:
+        yield Finding(Level.FAIL, fault.text)
+
+
+def _check_folder(folder: Path) -> Iterator[Finding]:
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        yield Finding(Level.WARN, f"Others can look into {folder} (mode {mode:04o}). Run: chmod 700 {folder}")
+    elif not os.access(folder, os.W_OK):
+        yield Finding(Level.FAIL, f"{folder} cannot be written by this user.")
+    else:
+        yield Finding(Level.OK, f"The folder {folder} is private.")
+
+
+def _check_keys(folder: Path, clock: Clock) -> Iterator[Finding]:
+    from node.services.identity import Identity
+    from node.storage.keys import KeyFolder
+
+    identity = Identity(folder=KeyFolder(folder), clock=clock)
+    yield Finding(Level.OK, f"The keys of node {identity.text} are whole and private.")
+    now_ms = clock.now_ms()
+    if now_ms < max(RELEASED_MS, identity.cert.nbf * 1000):
+        yield Finding(Level.FAIL, "The clock of this machine is far behind; set it, for example with NTP.")
+    else:
+        yield Finding(Level.OK, "The clock is plausible.")
+    if identity.renewal_due:
+        yield Finding(
+            Level.WARN, "The certificate of the op key ends within half a year; have the recovery phrase at hand."
+        )
+    if identity.phrase_pending:
+        yield Finding(Level.WARN, "The recovery phrase waits to be written down; the owner finds it after signing in.")
+
+
+def _check_disk(folder: Path) -> Iterator[Finding]:
+    free = shutil.disk_usage(folder).free
+    shown = f"{free / 1024**3:.1f} GiB are free on the disk of {folder}"
+    if free < limits.DISK_FREE_BYTES_MIN:
+        yield Finding(Level.FAIL, f"{shown}: the node takes no more messages until there is space.")
+    elif free < DISK_FREE_BYTES_WARN:
+        yield Finding(Level.WARN, f"{shown}; make some space soon.")
+    else:
+        yield Finding(Level.OK, f"{shown}.")
+
+
+def _check_database(folder: Path, clock: Clock, *, verify_log: bool) -> Iterator[Finding]:
+    from node.storage import checkup
+
+    damages = checkup.find_damage(folder)
+    for damage in damages:
+        yield Finding(Level.FAIL, f"The database is damaged: {damage}")
+    if damages:
+        return
+    yield Finding(Level.OK, f"The database file is sound, schema {checkup.schema(folder)}.")
+    ahead_ms = checkup.last_entry_ms(folder) - clock.now_ms()
+    if ahead_ms > CLOCK_AHEAD_MS:
+        yield Finding(
+            Level.WARN, f"The newest message lies {ahead_ms // 1000} s in the future: the clock was or is wrong."
+        )
+    if verify_log:
+        logs = checkup.verify_logs(folder)
+        for fault in logs.faults:
+            yield Finding(Level.FAIL, f"Room {fault.room.hex()[:16]}, entry {fault.idx}: {fault.text}.")
+        if not logs.faults:
+            yield Finding(Level.OK, f"The hash chains of {logs.rooms} rooms with {logs.entries} entries hold.")
+
+
+def _check_tls(config: Config, clock: Clock) -> Iterator[Finding]:
+    from node.runtime import tls
+    from node.storage import keys
+
+    own = config.folder / keys.FOLDER / keys.TLS / tls.FILE
+    cert = Path(config.tls_cert) if config.tls_cert else own
+    if not config.https or (not config.tls_cert and not own.exists()):
+        return
+    tls.server_context(cert, Path(config.tls_key) if config.tls_key else None)
+    left = tls.days_left(cert, clock=clock)
+    if left < 0:
+        yield Finding(Level.FAIL, f"The TLS certificate {cert} has ended.")
+    elif left < TLS_DAYS_WARN:
+        yield Finding(Level.WARN, f"The TLS certificate {cert} ends in {left} days.")
+    else:
+        yield Finding(Level.OK, f"The TLS certificate is good for {left} days.")
+
+
+def _check_running(config: Config) -> Iterator[Finding]:
+    from node.client.admin import AdminClient
+    from node.storage.lock import is_locked
+
+    if is_locked(config.folder):
+        yield from check_health(config)
+        yield from _check_owner(AdminClient(config.folder))
+        return
+    yield Finding(Level.OK, "No node runs on this folder.")
+    for wanted, host, port in (
+        (config.https, config.https_host, config.https_port),
+        (config.http, config.http_host, config.http_port),
+    ):
+        if wanted and port:
+            yield _check_port(host, port)
+
+
+def _check_owner(admin: AdminClient) -> Iterator[Finding]:
+    from node.wire.api import NodeInfo
+
+    try:
+        info = admin.get("/node", NodeInfo)
+    except LocalError:
+        return
+    if info.setup == "owner_needed":
+        yield Finding(Level.WARN, "The node has no owner yet; the link was printed when it started.")
+
+
+def _check_port(host: str, port: int) -> Finding:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return Finding(Level.FAIL, f"Port {port} on {host} cannot be used ({error.strerror}).")
+    return Finding(Level.OK, f"Port {port} on {host} is free.")
