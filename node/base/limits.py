@@ -58,6 +58,7 @@ WINDOW_ENTRIES: Final = 1_024  # entries sent and not acknowledged before a read
 SOCKET_BUFFER_BYTES_MAX: Final = 256 * 1024  # in the kernel-bound buffer of one socket before it counts as slow
 SLOW_READER_S: Final = 60  # a paused reader that acknowledges nothing this long is disconnected
 HEARTBEAT_S: Final = 25  # clients ping this often; keeps NAT bindings
+LINGER_S: Final = 5  # time a closing socket has to take its last words
 IDLE_S: Final = 70  # nothing heard this long: the socket is dead
 HELLO_S: Final = 10  # time to say hello after the upgrade
 REQUESTS_IN_FLIGHT_MAX: Final = 256  # unanswered requests of one socket before reading pauses

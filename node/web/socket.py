@@ -27,6 +27,7 @@ from node.runtime.metrics import Metrics
 from node.runtime.net import FrameSocket, ws_frame
 from node.services.access import RoomAccess, access_room
 from node.services.actor import Actor
+from node.services.budget import Budget
 from node.services.feed import Chunk, Feed
 from node.services.posting import Post, Posting
 from node.services.presence import Presence
@@ -51,6 +52,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     feed: Feed
     sync: Sync
     posting: Posting
+    requests: Budget
     receipts: Receipts
     presence: Presence
     clock: Clock
@@ -71,7 +73,7 @@ class DeviceSession:
     """One open socket of one device. Implements `services.feed.Subscriber`."""
 
     __slots__ = (
-        "_acks", "_acks_armed", "_behind_since", "_cursor", "_heard_at", "_in_flight", "_live", "_rooms", "_sent",
+        "_acks", "_acks_armed", "_behind_since", "_cursor", "_ended_at", "_heard_at", "_in_flight", "_live", "_rooms", "_sent",
         "_signals", "_snapshot_at", "_socket", "_unacked", "actor", "desk", "ended", "ready",
     )  # fmt: skip
 
@@ -93,6 +95,7 @@ class DeviceSession:
         self._signals = 0
         self._heard_at = desk.clock.monotonic()
         self._behind_since: float | None = None
+        self._ended_at = 0.0
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -169,6 +172,7 @@ class DeviceSession:
         if self.ended:
             return
         self.ended = True
+        self._ended_at = self.desk.clock.monotonic()
         self.desk.metrics.sockets_closed.inc(of=code)
         close = {Code.NOT_SIGNED_IN: c2s.CLOSE_SIGNED_OUT, Code.SLOW_READER: c2s.CLOSE_TOO_SLOW, Code.UPGRADING: c2s.CLOSE_RESTARTING,
                  Code.TOO_LARGE: c2s.CLOSE_TOO_LARGE, Code.UNSUPPORTED: c2s.CLOSE_VERSION, Code.INTERNAL: c2s.CLOSE_INTERNAL,
@@ -180,11 +184,13 @@ class DeviceSession:
     def tick(self, now: float) -> None:
         """Once a second: heartbeat, slow readers, sockets that drained without acknowledging."""
         self._signals = 0
-        if now - self._heard_at > (limits.IDLE_S if self.ready else limits.HELLO_S):
+        if self.ended:
+            if now - self._ended_at > limits.LINGER_S:
+                self._socket.abort()
+        elif now - self._heard_at > (limits.IDLE_S if self.ready else limits.HELLO_S):
             self._socket.abort()
         elif self._behind_since is not None and now - self._behind_since > limits.SLOW_READER_S:
             self.end(Code.SLOW_READER, "This device read too slowly and was disconnected; connect again to go on.")
-            self._socket.abort()
         elif self.ready and not self._live:
             self._advance()
 
@@ -331,6 +337,7 @@ class DeviceSession:
 
     def _request(self, n: int, handle: partial[None]) -> None:
         try:
+            self.desk.requests.spend(self.actor.device_pk)
             handle()
         except Rejected as error:
             self._refuse(n, error)
