@@ -35,7 +35,40 @@ class Registration(StrEnum):
 
 
 RESERVED: Final = frozenset(
-    ["abuse", "admin", "administrator", "all", "everyone", "help", "here", "hostmaster", "info", "mail", "moderator", "news", "noc", "no-reply", "noreply", "node", "nobody", "null", "owner", "postmaster", "root", "security", "server", "service", "startalk", "status", "support", "sysadmin", "system", "undefined", "webmaster", "www"]
+    [
+        "abuse",
+        "admin",
+        "administrator",
+        "all",
+        "everyone",
+        "help",
+        "here",
+        "hostmaster",
+        "info",
+        "mail",
+        "moderator",
+        "news",
+        "noc",
+        "no-reply",
+        "noreply",
+        "node",
+        "nobody",
+        "null",
+        "owner",
+        "postmaster",
+        "root",
+        "security",
+        "server",
+        "service",
+        "startalk",
+        "status",
+        "support",
+        "sysadmin",
+        "system",
+        "undefined",
+        "webmaster",
+        "www",
+    ]
 )
 ADMIN_ROLES: Final = frozenset({NodeRole.OWNER, NodeRole.ADMIN})
 _LOOK_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "8": "b", ".": None, "_": None, "-": None})
@@ -74,14 +107,22 @@ def check_password(password: str, local: str, common: frozenset[str]) -> str:
     password = unicodedata.normalize("NFC", password)
     if len(password) < limits.PASSWORD_CHARS_MIN:
         raise Rejected(
-            Code.PASSWORD_TOO_SHORT, "A password has at least 8 characters.", field="password", limit=limits.PASSWORD_CHARS_MIN
+            Code.PASSWORD_TOO_SHORT,
+            "A password has at least 8 characters.",
+            field="password",
+            limit=limits.PASSWORD_CHARS_MIN,
         )
     if len(password) > limits.PASSWORD_CHARS_MAX:
         raise Rejected(
-            Code.PASSWORD_TOO_LONG, "A password has at most 256 characters.", field="password", limit=limits.PASSWORD_CHARS_MAX
+            Code.PASSWORD_TOO_LONG,
+            "A password has at most 256 characters.",
+            field="password",
+            limit=limits.PASSWORD_CHARS_MAX,
         )
     if password.lower() in common:
-        raise Rejected(Code.PASSWORD_TOO_COMMON, "This password is among the most common ones; choose another.", field="password")
+        raise Rejected(
+            Code.PASSWORD_TOO_COMMON, "This password is among the most common ones; choose another.", field="password"
+        )
     if local in password.lower():
         raise Rejected(Code.PASSWORD_HAS_NAME, "The password contains the user name; choose another.", field="password")
     return password

@@ -264,7 +264,10 @@ def check_line(text: str, field: str) -> None:
     if not text.strip():
         raise Rejected(Code.BAD_REQUEST, f"The field {field} must not be empty.", field=field)
     for char in text:
-        if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} or char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069":
+        if (
+            unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}
+            or char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+        ):
             raise Rejected(Code.BAD_REQUEST, f"The field {field} has a control character.", field=field)
 
 
@@ -288,7 +291,9 @@ def _check_texts(body: Body) -> None:
         case Reaction():
             check_line(body.value, "value")
             if len(body.value.encode()) > limits.REACTION_BYTES_MAX:
-                raise Rejected(Code.TOO_LARGE, "A reaction is one emoji.", field="value", limit=limits.REACTION_BYTES_MAX)
+                raise Rejected(
+                    Code.TOO_LARGE, "A reaction is one emoji.", field="value", limit=limits.REACTION_BYTES_MAX
+                )
         case _:
             pass
 
@@ -333,7 +338,9 @@ def decode_body(kind: str, data: bytes) -> Body:
             check_shape(_ANY.decode(data))
             body = _UNKNOWN.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise Rejected(Code.BAD_REQUEST, f"The body of kind {kind[:32]!r} is not valid: {error}.", field="body") from None
+        raise Rejected(
+            Code.BAD_REQUEST, f"The body of kind {kind[:32]!r} is not valid: {error}.", field="body"
+        ) from None
     _check_texts(body)
     return body
 

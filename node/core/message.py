@@ -42,7 +42,9 @@ def check_edit(message: Message, actor: UserId, body: Edit, window_s: int, now_m
     if now_ms - message.at_ms > window_s * 1000:
         raise Rejected(Code.WINDOW_CLOSED, "This message is too old to be edited.", limit=window_s)
     if message.edits >= limits.EDITS_MAX:
-        raise Rejected(Code.LIMIT_REACHED, "A message can be edited 50 times.", limit=limits.EDITS_MAX, used=message.edits)
+        raise Rejected(
+            Code.LIMIT_REACHED, "A message can be edited 50 times.", limit=limits.EDITS_MAX, used=message.edits
+        )
 
 
 def check_recall(message: Message, actor: UserId, window_s: int, now_ms: int) -> None:
@@ -68,9 +70,13 @@ def check_reaction(message: Message, actor: UserId, body: Reaction) -> None:
     if not body.on:
         return
     if sum(actor in who for who in message.reactions.values()) >= limits.REACTIONS_PER_MEMBER_MAX:
-        raise Rejected(Code.LIMIT_REACHED, "You can put 12 reactions on one message.", limit=limits.REACTIONS_PER_MEMBER_MAX)
+        raise Rejected(
+            Code.LIMIT_REACHED, "You can put 12 reactions on one message.", limit=limits.REACTIONS_PER_MEMBER_MAX
+        )
     if not users and len(message.reactions) >= limits.REACTIONS_DISTINCT_MAX:
-        raise Rejected(Code.LIMIT_REACHED, "This message has 64 different reactions already.", limit=limits.REACTIONS_DISTINCT_MAX)
+        raise Rejected(
+            Code.LIMIT_REACHED, "This message has 64 different reactions already.", limit=limits.REACTIONS_DISTINCT_MAX
+        )
 
 
 def _check_alive(message: Message) -> None:

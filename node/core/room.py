@@ -132,7 +132,9 @@ def create(actor: UserId, body: content.Create, guests: Sequence[UserId] = ()) -
     """The first events of a new group: its creation and one invitation for each guest."""
     guests = [guest for guest in dict.fromkeys(guests) if guest != actor]
     if len(guests) > limits.INVITE_BATCH_MAX:
-        raise Rejected(Code.LIMIT_REACHED, "Invite at most 50 people at once.", limit=limits.INVITE_BATCH_MAX, used=len(guests))
+        raise Rejected(
+            Code.LIMIT_REACHED, "Invite at most 50 people at once.", limit=limits.INVITE_BATCH_MAX, used=len(guests)
+        )
     first = Command(actor, "create", body)
     return [first, *(Command(actor, "invite", content.Invite(user=guest)) for guest in guests)]
 
@@ -164,7 +166,9 @@ def decide(room: Room, command: Command, now_ms: int, target: Message | None = N
     return command
 
 
-def _decide_post(room: Room, actor: UserId, body: content.Text | content.Unknown, now_ms: int, target: Message | None) -> None:
+def _decide_post(
+    room: Room, actor: UserId, body: content.Text | content.Unknown, now_ms: int, target: Message | None
+) -> None:
     require(room, actor, Capability.POST, now_ms)
     if body.reply_to is not None:
         if target is None:
@@ -204,7 +208,11 @@ def _check_rank_over_author(room: Room, role: Role, actor: UserId, target: Messa
     if author is None or target.author == actor:
         return
     if not outranks(role, role_of(author, now_ms)):
-        raise Rejected(Code.ROLE_TOO_LOW, "You cannot remove messages of somebody with your rank or a higher one.", role_needed="owner")
+        raise Rejected(
+            Code.ROLE_TOO_LOW,
+            "You cannot remove messages of somebody with your rank or a higher one.",
+            role_needed="owner",
+        )
 
 
 def _decide_answer(room: Room, actor: UserId, body: content.Join | content.Decline, now_ms: int) -> None:
@@ -235,7 +243,9 @@ def _decide_leave(room: Room, actor: UserId, now_ms: int) -> None:
         raise Rejected(Code.CONFLICT, "Hand the chat over to somebody before you leave.", role_needed="transfer")
 
 
-def _decide_guest(room: Room, actor: UserId, body: content.Invite | content.Uninvite | content.Unban, now_ms: int) -> None:
+def _decide_guest(
+    room: Room, actor: UserId, body: content.Invite | content.Uninvite | content.Unban, now_ms: int
+) -> None:
     need = Capability.KICK if isinstance(body, content.Unban) else Capability.INVITE
     require(room, actor, need, now_ms)
     user = UserId(body.user)
@@ -245,7 +255,9 @@ def _decide_guest(room: Room, actor: UserId, body: content.Invite | content.Unin
             if user in room.members or user in room.invited:
                 raise Rejected(Code.ALREADY_DONE, "This person is in the chat or invited already.", field="user")
             if len(room.members) + len(room.invited) >= limits.MEMBERS_MAX:
-                raise Rejected(Code.LIMIT_REACHED, "This chat is full.", limit=limits.MEMBERS_MAX, used=len(room.members))
+                raise Rejected(
+                    Code.LIMIT_REACHED, "This chat is full.", limit=limits.MEMBERS_MAX, used=len(room.members)
+                )
         case content.Uninvite():
             if user not in room.invited:
                 raise Rejected(Code.NOT_FOUND, "This person is not invited.", field="user")
@@ -272,7 +284,9 @@ def _decide_moderation(
             raise Rejected(Code.LIMIT_REACHED, "The ban list is full.", limit=limits.BANS_MAX)
         return
     if not outranks(role, member.role_before if member.role is Role.MUTED else member.role):
-        raise Rejected(Code.ROLE_TOO_LOW, "You cannot do this to somebody with your rank or a higher one.", role_needed="owner")
+        raise Rejected(
+            Code.ROLE_TOO_LOW, "You cannot do this to somebody with your rank or a higher one.", role_needed="owner"
+        )
     now_role = role_of(member, now_ms)
     if isinstance(body, content.Mute) and now_role is Role.VISITOR:
         raise Rejected(Code.ALREADY_DONE, "A visitor cannot write anyway.", field="user")
@@ -315,7 +329,10 @@ def _decide_card(
             same = room.topic == body.topic
         case content.Settings():
             require(room, actor, Capability.SETTINGS, now_ms)
-            same = body.recall_window_s in {None, room.recall_window_s} and body.edit_window_s in {None, room.edit_window_s}
+            same = body.recall_window_s in {None, room.recall_window_s} and body.edit_window_s in {
+                None,
+                room.edit_window_s,
+            }
     if same:
         raise Rejected(Code.ALREADY_DONE, "It is set like this already.")
 
@@ -330,12 +347,6 @@ def evolve(room: Room, event: Command, at_ms: int, idx: int) -> Room:
         case content.Create():
             owner = {actor: Member(Role.OWNER, idx, at_ms)}
             return Room(kind=GROUP, name=body.name, topic=body.topic, members=owner)
-        case content.Invite():
-            return replace(room, invited={**room.invited, UserId(body.user): Invitation(actor, at_ms)})
-        case content.Uninvite():
-            return replace(room, invited=_without(room.invited, UserId(body.user)))
-        case content.Decline():
-            return replace(room, invited=_without(room.invited, actor))
         case content.Join():
             joined = {**room.members, actor: Member(Role.MEMBER, idx, at_ms)}
             return replace(room, members=joined, invited=_without(room.invited, actor), bans=_without(room.bans, actor))
@@ -343,12 +354,39 @@ def evolve(room: Room, event: Command, at_ms: int, idx: int) -> Room:
             return replace(room, members=_without(room.members, actor))
         case content.Kick():
             return replace(room, members=_without(room.members, UserId(body.user)))
+        case content.SetRole() | content.Transfer() | content.Mute() | content.Unmute():
+            return _rank(room, actor, body, at_ms)
+        case content.MuteAll() | content.Rename() | content.Topic() | content.Settings():
+            return _set_card(room, body)
+        case content.Invite() | content.Uninvite() | content.Decline() | content.Ban() | content.Unban():
+            return _guests(room, actor, body, at_ms)
+        case _:
+            return room
+
+
+def _guests(
+    room: Room,
+    actor: UserId,
+    body: content.Invite | content.Uninvite | content.Decline | content.Ban | content.Unban,
+    at_ms: int,
+) -> Room:
+    match body:
+        case content.Invite():
+            return replace(room, invited={**room.invited, UserId(body.user): Invitation(actor, at_ms)})
+        case content.Uninvite():
+            return replace(room, invited=_without(room.invited, UserId(body.user)))
+        case content.Decline():
+            return replace(room, invited=_without(room.invited, actor))
         case content.Ban():
             user = UserId(body.user)
             bans = {**room.bans, user: Exclusion(actor, body.until_ms, body.reason)}
             return replace(room, members=_without(room.members, user), invited=_without(room.invited, user), bans=bans)
         case content.Unban():
             return replace(room, bans=_without(room.bans, UserId(body.user)))
+
+
+def _set_card(room: Room, body: content.MuteAll | content.Rename | content.Topic | content.Settings) -> Room:
+    match body:
         case content.MuteAll():
             return replace(room, muted_all=body.on)
         case content.Rename():
@@ -356,24 +394,18 @@ def evolve(room: Room, event: Command, at_ms: int, idx: int) -> Room:
         case content.Topic():
             return replace(room, topic=body.topic)
         case content.Settings():
-            return _set_windows(room, body)
-        case content.SetRole() | content.Transfer() | content.Mute() | content.Unmute():
-            return _rank(room, actor, body, at_ms)
-        case _:
-            return room
+            recall = room.recall_window_s if body.recall_window_s is None else body.recall_window_s
+            edit = room.edit_window_s if body.edit_window_s is None else body.edit_window_s
+            return replace(room, recall_window_s=recall, edit_window_s=edit)
 
 
 def _without(table: dict[UserId, T], user: UserId) -> dict[UserId, T]:
     return {key: value for key, value in table.items() if key != user} if user in table else table
 
 
-def _set_windows(room: Room, body: content.Settings) -> Room:
-    recall = room.recall_window_s if body.recall_window_s is None else body.recall_window_s
-    edit = room.edit_window_s if body.edit_window_s is None else body.edit_window_s
-    return replace(room, recall_window_s=recall, edit_window_s=edit)
-
-
-def _rank(room: Room, actor: UserId, body: content.SetRole | content.Transfer | content.Mute | content.Unmute, at_ms: int) -> Room:
+def _rank(
+    room: Room, actor: UserId, body: content.SetRole | content.Transfer | content.Mute | content.Unmute, at_ms: int
+) -> Room:
     user = UserId(body.user)
     member = room.members[user]
     members = dict(room.members)

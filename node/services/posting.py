@@ -228,7 +228,9 @@ class Posting:
         draft = self._draft(tx, actor, row.room, command, post, now_ms)
         return self._append_draft(tx, actor, row, command, draft, now_ms, target)
 
-    def _draft(self, tx: Tx, actor: Actor, room_id: RoomId | None, command: Command, post: Post | None, now_ms: int) -> Draft:
+    def _draft(
+        self, tx: Tx, actor: Actor, room_id: RoomId | None, command: Command, post: Post | None, now_ms: int
+    ) -> Draft:
         """The signed part and what is stored beside it; `post` None for events the node adds (first invitations)."""
         salt = self._entropy.token_bytes(hub.SALT_BYTES)
         body = content.encode_body(command.body) if post is None else post.body
@@ -267,7 +269,9 @@ class Posting:
                 self._feed.stage_entered(tx, user, row.pk, row.room)
         return entry
 
-    def _fold(self, tx: Tx, row: RoomRow, command: Command, entry: Appended, now_ms: int, target: Message | None) -> None:
+    def _fold(
+        self, tx: Tx, row: RoomRow, command: Command, entry: Appended, now_ms: int, target: Message | None
+    ) -> None:
         body = command.body
         if message.target_of(body) is not None and target is not None:
             self._log.save_marks(tx, row, message.evolve(target, command.actor, body))
@@ -338,7 +342,12 @@ class Posting:
     def _check_room_count(self, tx: Tx, actor: Actor) -> None:
         used = self._rooms.count_of_user(tx, actor.user_pk)
         if used >= limits.ROOMS_PER_USER_MAX:
-            raise Rejected(Code.LIMIT_REACHED, "You are in 2,000 chats; leave one first.", limit=limits.ROOMS_PER_USER_MAX, used=used)
+            raise Rejected(
+                Code.LIMIT_REACHED,
+                "You are in 2,000 chats; leave one first.",
+                limit=limits.ROOMS_PER_USER_MAX,
+                used=used,
+            )
 
 
 def _check_user(user: str, field: str) -> None:

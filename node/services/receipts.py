@@ -101,7 +101,9 @@ class Receipts:
     def _store(self, tx: Tx, marks: dict[tuple[int, int], _Marks], cursors: dict[int, int]) -> None:
         now_ms = self._clock.now_ms()
         receipts.store_cursors(tx, cursors.items(), now_ms)
-        moved = {key: mark for key, mark in marks.items() if receipts.moves(tx, *key, mark.delivered_idx, mark.read_idx)}
+        moved = {
+            key: mark for key, mark in marks.items() if receipts.moves(tx, *key, mark.delivered_idx, mark.read_idx)
+        }
         if not moved:
             return
         seq = self._log.next_seq(tx)

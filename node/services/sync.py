@@ -236,7 +236,6 @@ def _fit(raws: list[Raw], *, back: bool) -> list[Raw]:
     return raws[-kept:] if back else raws[:kept]
 
 
-
 def to_receipt(marks: receipts.Marks) -> c2s.Receipt:
     """Marks of a member as devices get them."""
     return c2s.Receipt(marks.room, marks.user, marks.delivered_idx, marks.read_idx, marks.read_ms)

@@ -175,7 +175,9 @@ class Database:
             raise Rejected(Code.RATE_LIMITED, "The node is overloaded; try again in a moment.", retry_after_s=1)
 
     def _refusal(self) -> Rejected:
-        return Rejected(Code.READ_ONLY, f"The node cannot store anything now: {self.trouble}", retry_after_s=int(RETRY_S))
+        return Rejected(
+            Code.READ_ONLY, f"The node cannot store anything now: {self.trouble}", retry_after_s=int(RETRY_S)
+        )
 
     def _run_batch(self) -> None:
         """Runs what waits, then commits on the thread. On the loop."""
@@ -345,13 +347,17 @@ def _cannot_open(path: Path, error: sqlite3.DatabaseError) -> Fatal:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return Fatal(
-            ExitStatus.DATA_CORRUPT, f"{path} is damaged ({error}). Restore a backup, or run `startalk doctor` to see how much."
+            ExitStatus.DATA_CORRUPT,
+            f"{path} is damaged ({error}). Restore a backup, or run `startalk doctor` to see how much.",
         )
     if code == sqlite3.SQLITE_FULL:
         return Fatal(ExitStatus.DISK_FULL, f"The disk of {path.parent} is full. Free some space and start again.")
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Fatal(ExitStatus.DATA_IN_USE, f"Another program uses {path}. Stop it first.")
-    return Fatal(ExitStatus.DATA_UNWRITABLE, f"{path} cannot be opened for writing ({error}). Check owner and rights of the folder.")
+    return Fatal(
+        ExitStatus.DATA_UNWRITABLE,
+        f"{path} cannot be opened for writing ({error}). Check owner and rights of the folder.",
+    )
 
 
 def _open_reader(path: Path) -> sqlite3.Connection:

@@ -176,7 +176,9 @@ class Log:
         found = [_entry(room, row) for row in tx.execute(sql, (room_pk, first, last, limit))]
         return found[::-1] if back else found
 
-    def since(self, tx: Tx, room: RoomId, room_pk: int, seq: int, first: int, last: int, limit: int) -> list[tuple[int, int, Raw]]:
+    def since(
+        self, tx: Tx, room: RoomId, room_pk: int, seq: int, first: int, last: int, limit: int
+    ) -> list[tuple[int, int, Raw]]:
         """(seq, idx, entry) after feed position `seq` and within [first, last]; rising."""
         sql = f"{_ENTRIES} WHERE room = ? AND idx BETWEEN ? AND ? ORDER BY idx LIMIT ?"
         low = self._first_after(tx, room_pk, seq, first, last)
@@ -211,7 +213,9 @@ class Log:
         sql = """SELECT count(*) FROM (SELECT 1 FROM entries WHERE room = ? AND counts = 1 AND idx > ? AND idx <= ?
                  AND author <> ? LIMIT ?)"""
         row = tx.one(sql, (room_pk, read_idx, last, user_pk, limits.UNREAD_COUNT_MAX))
-        named = tx.one("SELECT count(*) FROM mentions WHERE user = ? AND room = ? AND idx > ?", (user_pk, room_pk, read_idx))
+        named = tx.one(
+            "SELECT count(*) FROM mentions WHERE user = ? AND room = ? AND idx > ?", (user_pk, room_pk, read_idx)
+        )
         assert row is not None
         assert named is not None
         return int(row[0]), int(named[0])

@@ -59,7 +59,9 @@ def store(tx: Tx, marks: Iterable[tuple[int, int, int, int]], seq: int, now_ms: 
     """Moves marks, each (room, user, delivered_idx, read_idx); what was read was delivered."""
     sql = """UPDATE members SET delivered_idx = max(delivered_idx, ?, ?), read_idx = max(read_idx, ?),
              read_ms = CASE WHEN ? > read_idx THEN ? ELSE read_ms END, receipt_seq = ? WHERE room = ? AND user = ?"""
-    tx.executemany(sql, [(delivered, read, read, read, now_ms, seq, room, user) for room, user, delivered, read in marks])
+    tx.executemany(
+        sql, [(delivered, read, read, read, now_ms, seq, room, user) for room, user, delivered, read in marks]
+    )
 
 
 def store_own(tx: Tx, marks: Iterable[tuple[int, int, int]]) -> None:

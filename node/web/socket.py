@@ -197,7 +197,9 @@ class DeviceSession:
     @property
     def congested(self) -> bool:
         """Whether reading further requests must wait."""
-        return self._in_flight >= limits.REQUESTS_IN_FLIGHT_MAX or self._socket.buffered > limits.SOCKET_BUFFER_BYTES_MAX
+        return (
+            self._in_flight >= limits.REQUESTS_IN_FLIGHT_MAX or self._socket.buffered > limits.SOCKET_BUFFER_BYTES_MAX
+        )
 
     # --- entries to the device --------------------------------------------------------------------------
 
@@ -213,7 +215,9 @@ class DeviceSession:
             self._socket.send_framed(chunk.frame(ws_frame))
             entries = len(chunk.raws)
         else:
-            fresh = sorted((seq, raw) for c in chunks for seq, raw in zip(c.seqs, c.raws, strict=True) if seq > self._cursor)
+            fresh = sorted(
+                (seq, raw) for c in chunks for seq, raw in zip(c.seqs, c.raws, strict=True) if seq > self._cursor
+            )
             if not fresh:
                 return
             self._socket.send(c2s.encode_frame(c2s.Entries(tuple(raw for _, raw in fresh))))
@@ -469,7 +473,7 @@ async def _serve(session: DeviceSession, socket: FrameSocket) -> None:
     try:
         while (data := await socket.receive()) is not None and not session.ended:
             session.receive(data)
-            while session.congested and not session.ended:
+            while session.congested and not session.ended:  # noqa: ASYNC110 - a transport's buffer has no event to wait for
                 await asyncio.sleep(CONGESTED_POLL_S)
     except Rejected as error:
         session.end(error.code, error.text)

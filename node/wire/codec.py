@@ -31,7 +31,9 @@ class Decoder(Generic[T]):
         """The value. Raises Rejected."""
         if len(data) > self._size_bytes_max:
             raise Rejected(
-                Code.TOO_LARGE, f"The {self._what} is larger than {self._size_bytes_max} bytes.", limit=self._size_bytes_max
+                Code.TOO_LARGE,
+                f"The {self._what} is larger than {self._size_bytes_max} bytes.",
+                limit=self._size_bytes_max,
             )
         try:
             value: T = self._decode(data)

@@ -90,7 +90,9 @@ def sign_head(key: Ed25519PrivateKey, room: RoomId, head: Head, nid: NodeId, inc
     return SignedHead(signed, key.sign(hub.CONTEXT + signed))
 
 
-def verify_head(key: Ed25519PublicKey, room: RoomId, head: Head, nid: NodeId, incarnation: int, signed: SignedHead) -> bool:
+def verify_head(
+    key: Ed25519PublicKey, room: RoomId, head: Head, nid: NodeId, incarnation: int, signed: SignedHead
+) -> bool:
     """Whether `signed` says exactly this, by `key`."""
     expected = encode((hub.TAG_HEAD, room, head.epoch, head.idx, head.hash, nid, incarnation))
     if signed.signed != expected:
