@@ -1,0 +1,369 @@
+/** Structs of the HTTP API, one interface for each struct of node/wire/api.py, under the same name. */
+// Generated file; `make api-types` writes it anew.
+
+/** Done; nothing to tell. */
+export type Empty = Record<string, never>;
+
+/** A refusal. `id` can be quoted to the admin. */
+export interface Problem {
+  code: string;
+  text: string;
+  detail: Record<string, string | number | boolean | null>;
+  id: string;
+}
+
+/** Body of every answer with a status of 400 or more. */
+export interface Failure {
+  error: Problem;
+}
+
+/** What anybody may know. */
+export interface NodeInfo {
+  name: string;
+  domain: string;
+  node: string;
+  version: string;
+  registration: 'open' | 'invite' | 'closed';
+  setup: 'owner_needed' | 'phrase' | 'done';
+}
+
+/** `token` is the base64url text of the 16 bytes in the link. */
+export interface InspectInvite {
+  token: string;
+}
+
+/** What somebody who holds a link may see before joining. */
+export interface RoomPreview {
+  room: string;
+  name: string;
+  topic: string;
+  members: number;
+}
+
+/** `kind` is account or room; `expires_ms` 0 = never. */
+export interface InviteInfo {
+  kind: 'account' | 'room' | 'reset';
+  node_name: string;
+  role: string;
+  expires_ms: number;
+  uses_left: number;
+  local: string;
+  room: RoomPreview | null;
+}
+
+/** Opens an account. `token` of an account invite or of a room link that may onboard. */
+export interface Register {
+  local: string;
+  name?: string;
+  password: string;
+  token?: string;
+  lang?: '' | 'en' | 'zh';
+  device_name?: string;
+  mode?: 'cookie' | 'token';
+}
+
+/** `mode` token gives the session token in the body (bots, apps) instead of a cookie (browsers). */
+export interface Login {
+  local: string;
+  password: string;
+  device_name?: string;
+  mode?: 'cookie' | 'token';
+}
+
+/** Sets a new password with an admin's one-time token; ends all sessions of the account. */
+export interface ResetPassword {
+  token: string;
+  password: string;
+}
+
+/** The signed-in account. */
+export interface Me {
+  user: string;
+  local: string;
+  name: string;
+  role: string;
+  lang: string;
+  device: string;
+  node: string;
+  domain: string;
+  setup: 'owner_needed' | 'phrase' | 'done';
+}
+
+/** `token` only with mode token; shown once. */
+export interface Session {
+  me: Me;
+  token: string;
+}
+
+/** A field left out stays. */
+export interface ChangeMe {
+  name?: string | null;
+  lang?: '' | 'en' | 'zh' | null;
+}
+
+/** Ends the other sessions if asked. */
+export interface ChangePassword {
+  old: string;
+  new: string;
+  end_others?: boolean;
+}
+
+/** A signed-in device; `address` is shortened. */
+export interface Device {
+  id: string;
+  name: string;
+  client: string;
+  address: string;
+  created_ms: number;
+  seen_ms: number;
+  current: boolean;
+  online: boolean;
+}
+
+/** All devices of the account. */
+export interface Devices {
+  devices: Device[];
+}
+
+/** Renames a device. */
+export interface ChangeDevice {
+  name: string;
+}
+
+/** Somebody, as others see them. */
+export interface Person {
+  user: string;
+  local: string;
+  name: string;
+}
+
+/** A page of the directory; `after` asks for the next one, empty = the end. */
+export interface People {
+  people: Person[];
+  after: string;
+}
+
+/** A room as one member's list shows it. */
+export interface Room {
+  room: string;
+  kind: 'group' | 'direct';
+  name: string;
+  topic: string;
+  hub: string;
+  peer: Person | null;
+  role: string;
+  state: 'member' | 'invited' | 'left';
+  muted_all: boolean;
+  muted_until_ms: number;
+  recall_window_s: number;
+  edit_window_s: number;
+  members: number;
+  joined_idx: number;
+  head_idx: number;
+  read_idx: number;
+  unread: number;
+  mentions: number;
+  can: string[];
+}
+
+/** All rooms of the account. */
+export interface Rooms {
+  rooms: Room[];
+}
+
+/** A group; `guests` are invited. `client_id` (22 characters of base64url, a UUIDv7) makes a retry harmless. */
+export interface CreateRoom {
+  name: string;
+  topic?: string;
+  guests?: string[];
+  client_id: string;
+}
+
+/** The direct chat with somebody; exists from the first request on. */
+export interface OpenDirect {
+  user: string;
+}
+
+/** One member with receipts (0 in rooms above 200 members). */
+export interface Member {
+  user: string;
+  local: string;
+  name: string;
+  role: string;
+  joined_ms: number;
+  muted_until_ms: number;
+  delivered_idx: number;
+  read_idx: number;
+  read_ms: number;
+  online: boolean;
+}
+
+/** An open invitation. */
+export interface Guest {
+  user: string;
+  local: string;
+  name: string;
+  by: string;
+  at_ms: number;
+}
+
+/** A ban; `until_ms` 0 = for ever. */
+export interface Banned {
+  user: string;
+  local: string;
+  name: string;
+  by: string;
+  until_ms: number;
+  reason: string;
+}
+
+/** `banned` is filled for those who may unban. */
+export interface Members {
+  members: Member[];
+  invited: Guest[];
+  banned: Banned[];
+}
+
+/** Any kind of event; `body` has the fields of node/core/content.py, ids in it as text. */
+export interface PostEvent {
+  client_id: string;
+  kind: string;
+  body: Record<string, unknown>;
+}
+
+/** The event is on disk at `idx`. */
+export interface Posted {
+  room: string;
+  idx: number;
+  seq: number;
+  event_id: string;
+  at_ms: number;
+}
+
+/** One entry of a log with its present state; `body` is null once erased. */
+export interface Entry {
+  idx: number;
+  seq: number;
+  at_ms: number;
+  event_id: string;
+  author: string;
+  device: string;
+  kind: string;
+  body: Record<string, unknown> | null;
+  edits: number;
+  edited: Record<string, unknown> | null;
+  erased: string;
+  erased_by: string;
+  reason: string;
+  reactions: Record<string, string[]>;
+}
+
+/** In rising idx. */
+export interface History {
+  entries: Entry[];
+  more: boolean;
+}
+
+/** Marks a room as read. */
+export interface ReadUpTo {
+  idx: number;
+}
+
+/** `expires_s` 0 = never. */
+export interface MakeLink {
+  expires_s?: number;
+  uses?: number;
+  onboards?: boolean;
+}
+
+/** `token` and `url` are filled only in the answer that makes it. */
+export interface Link {
+  id: string;
+  url: string;
+  token: string;
+  made_by: string;
+  created_ms: number;
+  expires_ms: number;
+  uses: number;
+  uses_max: number;
+  role: string;
+}
+
+/** Live links, newest first. */
+export interface Links {
+  links: Link[];
+}
+
+/** Enters a room. */
+export interface JoinByLink {
+  token: string;
+  client_id: string;
+}
+
+/** The recovery phrase, until its words were typed back. `ask` are the 1-based places to confirm. */
+export interface Phrase {
+  words: string[];
+  ask: number[];
+}
+
+/** `words` maps the asked places to words. */
+export interface ConfirmSetup {
+  words: Record<string, string>;
+  node_name?: string | null;
+  registration?: 'open' | 'invite' | 'closed' | null;
+}
+
+/** An account invite. */
+export interface MakeInvite {
+  expires_s?: number;
+  uses?: number;
+  role?: 'user' | 'node_admin' | 'bot';
+}
+
+/** An account as the admin sees it. */
+export interface Account {
+  user: string;
+  local: string;
+  name: string;
+  role: string;
+  created_ms: number;
+  seen_ms: number;
+  devices: number;
+  frozen: boolean;
+}
+
+/** A page; `after` empty = the end. */
+export interface Accounts {
+  accounts: Account[];
+  after: string;
+}
+
+/** A field left out stays. */
+export interface ChangeAccount {
+  role?: 'user' | 'node_admin' | null;
+  frozen?: boolean | null;
+}
+
+/** Live settings with their present values. */
+export interface NodeSettings {
+  name: string;
+  domain: string;
+  registration: 'open' | 'invite' | 'closed';
+  rates: Record<string, number>;
+}
+
+/** A field left out stays; `rates` changes the named ones only. */
+export interface ChangeSettings {
+  name?: string | null;
+  domain?: string | null;
+  registration?: 'open' | 'invite' | 'closed' | null;
+  rates?: Record<string, number> | null;
+}
+
+/** `status` is ok or read_only; `reason` says why. */
+export interface Health {
+  status: 'ok' | 'read_only' | 'stopping';
+  reason: string;
+  version: string;
+  uptime_s: number;
+}

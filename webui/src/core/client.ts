@@ -1,0 +1,363 @@
+/**
+ * The device of a signed-in user: what views call, and the only place where store, socket, outbox and tabs meet.
+ */
+import { batch, effect, signal } from '@preact/signals';
+import * as http from './api.ts';
+import { newClientId } from './bytes.ts';
+import { Store } from './db.ts';
+import { MARKS } from './fold.ts';
+import { Outbox } from './outbox.ts';
+import { type Answer, type Link, type Request, Socket } from './socket.ts';
+import { State, type Timeline } from './store/state.ts';
+import { Sync } from './sync.ts';
+import { Follower, type TabMessage, Tabs } from './tabs.ts';
+import { type Body, type Entry, Refusal, type Status } from './types.ts';
+import { decodeFrame, type NodeFrame } from './wire.ts';
+
+export interface ClientOptions {
+  me: http.api.Me;
+  program: string;
+  open: () => WebSocket;
+  now?: () => number;
+}
+
+const PAGE = 60;
+const FROM_CACHE = 200;
+const TYPING_SHOWN_MS = 6_000;
+const TYPING_EACH_MS = 3_000;
+const READ_EACH_MS = 1_000;
+const UNREAD_PAGES_MAX = 5;
+const JUMP_PAGES_MAX = 40;
+
+export class Client {
+  readonly state: State;
+  readonly status = signal<Status>('connecting');
+  readonly leads = signal(false);
+  readonly outbox: Outbox;
+  readonly sync: Sync;
+  readonly #db: Store;
+  readonly #tabs: Tabs;
+  readonly #tab: string;
+  readonly #now: () => number;
+  readonly #options: ClientOptions;
+  readonly #typingTimers = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #typingSentMs = new Map<string, number>();
+  readonly #reads = new Map<string, number>();
+  readonly #opening = new Map<string, Promise<void>>();
+  #readTimer: ReturnType<typeof setTimeout> | undefined;
+  #link: Link;
+  #follower: Follower | null = null;
+  #unwatch: () => void = () => undefined;
+  #early: NodeFrame[] | null = []; // frames of the leader that came before the cache was read
+  #closed = false;
+
+  private constructor(options: ClientOptions, db: Store) {
+    this.#options = options;
+    this.#db = db;
+    this.#now = options.now ?? Date.now;
+    this.state = new State(options.me.user, options.me.device);
+    this.sync = new Sync(db, this.state);
+    this.#tab = newClientId(this.#now());
+    this.#tabs = new Tabs(`startalk:${options.me.user}:${options.me.device}`, (message) => this.#hear(message));
+    this.#follower = new Follower(this.#tabs, this.#tab);
+    this.#link = this.#follower;
+    this.outbox = new Outbox({
+      db, items: this.state.outbox, now: this.#now, request: (request) => this.#link.request(request),
+      leads: () => this.leads.value && this.status.value === 'online', changed: () => this.#tabs.say({ t: 'outbox' }),
+      stored: (seq) => this.sync.cursor !== null && seq <= this.sync.cursor,
+    });
+  }
+
+  static async start(options: ClientOptions): Promise<Client> {
+    const client = new Client(options, await Store.open(`startalk:${options.me.user}:${options.me.device}`));
+    await client.#start();
+    return client;
+  }
+
+  async #start(): Promise<void> {
+    this.sync.durable = false;
+    await this.sync.load();
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const frame of early) await this.#apply(frame);
+    this.sync.onEntry = (entry) => this.#stopTyping(entry.room, entry.author);
+    this.#watch();
+    await this.#tabs.elect(() => void this.#lead());
+  }
+
+  async #lead(): Promise<void> {
+    if (this.#closed) return;
+    this.sync.durable = true;
+    this.#follower?.close();
+    this.#follower = null;
+    const socket: Socket = new Socket({
+      open: this.#options.open, client: this.#options.program, cursor: async () => this.sync.cursor,
+      frame: async (frame, bytes) => {
+        const seq = await this.#apply(frame);
+        this.#tabs.say({ t: 'frame', bytes });
+        if (seq !== null && seq > 0) socket.ack(seq);
+      },
+    });
+    this.#link = socket;
+    this.leads.value = true;
+    this.#watch();
+  }
+
+  /** Mirrors the link's status; a new connection takes up the outbox and the open chats again. */
+  #watch(): void {
+    this.#unwatch();
+    let before: Status | null = null;
+    this.#unwatch = effect(() => {
+      const status = this.#link.status.value;
+      if (status === before) return;
+      before = status;
+      this.status.value = status;
+      if (this.leads.peek()) this.#tabs.say({ t: 'status', status });
+      if (status === 'online') queueMicrotask(() => void this.#online());
+    });
+  }
+
+  async #online(): Promise<void> {
+    if (this.leads.value) await this.outbox.resume();
+    this.#flushReads();
+    for (const line of this.state.timelines.values()) if (!line.ready.value) void this.open(line.room).catch(() => undefined);
+  }
+
+  wake(): void {
+    if (this.#link instanceof Socket) this.#link.wake();
+  }
+
+  async #apply(frame: NodeFrame): Promise<number | null> {
+    if (frame.t === 'typing') this.#typing(frame.room, frame.user, frame.on);
+    if (frame.t === 'presence') this.state.presence.value = new Map([...this.state.presence.value, [frame.user, frame.state]]);
+    if (frame.t === 'page') return null; // applied by who asked for it
+    return this.sync.apply(frame);
+  }
+
+  // --- tabs ---------------------------------------------------------------------------------------------
+
+  #hear(message: TabMessage): void {
+    this.#follower?.hear(message);
+    switch (message.t) {
+      case 'frame':
+        if (!this.leads.value) this.#fromLeader(decodeFrame(message.bytes));
+        break;
+      case 'who':
+        if (this.leads.value) this.#tabs.say({ t: 'status', status: this.status.value });
+        break;
+      case 'outbox':
+        void this.outbox.reload();
+        break;
+      case 'draft':
+        this.#showDraft(message.room, message.text);
+        break;
+      case 'request':
+        if (this.leads.value) void this.#serve(message.tab, message.n, message.request);
+        break;
+      case 'signal':
+        if (this.leads.value) this.#link.signal(message.frame);
+        break;
+      default:
+        break;
+    }
+  }
+
+  #fromLeader(frame: NodeFrame): void {
+    if (this.#early) this.#early.push(frame);
+    else void this.#apply(frame);
+  }
+
+  async #serve(tab: string, n: number, request: Request): Promise<void> {
+    try {
+      this.#tabs.say({ t: 'answer', tab, n, answer: await this.#link.request(request) });
+    } catch (error) {
+      const { code, message, detail } = error instanceof Refusal ? error : new Refusal('internal', String(error));
+      this.#tabs.say({ t: 'no', tab, n, code, text: message, detail });
+    }
+  }
+
+  // --- timelines ----------------------------------------------------------------------------------------
+
+  /** The chat's known entries, and at least everything unread. */
+  open(room: string): Promise<void> {
+    const running = this.#opening.get(room);
+    if (running) return running;
+    const task = this.#open(room).finally(() => this.#opening.delete(room));
+    this.#opening.set(room, task);
+    return task;
+  }
+
+  async #open(room: string): Promise<void> {
+    const line = this.state.timeline(room);
+    if (line.ready.value) return;
+    await this.sync.run(() => this.#fromCache(line));
+    if (line.hi.value < line.lo.value || line.hi.value === 0) await this.#page(room, this.#head(room) + 1);
+    const card = this.state.rooms.value.get(room);
+    for (let i = 0; i < UNREAD_PAGES_MAX && card && card.unread > 0 && !line.start.value && line.lo.value > card.readIdx + 1; i++) {
+      await this.older(room);
+    }
+    line.ready.value = true;
+  }
+
+  #head(room: string): number {
+    return this.state.rooms.value.get(room)?.headIdx ?? 0;
+  }
+
+  async #fromCache(line: Timeline): Promise<void> {
+    const range = await this.#db.range(line.room);
+    const receipts = await this.#db.receipts(line.room);
+    const entries = range ? await this.#db.entries(line.room, range.lo, range.hi + 1, FROM_CACHE) : [];
+    const whole = entries.length < FROM_CACHE;
+    batch(() => {
+      line.receipts.value = new Map(receipts.map((receipt) => [receipt.user, receipt]));
+      if (!range) return;
+      line.entries.value = entries.filter((entry) => !MARKS.has(entry.kind));
+      line.lo.value = whole ? range.lo : (entries[0]?.idx ?? range.lo);
+      line.hi.value = range.hi;
+      line.start.value = whole && range.start;
+      if (entries.length > 0) line.ready.value = true;
+    });
+  }
+
+  /** One page further up: from the cache if it goes on there, else from the node. */
+  async older(room: string): Promise<void> {
+    const line = this.state.timeline(room);
+    if (line.start.value) return;
+    const lo = line.lo.value;
+    const range = await this.#db.range(room);
+    if (range && range.lo < lo) {
+      const entries = await this.#db.entries(room, range.lo, lo, FROM_CACHE);
+      batch(() => {
+        line.entries.value = [...entries, ...line.entries.value];
+        line.lo.value = entries.length < FROM_CACHE ? range.lo : (entries[0]?.idx ?? range.lo);
+        line.start.value = entries.length < FROM_CACHE && range.start;
+      });
+    } else await this.#page(room, lo);
+  }
+
+  async #page(room: string, idx: number): Promise<void> {
+    const line = this.state.timeline(room);
+    const answer = await this.#link.request({ t: 'history', room, idx, back: true, limit: PAGE });
+    if (answer.t !== 'page') throw new Refusal('internal', 'The node answered something else.');
+    const unready = !line.ready.value;
+    if (unready) line.ready.value = true;
+    await this.sync.apply(answer);
+  }
+
+  /** Loads older pages until the message is there; null when it is not in the readable log. */
+  async find(room: string, id: string): Promise<Entry | null> {
+    const line = this.state.timeline(room);
+    for (let page = 0; page <= JUMP_PAGES_MAX; page++) {
+      const found = line.entries.value.find((entry) => entry.id === id);
+      if (found) return found;
+      if (line.start.value) return null;
+      await this.older(room);
+    }
+    return null;
+  }
+
+  // --- posts and marks ----------------------------------------------------------------------------------
+
+  /** A post that waits for the network if it must. */
+  send(room: string, kind: string, body: Body): Promise<void> {
+    return this.outbox.post(room, kind, body);
+  }
+
+  /** A post that is done now or refused now. */
+  async act(room: string, kind: string, body: Body, token?: string): Promise<{ room: string; idx: number }> {
+    const clientId = newClientId(this.#now());
+    const answer = await this.#link.request({ t: 'post', room, clientId, kind, body, ...(token ? { token } : {}) });
+    return posted(answer);
+  }
+
+  async createGroup(name: string, topic: string, guests: readonly string[]): Promise<string> {
+    const clientId = newClientId(this.#now());
+    const body: Body = topic ? { name, topic } : { name };
+    return posted(await this.#link.request({ t: 'post', room: '', clientId, kind: 'create', body, guests })).room;
+  }
+
+  /** Read marks go out at most once a second, the highest for each chat. */
+  read(room: string, idx: number): void {
+    const card = this.state.rooms.value.get(room);
+    if (!card || idx <= Math.max(card.readIdx, this.#reads.get(room) ?? 0)) return;
+    this.#reads.set(room, idx);
+    void this.sync.read(room, idx);
+    this.#readTimer ??= setTimeout(() => this.#flushReads(), READ_EACH_MS);
+  }
+
+  #flushReads(): void {
+    clearTimeout(this.#readTimer);
+    this.#readTimer = undefined;
+    for (const [room, idx] of this.#reads) {
+      this.#link.request({ t: 'read', room, idx }).then(
+        () => this.#reads.get(room) === idx && this.#reads.delete(room),
+        (error) => error instanceof Refusal && error.code !== 'offline' && this.#reads.delete(room),
+      );
+    }
+  }
+
+  // --- signals ------------------------------------------------------------------------------------------
+
+  typing(room: string): void {
+    const now = this.#now();
+    if (now - (this.#typingSentMs.get(room) ?? 0) < TYPING_EACH_MS) return;
+    this.#typingSentMs.set(room, now);
+    this.#link.signal({ t: 'typing', room, on: true });
+  }
+
+  presence(state: 'online' | 'away'): void {
+    this.#link.signal({ t: 'presence', state });
+  }
+
+  #typing(room: string, user: string, on: boolean): void {
+    if (user === this.state.me) return;
+    if (!on) {
+      this.#stopTyping(room, user);
+      return;
+    }
+    const key = `${room}/${user}`;
+    clearTimeout(this.#typingTimers.get(key));
+    this.#typingTimers.set(key, setTimeout(() => this.#stopTyping(room, user), TYPING_SHOWN_MS));
+    const users = this.state.typing.value.get(room) ?? [];
+    if (!users.includes(user)) this.state.typing.value = new Map([...this.state.typing.value, [room, [...users, user]]]);
+  }
+
+  #stopTyping(room: string, user: string): void {
+    clearTimeout(this.#typingTimers.get(`${room}/${user}`));
+    const users = this.state.typing.value.get(room);
+    if (users?.includes(user)) {
+      this.state.typing.value = new Map([...this.state.typing.value, [room, users.filter((other) => other !== user)]]);
+    }
+  }
+
+  // --- drafts -------------------------------------------------------------------------------------------
+
+  draft(room: string, text: string): void {
+    this.#showDraft(room, text);
+    void this.#db.putDraft(room, text);
+    this.#tabs.say({ t: 'draft', room, text });
+  }
+
+  #showDraft(room: string, text: string): void {
+    const drafts = new Map(this.state.drafts.value);
+    if (text) drafts.set(room, text);
+    else drafts.delete(room);
+    this.state.drafts.value = drafts;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#unwatch();
+    clearTimeout(this.#readTimer);
+    for (const timer of this.#typingTimers.values()) clearTimeout(timer);
+    this.outbox.close();
+    this.#link.close();
+    this.#tabs.close();
+    this.#db.close();
+  }
+}
+
+function posted(answer: Answer): { room: string; idx: number } {
+  if (answer.t !== 'posted') throw new Refusal('internal', 'The node answered something else.');
+  return { room: answer.item.room, idx: answer.item.idx };
+}

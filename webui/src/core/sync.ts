@@ -1,0 +1,323 @@
+/**
+ * Applies what the node says: frame -> one transaction -> one batch of signals. The device's half of the feed loop.
+ *
+ * Entries arrive in rising seq; those at or below the cursor are repeats. An entry that does not join the known part
+ * of its room's log makes that part start anew (older entries are fetched again when somebody scrolls up).
+ * `durable` is false in tabs that follow: the leading tab has already stored what they see.
+ */
+import { batch } from '@preact/signals';
+import type { Commit, Store } from './db.ts';
+import { advance, countsFor, evolve, isContent, MARKS, mentionsMe, targetOf, uncount } from './fold.ts';
+import type { State, Timeline } from './store/state.ts';
+import type { Entry, Range, Receipt, Room } from './types.ts';
+import type { NodeFrame } from './wire.ts';
+
+type Page = Extract<NodeFrame, { t: 'page' }>;
+
+/** What one frame changes, gathered before it is written. */
+class Change {
+  readonly rooms = new Map<string, Room>();
+  readonly entries = new Map<string, Entry>();
+  readonly ranges = new Map<string, Range>();
+  readonly dropped = new Set<string>();
+  readonly receipts: Receipt[] = [];
+  readonly settled = new Set<string>();
+  cursor: number | undefined;
+}
+
+const keyOf = (entry: Entry): string => `${entry.room}/${entry.idx}`;
+
+export class Sync {
+  durable = true;
+  cursor: number | null = null;
+  readonly #db: Store;
+  readonly #state: State;
+  #head = 0;
+  #work: Promise<unknown> = Promise.resolve();
+  onEntry: (entry: Entry) => void = () => undefined;
+
+  constructor(db: Store, state: State) {
+    this.#db = db;
+    this.#state = state;
+  }
+
+  /** Shows what is stored. */
+  async load(): Promise<void> {
+    const [cursor, rooms, people, outbox, drafts] = await Promise.all([
+      this.#db.cursor(), this.#db.rooms(), this.#db.people(), this.#db.outbox(), this.#db.drafts(),
+    ]);
+    this.cursor = cursor;
+    batch(() => {
+      this.#state.rooms.value = new Map(rooms.map((room) => [room.room, room]));
+      this.#state.people.value = new Map(people.map(({ user, name }) => [user, name]));
+      this.#state.outbox.value = outbox;
+      this.#state.drafts.value = new Map(drafts.map(({ room, text }) => [room, text]));
+      this.#state.loaded.value = cursor !== null;
+    });
+  }
+
+  /** One thing after the other: nothing reads state that another change is about to write. */
+  run<T>(step: () => Promise<T>): Promise<T> {
+    const next = this.#work.then(step);
+    this.#work = next.catch(() => undefined);
+    return next;
+  }
+
+  /** The seq to acknowledge, if the frame moved the cursor. */
+  apply(frame: NodeFrame): Promise<number | null> {
+    return this.run(() => this.#apply(frame));
+  }
+
+  async #apply(frame: NodeFrame): Promise<number | null> {
+    switch (frame.t) {
+      case 'welcome':
+        return this.#welcome(frame.head, frame.resumed);
+      case 'rooms':
+        return this.#snapshot(frame.rooms, frame.people, frame.more);
+      case 'room':
+        await this.#commit(this.#cards([frame.room]), frame.people);
+        return null;
+      case 'entries':
+        return this.#entries(frame.entries);
+      case 'receipts':
+        return this.#receipts(frame.seq, frame.receipts);
+      case 'people':
+        await this.#commit(new Change(), frame.people);
+        return null;
+      case 'page':
+        await this.#page(frame);
+        return null;
+      default:
+        return null;
+    }
+  }
+
+  async #welcome(head: number, resumed: boolean): Promise<null> {
+    this.#head = head;
+    if (resumed) return null;
+    if (this.durable) await this.#db.forget();
+    this.cursor = null;
+    batch(() => {
+      this.#state.rooms.value = new Map();
+      for (const line of this.#state.timelines.values()) {
+        line.entries.value = [];
+        line.ready.value = false;
+        line.start.value = false;
+        line.lo.value = 0;
+        line.hi.value = 0;
+      }
+    });
+    return null;
+  }
+
+  async #snapshot(rooms: readonly Room[], people: readonly { user: string; name: string }[], more: boolean): Promise<number | null> {
+    const change = this.#cards(rooms);
+    const first = this.cursor === null && !more;
+    if (first) change.cursor = this.#head;
+    await this.#commit(change, people);
+    if (!more) this.#state.loaded.value = true;
+    return first ? this.#head : null;
+  }
+
+  #cards(rooms: readonly Room[]): Change {
+    const change = new Change();
+    for (const room of rooms) {
+      const before = this.#state.rooms.value.get(room.room);
+      change.rooms.set(room.room, before && !room.last ? { ...room, last: before.last } : room);
+    }
+    return change;
+  }
+
+  async #entries(entries: readonly Entry[]): Promise<number | null> {
+    const change = new Change();
+    const shown: Entry[] = [];
+    for (const entry of entries) {
+      if (this.cursor !== null && entry.seq <= this.cursor) continue;
+      await this.#entry(change, entry);
+      shown.push(entry);
+    }
+    const last = entries.at(-1)?.seq ?? 0;
+    if (this.cursor === null || last > this.cursor) change.cursor = last;
+    await this.#commit(change, []);
+    for (const entry of shown) this.onEntry(entry);
+    return last;
+  }
+
+  async #entry(change: Change, entry: Entry): Promise<void> {
+    await this.#extend(change, entry);
+    if (!MARKS.has(entry.kind)) change.entries.set(keyOf(entry), entry);
+    const room = change.rooms.get(entry.room) ?? this.#state.rooms.value.get(entry.room);
+    let next = room && entry.seq > room.asOf ? advance(room, entry, this.#state.me) : room;
+    const target = targetOf(entry) ? await this.#find(change, targetOf(entry), entry.room) : undefined;
+    if (target && entry.body) {
+      const folded = evolve(target, entry.author, entry.kind, entry.body);
+      change.entries.set(keyOf(folded), folded);
+      if (next?.last?.id === folded.id) next = { ...next, last: folded };
+      if (next && room && entry.seq > room.asOf && folded.mark?.erased) next = uncount(next, target, this.#state.me);
+    }
+    if (next && next !== room) change.rooms.set(entry.room, next);
+    this.#settle(change, entry);
+  }
+
+  /** Our own post is an entry now: it leaves the outbox in the same transaction. */
+  #settle(change: Change, entry: Entry): void {
+    if (entry.author !== this.#state.me || entry.device !== this.#state.device) return;
+    const mine = this.#state.outbox.value.filter((item) => item.room === entry.room && !change.settled.has(item.clientId));
+    const known = mine.find((item) => item.id === entry.id);
+    const flying = mine.find((item) => item.state === 'sending' && item.kind === entry.kind);
+    const same = flying && flying.body.text === entry.body?.text && flying.body.target === entry.body?.target;
+    if (known) change.settled.add(known.clientId);
+    else if (flying && same) change.settled.add(flying.clientId);
+  }
+
+  async #extend(change: Change, entry: Entry): Promise<void> {
+    const range = change.ranges.get(entry.room) ?? (await this.#range(entry.room));
+    if (range && entry.idx >= range.lo && entry.idx <= range.hi) return;
+    if (range && entry.idx === range.hi + 1) {
+      change.ranges.set(entry.room, { ...range, hi: entry.idx });
+      return;
+    }
+    if (range) change.dropped.add(entry.room);
+    for (const [key, other] of change.entries) if (other.room === entry.room) change.entries.delete(key);
+    const joined = this.#state.rooms.value.get(entry.room)?.joinedIdx ?? 1;
+    change.ranges.set(entry.room, { room: entry.room, lo: entry.idx, hi: entry.idx, start: entry.idx <= Math.max(1, joined) });
+  }
+
+  async #range(room: string): Promise<Range | undefined> {
+    const line = this.#state.timelines.get(room);
+    if (line?.ready.value) return line.hi.value > 0 ? { room, lo: line.lo.value, hi: line.hi.value, start: line.start.value } : undefined;
+    return this.#db.range(room);
+  }
+
+  async #find(change: Change, id: string, room: string): Promise<Entry | undefined> {
+    for (const entry of change.entries.values()) if (entry.id === id) return entry;
+    const shown = this.#state.timelines.get(room)?.entries.value.find((entry) => entry.id === id);
+    return shown ?? (await this.#db.byId(id)) ?? this.#lastOf(room, id);
+  }
+
+  #lastOf(room: string, id: string): Entry | undefined {
+    const last = this.#state.rooms.value.get(room)?.last;
+    return last?.id === id ? last : undefined;
+  }
+
+  async #receipts(seq: number, receipts: readonly Receipt[]): Promise<number> {
+    const change = new Change();
+    change.receipts.push(...receipts);
+    if (this.cursor === null || seq > this.cursor) change.cursor = seq;
+    for (const { room, user, readIdx } of receipts) {
+      if (user === this.#state.me) this.#readOn(change, room, readIdx);
+    }
+    await this.#commit(change, []);
+    return seq;
+  }
+
+  /** A page of history joins the known part of the log, or becomes it. */
+  async #page(frame: Page): Promise<void> {
+    const change = new Change();
+    const first = frame.entries[0];
+    const last = frame.entries.at(-1);
+    const range = await this.#range(frame.room);
+    if (!first || !last) {
+      if (range && !frame.more) change.ranges.set(frame.room, { ...range, start: true });
+      else if (!range) change.ranges.set(frame.room, { room: frame.room, lo: 1, hi: 0, start: true });
+    } else {
+      const joins = range && range.hi >= range.lo && first.idx <= range.hi + 1 && last.idx >= range.lo - 1;
+      if (range && range.hi >= range.lo && !joins) return;
+      const lo = joins ? Math.min(first.idx, range.lo) : first.idx;
+      const start = lo === first.idx ? !frame.more : (range?.start ?? false);
+      change.ranges.set(frame.room, { room: frame.room, lo, hi: joins ? Math.max(last.idx, range.hi) : last.idx, start });
+      for (const entry of frame.entries) if (!MARKS.has(entry.kind)) change.entries.set(keyOf(entry), entry);
+    }
+    await this.#commit(change, frame.people, true);
+  }
+
+  /** The user has read up to `idx`, here or on another device. */
+  read(room: string, idx: number): Promise<void> {
+    return this.run(async () => {
+      const change = new Change();
+      this.#readOn(change, room, idx);
+      if (change.rooms.size) await this.#commit(change, [], true);
+    });
+  }
+
+  #readOn(change: Change, id: string, idx: number): void {
+    const room = change.rooms.get(id) ?? this.#state.rooms.value.get(id);
+    if (!room || idx <= room.readIdx) return;
+    const left = idx >= room.headIdx ? [] : this.#unreadAfter(room, idx);
+    change.rooms.set(id, {
+      ...room, readIdx: idx, unread: Math.min(room.unread, left.length),
+      mentions: Math.min(room.mentions, left.filter((entry) => mentionsMe(entry, this.#state.me)).length),
+    });
+  }
+
+  #unreadAfter(room: Room, idx: number): readonly Entry[] {
+    const shown = this.#state.timelines.get(room.room)?.entries.value ?? [];
+    return shown.filter((entry) => entry.idx > idx && countsFor(entry, this.#state.me));
+  }
+
+  /** Older receipts, from the list of members. */
+  learnReceipts(receipts: readonly Receipt[]): Promise<void> {
+    return this.run(async () => {
+      const change = new Change();
+      change.receipts.push(...receipts);
+      await this.#commit(change, [], true);
+    });
+  }
+
+  learnPeople(people: readonly { user: string; name: string }[]): Promise<void> {
+    return this.run(() => this.#commit(new Change(), people, true));
+  }
+
+  async #commit(change: Change, people: readonly { user: string; name: string }[], always = false): Promise<void> {
+    if (this.durable || always) await this.#db.commit(asCommit(change, people));
+    if (change.cursor !== undefined) this.cursor = change.cursor;
+    batch(() => this.#show(change, people));
+  }
+
+  #show(change: Change, people: readonly { user: string; name: string }[]): void {
+    const state = this.#state;
+    if (change.rooms.size) state.rooms.value = new Map([...state.rooms.value, ...change.rooms]);
+    if (people.length) state.people.value = new Map([...state.people.value, ...people.map(({ user, name }) => [user, name] as const)]);
+    if (change.settled.size) state.outbox.value = state.outbox.value.filter((item) => !change.settled.has(item.clientId));
+    for (const line of state.timelines.values()) if (line.ready.value) showIn(line, change);
+    for (const receipt of change.receipts) {
+      const line = state.timelines.get(receipt.room);
+      if (line) line.receipts.value = new Map([...line.receipts.value, [receipt.user, grown(line.receipts.value.get(receipt.user), receipt)]]);
+    }
+  }
+}
+
+/** Marks only grow, whatever order they arrive in. */
+function grown(before: Receipt | undefined, next: Receipt): Receipt {
+  if (!before) return next;
+  return {
+    ...next, deliveredIdx: Math.max(before.deliveredIdx, next.deliveredIdx), readIdx: Math.max(before.readIdx, next.readIdx),
+    readMs: Math.max(before.readMs, next.readMs),
+  };
+}
+
+function asCommit(change: Change, people: readonly { user: string; name: string }[]): Commit {
+  return {
+    ...(change.cursor === undefined ? {} : { cursor: change.cursor }),
+    rooms: change.rooms.values(), entries: change.entries.values(), ranges: change.ranges.values(), dropped: change.dropped,
+    people, receipts: change.receipts, settled: change.settled,
+  };
+}
+
+function showIn(line: Timeline, change: Change): void {
+  const range = change.ranges.get(line.room);
+  const mine = [...change.entries.values()].filter((entry) => entry.room === line.room);
+  if (mine.length || change.dropped.has(line.room)) {
+    const base = change.dropped.has(line.room) ? [] : line.entries.value;
+    const table = new Map(base.map((entry) => [entry.idx, entry]));
+    for (const entry of mine) if (table.has(entry.idx) || !range || (entry.idx >= range.lo && entry.idx <= range.hi)) table.set(entry.idx, entry);
+    line.entries.value = [...table.values()].sort((a, b) => a.idx - b.idx);
+  }
+  if (range) {
+    line.lo.value = range.lo;
+    line.hi.value = range.hi;
+    line.start.value = range.start;
+  }
+}
+
+export const isShown = (entry: Entry): boolean => isContent(entry.kind) || !MARKS.has(entry.kind);

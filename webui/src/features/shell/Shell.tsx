@@ -1,0 +1,78 @@
+/** What stands around every page: the rail (a bottom bar on phones) and the thin bar that tells of a lost network. */
+import { useEffect, useState } from 'preact/hooks';
+import { number, t } from '../../i18n/index.ts';
+import { route } from '../../routes.ts';
+import { client, isAdmin, me } from '../../session.ts';
+import { Avatar } from '../../ui/Avatar/Avatar.tsx';
+import { Icon } from '../../ui/Icon/Icon.tsx';
+import s from './Shell.module.css';
+
+const SILENT_MS = 3_000;
+
+export function Rail() {
+  const { page } = route.value;
+  const who = me.value;
+  const unread = client.value?.state.unread.value ?? 0;
+  const invitations = client.value?.state.invitations.value.length ?? 0;
+  const place = (name: string) => (page === name ? ('page' as const) : undefined);
+  return (
+    <nav class={s.rail} aria-label={t('nav.main')}>
+      {who && (
+        <a class={s.self} href="/settings/profile" aria-label={t('nav.profile')} title={who.name}>
+          <Avatar id={who.user} name={who.name} size={40} />
+        </a>
+      )}
+      <a href="/" aria-current={place('chats')}>
+        <Icon name="message-circle" size={22} />
+        {t('nav.chats')}
+        <Count class={s.badge} n={unread + invitations} label={t('nav.unread', { n: unread + invitations })} />
+      </a>
+      <a href="/contacts" aria-current={place('contacts')}>
+        <Icon name="users" size={22} />
+        {t('nav.contacts')}
+      </a>
+      <span class={s.gap} />
+      {isAdmin.value && (
+        <a href="/admin" aria-current={place('admin')}>
+          <Icon name="shield" size={22} />
+          {t('nav.admin')}
+        </a>
+      )}
+      <a href="/settings" aria-current={place('settings')}>
+        <Icon name="settings" size={22} />
+        {t('nav.settings')}
+      </a>
+    </nav>
+  );
+}
+
+export function Count({ n, label, class: className }: { n: number; label: string; class?: string | undefined }) {
+  if (n <= 0) return null;
+  return (
+    <span class={`${s.count} ${className ?? ''}`} role="img" aria-label={label}>
+      {n > 999 ? '999+' : number(n)}
+    </span>
+  );
+}
+
+/** Silent for the first seconds: most losses heal before anybody notices. */
+export function Banner() {
+  const status = client.value?.status.value;
+  const [late, setLate] = useState(false);
+  const off = status !== undefined && status !== 'online';
+  useEffect(() => {
+    if (!off) {
+      setLate(false);
+      return;
+    }
+    const timer = setTimeout(() => setLate(true), SILENT_MS);
+    return () => clearTimeout(timer);
+  }, [off]);
+  if (!off || !late) return null;
+  return (
+    <div class={s.banner} role="status">
+      <Icon name="wifi-off" size={16} />
+      {t('app.offline')}
+    </div>
+  );
+}

@@ -1,0 +1,48 @@
+/** A picture made from the name: the same name and id always give the same letters and colours. */
+import { t } from '../../i18n/index.ts';
+import { Icon } from '../Icon/Icon.tsx';
+import s from './Avatar.module.css';
+
+interface AvatarProps {
+  id: string;
+  name: string;
+  size?: number;
+  group?: boolean;
+  presence?: string | undefined;
+}
+
+function hash(text: string): number {
+  let value = 2166136261;
+  for (const char of text) value = Math.imul(value ^ (char.codePointAt(0) ?? 0), 16777619);
+  return value >>> 0;
+}
+
+/** One sign for a name in ideographs, else the first letters of the first and last word. */
+export function letters(name: string): string {
+  const clean = name.trim();
+  const wide = clean.match(/\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}/gu);
+  if (wide) return wide.length > 2 && wide.length <= 4 ? wide.slice(-2).join('') : wide.slice(0, 2).join('');
+  const words = clean.split(/[\s._-]+/).filter((word) => /[\p{L}\p{N}]/u.test(word));
+  const first = [...(words[0] ?? '')].find((char) => /[\p{L}\p{N}]/u.test(char)) ?? '';
+  const last = words.length > 1 ? ([...(words.at(-1) ?? '')].find((char) => /[\p{L}\p{N}]/u.test(char)) ?? '') : '';
+  return (first + last).toUpperCase();
+}
+
+export function Avatar({ id, name, size = 44, group, presence }: AvatarProps) {
+  const hue = hash(id || name) % 360;
+  const text = letters(name);
+  const style = {
+    width: `${size}px`,
+    height: `${size}px`,
+    fontSize: `${Math.round(size * (text.length > 1 ? 0.36 : 0.42))}px`,
+    background: `linear-gradient(140deg, oklch(0.64 0.13 ${hue}), oklch(0.5 0.14 ${(hue + 28) % 360}))`,
+  };
+  return (
+    <span class={group ? `${s.avatar} ${s.group}` : s.avatar} style={style}>
+      <span aria-hidden="true">{text || <Icon name={group ? 'users' : 'user'} size={Math.round(size * 0.5)} />}</span>
+      {(presence === 'online' || presence === 'away') && (
+        <span class={presence === 'away' ? `${s.dot} ${s.away}` : s.dot} role="img" aria-label={t(`presence.${presence}`)} />
+      )}
+    </span>
+  );
+}

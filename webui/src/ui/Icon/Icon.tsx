@@ -1,0 +1,23 @@
+/** One icon of the set, drawn with the text's colour; decorative unless `label` says what it means. */
+import { h } from 'preact';
+import icons from 'virtual:icons';
+
+export function Icon({ name, size = 20, label, class: className }: { name: string; size?: number; label?: string; class?: string | undefined }) {
+  const shapes = (icons[name] ?? []).map(([tag, attributes], i) => h(tag, { ...attributes, key: i }));
+  return (
+    <svg
+      class={className}
+      width={size}
+      height={size}
+      viewBox="0 0 24 24"
+      fill="none"
+      stroke="currentColor"
+      stroke-width="2"
+      stroke-linecap="round"
+      stroke-linejoin="round"
+      {...(label ? { role: 'img', 'aria-label': label } : { 'aria-hidden': 'true' })}
+    >
+      {shapes}
+    </svg>
+  );
+}

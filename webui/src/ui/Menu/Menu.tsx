@@ -1,0 +1,104 @@
+/**
+ * A menu by the WAI-ARIA pattern: arrows move, Home and End jump, a letter finds, Escape and Tab close, and focus
+ * goes back to where it came from. It is a native popover, so it lies above dialogs and closes on a click outside.
+ */
+import type { ComponentChildren } from 'preact';
+import { useLayoutEffect, useRef } from 'preact/hooks';
+import { Icon } from '../Icon/Icon.tsx';
+import s from './Menu.module.css';
+
+export interface MenuItem {
+  label: string;
+  icon?: string;
+  danger?: boolean;
+  run: () => void;
+}
+
+export interface Place {
+  x: number;
+  y: number;
+}
+
+interface MenuProps {
+  label: string;
+  items: readonly MenuItem[];
+  at: Place;
+  onClose: () => void;
+  top?: ComponentChildren;
+}
+
+const GAP = 8;
+
+/** Where a menu opens for an element that was pressed. */
+export function below(element: Element): Place {
+  const box = element.getBoundingClientRect();
+  return { x: box.left, y: box.bottom + 4 };
+}
+
+export function Menu({ label, items, at, onClose, top }: MenuProps) {
+  const ref = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const menu = ref.current;
+    if (!menu) return;
+    const before = document.activeElement;
+    menu.showPopover?.();
+    const box = menu.getBoundingClientRect();
+    menu.style.left = `${Math.max(GAP, Math.min(at.x, innerWidth - box.width - GAP))}px`;
+    menu.style.top = `${Math.max(GAP, Math.min(at.y, innerHeight - box.height - GAP))}px`;
+    const closed = (event: Event) => (event as ToggleEvent).newState === 'closed' && onClose();
+    menu.addEventListener('toggle', closed);
+    choices(menu)[0]?.focus();
+    return () => {
+      menu.removeEventListener('toggle', closed);
+      const inside = menu.contains(document.activeElement) || document.activeElement === document.body;
+      if (inside && before instanceof HTMLElement) before.focus({ preventScroll: true });
+    };
+  }, []);
+  const run = (item: MenuItem) => {
+    onClose();
+    item.run();
+  };
+  return (
+    <div ref={ref} class={s.menu} popover="auto" role="menu" aria-label={label} tabIndex={-1} onKeyDown={(event) => steer(event, ref.current, onClose)}>
+      {top}
+      {items.map((item) => (
+        <button
+          key={item.label}
+          type="button"
+          role="menuitem"
+          tabIndex={-1}
+          class={item.danger ? `${s.item} ${s.danger}` : s.item}
+          onClick={() => run(item)}
+        >
+          {item.icon && <Icon name={item.icon} size={18} />}
+          {item.label}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+export const MenuBar = ({ children, label }: { children: ComponentChildren; label: string }) => (
+  // biome-ignore lint/a11y/useSemanticElements: a fieldset cannot stand in a menu
+  <div class={s.bar} role="group" aria-label={label}>
+    {children}
+  </div>
+);
+
+const choices = (menu: HTMLElement | null): HTMLElement[] => [...(menu?.querySelectorAll<HTMLElement>('[role=menuitem]') ?? [])];
+
+function steer(event: KeyboardEvent, menu: HTMLElement | null, close: () => void): void {
+  const all = choices(menu);
+  const now = all.indexOf(document.activeElement as HTMLElement);
+  const go = (index: number) => all[(index + all.length) % all.length]?.focus();
+  if (event.key === 'ArrowDown' || event.key === 'ArrowRight') go(now + 1);
+  else if (event.key === 'ArrowUp' || event.key === 'ArrowLeft') go(now < 0 ? -1 : now - 1);
+  else if (event.key === 'Home') go(0);
+  else if (event.key === 'End') go(-1);
+  else if (event.key === 'Escape' || event.key === 'Tab') close();
+  else if (event.key.length === 1) all.find((item) => item.textContent?.trim().toLowerCase().startsWith(event.key.toLowerCase()))?.focus();
+  else return;
+  if (event.key === 'Enter' || event.key === ' ') return;
+  event.preventDefault();
+  event.stopPropagation();
+}
