@@ -46,12 +46,12 @@ def _options(
     """Options before the verb."""
 
 
-app.command("run", help="Start the node and serve until it is stopped.")(run.command())
-app.command("init", help="Set a new node up without a browser.")(init.init)
-app.command("invite", help="Make an invitation link to open an account.")(invite.invite)
-app.command("doctor", help="Examine the node and its data.")(doctor.doctor)
-app.command("backup", help="Write database and keys into one file, also while the node runs.")(backup.backup)
-app.command("restore", help="Fill a new data folder from a backup.")(backup.restore)
+app.command("run", short_help="Start the node and serve until it is stopped.")(run.command())
+app.command("init", short_help="Set a new node up without a browser.")(init.init)
+app.command("invite", short_help="Make an invitation link to open an account.")(invite.invite)
+app.command("doctor", short_help="Examine the node and its data.")(doctor.doctor)
+app.command("backup", short_help="Write database and keys into one file, also while the node runs.")(backup.backup)
+app.command("restore", short_help="Fill a new data folder from a backup.")(backup.restore)
 app.add_typer(user.app, name="user", help="List, add and change accounts.")
 app.add_typer(identity.app, name="identity", help="The node's id and keys.")
 
