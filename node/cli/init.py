@@ -1,7 +1,7 @@
 """``startalk init``: a new node without a browser. It does what the owner's first-run page does.
 
-Everything is asked before anything is made, so a refusal leaves no half-made node; run again after the phrase was
-interrupted, it goes on with the phrase.
+Run again after a refusal or an interruption it goes on where it stopped: an owner is made once, the phrase is shown
+until its words were typed back.
 """
 
 from __future__ import annotations
