@@ -93,6 +93,11 @@ def role_of(member: Member, now_ms: int) -> Role:
     return member.role
 
 
+def rank_role(member: Member) -> Role:
+    """The role somebody was appointed to; being muted takes the voice and not the rank."""
+    return member.role_before if member.role is Role.MUTED else member.role
+
+
 def capabilities(room: Room, user: UserId, now_ms: int) -> frozenset[Capability]:
     """All that `user` may do here now; empty for who is not in the room."""
     member = room.members.get(user)
@@ -103,7 +108,7 @@ def capabilities(room: Room, user: UserId, now_ms: int) -> frozenset[Capability]
     role = role_of(member, now_ms)
     allowed = GROUP_TABLE[role]
     if room.muted_all and RANK[role] < RANK[Role.ADMIN]:
-        allowed = allowed - {Capability.POST}
+        allowed = allowed - {Capability.POST, Capability.EDIT_OWN}  # an edit says something new, too
     return allowed
 
 
@@ -119,7 +124,7 @@ def require(room: Room, user: UserId, need: Capability, now_ms: int) -> Member:
     role = role_of(member, now_ms)
     if role is Role.MUTED and need in GROUP_TABLE[Role.MEMBER]:
         raise Rejected(Code.MUTED, "You are muted in this chat.", until_ms=member.muted_until_ms)
-    if need is Capability.POST and room.muted_all and role is not Role.VISITOR:
+    if need in {Capability.POST, Capability.EDIT_OWN} and room.muted_all and role is not Role.VISITOR:
         raise Rejected(Code.MUTED, "Only owner and admins can write while everyone is muted.", until_ms=0)
     needed = lowest_with(need)
     raise Rejected(Code.ROLE_TOO_LOW, f"This needs the role {needed} in this chat.", role_needed=needed.value)
@@ -197,17 +202,17 @@ def _decide_mark(room: Room, actor: UserId, body: Body, now_ms: int, target: Mes
         case content.Recall():
             message.check_recall(target, actor, room.recall_window_s, now_ms)
         case content.Redact():
-            _check_rank_over_author(room, role_of(member, now_ms), actor, target, now_ms)
+            _check_rank_over_author(room, role_of(member, now_ms), actor, target)
             message.check_redact(target)
         case content.Reaction():
             message.check_reaction(target, actor, body)
 
 
-def _check_rank_over_author(room: Room, role: Role, actor: UserId, target: Message, now_ms: int) -> None:
+def _check_rank_over_author(room: Room, role: Role, actor: UserId, target: Message) -> None:
     author = room.members.get(target.author)
     if author is None or target.author == actor:
         return
-    if not outranks(role, role_of(author, now_ms)):
+    if not outranks(role, rank_role(author)):
         raise Rejected(
             Code.ROLE_TOO_LOW,
             "You cannot remove messages of somebody with your rank or a higher one.",
@@ -223,6 +228,8 @@ def _decide_answer(room: Room, actor: UserId, body: content.Join | content.Decli
             raise Rejected(Code.NOT_FOUND, "There is no open invitation for you.")
         return
     _check_ban(room, actor, now_ms)
+    if not room.members:
+        raise Rejected(Code.GONE, "Nobody is in this chat any more; start a new one.")
     if body.via == "invite" and actor not in room.invited:
         raise Rejected(Code.NOT_FOUND, "There is no open invitation for you.")
     if room.kind == DIRECT:
@@ -276,14 +283,14 @@ def _decide_moderation(
     user = UserId(body.user)
     if user == actor:
         raise Rejected(Code.BAD_REQUEST, "You cannot do this to yourself.", field="user")
+    if isinstance(body, content.Ban) and user not in room.bans and len(room.bans) >= limits.BANS_MAX:
+        raise Rejected(Code.LIMIT_REACHED, "The ban list is full.", limit=limits.BANS_MAX)
     member = room.members.get(user)
     if member is None:
         if not isinstance(body, content.Ban):
             raise Rejected(Code.NOT_FOUND, "This person is not in the chat.", field="user")
-        if len(room.bans) >= limits.BANS_MAX:
-            raise Rejected(Code.LIMIT_REACHED, "The ban list is full.", limit=limits.BANS_MAX)
         return
-    if not outranks(role, member.role_before if member.role is Role.MUTED else member.role):
+    if not outranks(role, rank_role(member)):
         raise Rejected(
             Code.ROLE_TOO_LOW, "You cannot do this to somebody with your rank or a higher one.", role_needed="owner"
         )
@@ -303,15 +310,22 @@ def _decide_rank(room: Room, actor: UserId, body: content.SetRole | content.Tran
         raise Rejected(Code.NOT_FOUND, "This person is not in the chat.", field="user")
     if user == actor:
         raise Rejected(Code.BAD_REQUEST, "You cannot do this to yourself.", field="user")
+    admins = sum(rank_role(other) is Role.ADMIN for other in room.members.values())
     if isinstance(body, content.Transfer):
+        if rank_role(member) is not Role.ADMIN:  # the old owner becomes one more admin
+            _check_admins(admins)
         return
     if body.role in {Role.OWNER, Role.MUTED}:
         raise Rejected(Code.BAD_REQUEST, "The role is admin, member or visitor.", field="role")
     if role_of(member, now_ms) is body.role:
         raise Rejected(Code.ALREADY_DONE, "This person has this role already.", field="role")
-    admins = sum(other.role is Role.ADMIN for other in room.members.values())
-    if body.role is Role.ADMIN and admins >= limits.ADMINS_MAX:
-        raise Rejected(Code.LIMIT_REACHED, "A chat has at most 20 admins.", limit=limits.ADMINS_MAX, used=admins)
+    if body.role is Role.ADMIN and rank_role(member) is not Role.ADMIN:
+        _check_admins(admins)
+
+
+def _check_admins(used: int) -> None:
+    if used >= limits.ADMINS_MAX:
+        raise Rejected(Code.LIMIT_REACHED, "A chat has at most 20 admins.", limit=limits.ADMINS_MAX, used=used)
 
 
 def _decide_card(
@@ -348,7 +362,8 @@ def evolve(room: Room, event: Command, at_ms: int, idx: int) -> Room:
             owner = {actor: Member(Role.OWNER, idx, at_ms)}
             return Room(kind=GROUP, name=body.name, topic=body.topic, members=owner)
         case content.Join():
-            joined = {**room.members, actor: Member(Role.MEMBER, idx, at_ms)}
+            role = Role.MEMBER if room.members else Role.OWNER  # a room everybody left belongs to who comes back first
+            joined = {**room.members, actor: Member(role, idx, at_ms)}
             return replace(room, members=joined, invited=_without(room.invited, actor), bans=_without(room.bans, actor))
         case content.Leave():
             return replace(room, members=_without(room.members, actor))
