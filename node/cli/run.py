@@ -37,6 +37,7 @@ def command() -> Callable[..., None]:
 
 def _serve(data: str | None, options: dict[str, object]) -> None:
     config = boot.load(data, options)
+    _harden()
     import asyncio
 
     from node import main
@@ -46,6 +47,15 @@ def _serve(data: str | None, options: dict[str, object]) -> None:
         status = runner.run(main.serve(config, announce=lambda started: announce(config, started)))
     if status is not ExitStatus.OK:
         raise typer.Exit(int(status))
+
+
+def _harden() -> None:
+    """No file is made for others to read, and a crash writes no keys into a core dump."""
+    import os
+    import resource
+
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _fast_loop() -> Callable[[], AbstractEventLoop] | None:
