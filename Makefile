@@ -56,7 +56,8 @@ api-types: setup  ## Writes the TypeScript types of the HTTP API from the Python
 	@mv webui/src/core/api.gen.ts.new webui/src/core/api.gen.ts
 
 generate: setup  ## Writes the pages of docs/reference that are made from the code
-	@$(BIN)/python docs/generate.py
+	@PYTHONPATH=. $(BIN)/python docs/generate.py
+	@PYTHONPATH=. $(BIN)/python docs/generate_cli.py
 
 # --- checking ------------------------------------------------------------------------------------------------
 
