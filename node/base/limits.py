@@ -42,6 +42,7 @@ ADMINS_MAX: Final = 20
 ROOMS_PER_USER_MAX: Final = 2_000
 INVITE_BATCH_MAX: Final = 50
 BANS_MAX: Final = 1_000
+SILENCED_MAX: Final = 1_000  # muted members and visitors who left a room and are remembered; the oldest is forgotten
 RECEIPT_MEMBERS_MAX: Final = 200  # above, receipts are counted and not sent one by one
 RECALL_WINDOW_S_DEFAULT: Final = 120
 RECALL_WINDOW_S_MAX: Final = 24 * 3600

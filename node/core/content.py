@@ -13,8 +13,10 @@ Kinds are of three sorts:
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -299,7 +301,7 @@ def _check_texts(body: Body) -> None:
 
 
 def check_shape(value: Any, depth: int = 1) -> None:
-    """Bounds of a body of an unknown kind: nesting, keys, items, integers; no floats that are not finite."""
+    """Bounds of what no struct describes: nesting, keys, items, integers; no floats that are not finite."""
     if depth > limits.DEPTH_MAX:
         raise Rejected(Code.BAD_REQUEST, "The body is nested too deeply.", field="body", limit=limits.DEPTH_MAX)
     if isinstance(value, dict):
@@ -316,7 +318,9 @@ def check_shape(value: Any, depth: int = 1) -> None:
             check_shape(item, depth + 1)
     elif isinstance(value, int) and abs(value) > limits.INTEGER_MAX:
         raise Rejected(Code.BAD_REQUEST, "An integer in the body is beyond 2^53.", field="body")
-    elif isinstance(value, msgspec.msgpack.Ext):
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise Rejected(Code.BAD_REQUEST, "A number in the body is not finite.", field="body")
+    elif isinstance(value, msgspec.msgpack.Ext | datetime):  # -1 is the timestamp extension
         raise Rejected(Code.BAD_REQUEST, "Extension types are not used in a body.", field="body")
 
 
@@ -333,6 +337,8 @@ def decode_body(kind: str, data: bytes) -> Body:
     try:
         if decoder is not None:
             body: Body = decoder.decode(data)
+            if len(encode_body(body)) != len(data):  # fields of a newer client, or defaults spelt out
+                check_shape(_ANY.decode(data))
         else:
             check_kind(kind)
             check_shape(_ANY.decode(data))

@@ -70,6 +70,7 @@ class Room(Struct, frozen=True, kw_only=True):
     members: dict[UserId, Member] = {}
     invited: dict[UserId, Invitation] = {}
     bans: dict[UserId, Exclusion] = {}
+    silenced: dict[UserId, Member] = {}  # who left while muted or visitor
 
 
 class Command(Struct, frozen=True):
@@ -228,8 +229,6 @@ def _decide_answer(room: Room, actor: UserId, body: content.Join | content.Decli
             raise Rejected(Code.NOT_FOUND, "There is no open invitation for you.")
         return
     _check_ban(room, actor, now_ms)
-    if not room.members:
-        raise Rejected(Code.GONE, "Nobody is in this chat any more; start a new one.")
     if body.via == "invite" and actor not in room.invited:
         raise Rejected(Code.NOT_FOUND, "There is no open invitation for you.")
     if room.kind == DIRECT:
@@ -362,13 +361,11 @@ def evolve(room: Room, event: Command, at_ms: int, idx: int) -> Room:
             owner = {actor: Member(Role.OWNER, idx, at_ms)}
             return Room(kind=GROUP, name=body.name, topic=body.topic, members=owner)
         case content.Join():
-            role = Role.MEMBER if room.members else Role.OWNER  # a room everybody left belongs to who comes back first
-            joined = {**room.members, actor: Member(role, idx, at_ms)}
-            return replace(room, members=joined, invited=_without(room.invited, actor), bans=_without(room.bans, actor))
+            return _join(room, actor, at_ms, idx)
         case content.Leave():
-            return replace(room, members=_without(room.members, actor))
+            return _depart(room, actor, at_ms)
         case content.Kick():
-            return replace(room, members=_without(room.members, UserId(body.user)))
+            return _depart(room, UserId(body.user), at_ms)
         case content.SetRole() | content.Transfer() | content.Mute() | content.Unmute():
             return _rank(room, actor, body, at_ms)
         case content.MuteAll() | content.Rename() | content.Topic() | content.Settings():
@@ -377,6 +374,31 @@ def evolve(room: Room, event: Command, at_ms: int, idx: int) -> Room:
             return _guests(room, actor, body, at_ms)
         case _:
             return room
+
+
+def _join(room: Room, user: UserId, at_ms: int, idx: int) -> Room:
+    """A new member. A room everybody left belongs to who comes back first; who had no voice when leaving has none now."""
+    member = Member(Role.MEMBER if room.members else Role.OWNER, idx, at_ms)
+    if room.members and user in room.silenced:
+        member = replace(room.silenced[user], joined_idx=idx, joined_ms=at_ms)
+    return replace(
+        room,
+        members={**room.members, user: member},
+        invited=_without(room.invited, user),
+        bans=_without(room.bans, user),
+        silenced=_without(room.silenced, user),
+    )
+
+
+def _depart(room: Room, user: UserId, at_ms: int) -> Room:
+    """`user` is gone; a muted member or visitor is remembered, so that leaving and joining again is no way out."""
+    member, silenced = room.members[user], room.silenced
+    if (role := role_of(member, at_ms)) in {Role.MUTED, Role.VISITOR}:
+        before = Role.VISITOR if rank_role(member) is Role.VISITOR else Role.MEMBER  # an admin comes back as a member
+        silenced = {**silenced, user: replace(member, role=role, role_before=before)}
+        if len(silenced) > limits.SILENCED_MAX:
+            silenced = _without(silenced, next(iter(silenced)))
+    return replace(room, members=_without(room.members, user), silenced=silenced)
 
 
 def _guests(
@@ -395,7 +417,8 @@ def _guests(
         case content.Ban():
             user = UserId(body.user)
             bans = {**room.bans, user: Exclusion(actor, body.until_ms, body.reason)}
-            return replace(room, members=_without(room.members, user), invited=_without(room.invited, user), bans=bans)
+            left = _depart(room, user, at_ms) if user in room.members else room
+            return replace(left, invited=_without(room.invited, user), bans=bans)
         case content.Unban():
             return replace(room, bans=_without(room.bans, UserId(body.user)))
 

@@ -20,12 +20,12 @@ from node.core.room import Command
 from tests.unit.core.chronicle import ALICE, BOB, CAST, KIND_OF, Chronicle
 
 MINUTE_MS = 60_000
-KINDS = tuple(sorted(set(content.KINDS) - {"create"}) + ["x.poll", "text", "text", "join", "join"])
+KINDS = tuple(sorted(set(content.KINDS) - {"create"}) + ["x.poll", "text", "text", "join", "join", "join", "leave"])
 Step = tuple[int, str, int, int, int, int]
 
 steps = st.lists(
     st.tuples(
-        st.integers(0, 4),  # who
+        st.sampled_from((0, 0, 0, 1, 1, 2, 3, 4)),  # who
         st.sampled_from(KINDS),  # does what
         st.integers(0, 4),  # to whom
         st.integers(0, 30),  # about which message
@@ -85,7 +85,9 @@ class Books:
             case content.Create():
                 self.inside = {actor: "owner"}
             case content.Join():
-                self.inside.setdefault(actor, "member")
+                self.inside[actor] = "member" if self.inside else "owner"
+                if self.inside[actor] == "owner":
+                    self.silent.pop(actor, None)
                 self.out.pop(actor, None)
             case content.Leave():
                 self.inside.pop(actor)
@@ -148,7 +150,9 @@ def run(plan: list[Step], log: Chronicle, books: Books) -> Chronicle:
         actor, body = say(log, step)
         before = log.room
         try:
-            room.decide(log.room, Command(actor, KIND_OF[type(body)], body), log.now_ms, log.messages.get(_target(body)))
+            room.decide(
+                log.room, Command(actor, KIND_OF[type(body)], body), log.now_ms, log.messages.get(_target(body))
+            )
         except Rejected:
             assert log.refusal(actor, body) in set(Code)
             continue
@@ -157,7 +161,11 @@ def run(plan: list[Step], log: Chronicle, books: Books) -> Chronicle:
         check_allowed(books, log, actor, body)
         books.note(actor, body)
         check_room(log, books)
-        assert before is log.room or before != log.room or isinstance(body, content.Mute | content.Settings | content.SetRole)
+        assert (
+            before is log.room
+            or before != log.room
+            or isinstance(body, content.Mute | content.Settings | content.SetRole)
+        )
     return log
 
 
@@ -184,6 +192,9 @@ def new_group() -> tuple[Chronicle, Books]:
     first = content.Create(name="Garden")
     log.post(ALICE, first)
     books.note(ALICE, first)
+    for user in CAST[1:4]:
+        log.post(user, content.Join(via="link"))
+        books.note(user, content.Join(via="link"))
     return log, books
 
 
