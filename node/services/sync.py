@@ -201,6 +201,8 @@ class Sync:
         if first > last:
             return HistoryPage((), (), (), more=False)
         raws = _fit(self._log.page(tx, row.room, row.pk, first, last, limit, back=back), back=back)
+        if not raws:  # `last` is the writer's head: these entries are not on disk yet
+            return HistoryPage((), (), (), more=False)
         entries = [c2s.decode_entry(bytes(raw)) for raw in raws]
         low, high = entries[0].idx, entries[-1].idx
         marks = tuple(self._log.marks(tx, row.pk, low, high))

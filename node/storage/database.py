@@ -138,8 +138,16 @@ class Database:
         return await future
 
     def view(self, fn: Callable[[Tx], T]) -> T:
-        """Runs a short read at once. Only for look-ups by key that touch a bounded number of rows."""
-        return fn(self._view_tx)
+        """Runs a short read at once, on one snapshot: a commit may end on its thread between two statements.
+        Only for look-ups by key that touch a bounded number of rows. May be nested."""
+        conn = self._view
+        if conn.in_transaction:
+            return fn(self._view_tx)
+        conn.execute("BEGIN")
+        try:
+            return fn(self._view_tx)
+        finally:
+            conn.execute("COMMIT")
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Runs a long read on a reader thread, on one snapshot."""

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -190,7 +189,7 @@ class Log:
         while low < high:
             middle = (low + high) // 2
             row = tx.one("SELECT seq FROM entries WHERE room = ? AND idx = ?", (room_pk, middle))
-            if row is not None and row[0] > seq:
+            if row is None or row[0] > seq:  # None: `last` is the writer's head, and this entry is not on disk yet
                 high = middle
             else:
                 low = middle + 1
@@ -236,14 +235,15 @@ def _message(found: tuple[Any, ...]) -> Message:
 def verify(tx: Tx, row: RoomRow) -> Iterator[Fault]:
     """Walks a room's log and yields every place where ids, body hashes, chain or head do not fit."""
     head = hub.Head()
-    sql = "SELECT idx, epoch, at_ms, event_id, log_hash, event, salt, body FROM entries WHERE room = ? ORDER BY idx"
-    for idx, epoch, at_ms, event_id, log_hash, event, salt, body in tx.execute(sql, (row.pk,)):
+    sql = """SELECT idx, epoch, at_ms, event_id, log_hash, event, salt, body, kind, counts FROM entries WHERE room = ?
+             ORDER BY idx"""
+    for idx, epoch, at_ms, event_id, log_hash, event, salt, body, kind, counts in tx.execute(sql, (row.pk,)):
         if idx != head.idx + 1:
             yield Fault(row.room, head.idx + 1, f"entries are missing before {idx}")
         if hub.digest(event) != event_id:
             yield Fault(row.room, idx, "the event does not have its id")
-        if body is not None and not _body_fits(event, salt, body):
-            yield Fault(row.room, idx, "the body does not fit its hash")
+        elif fault := _body_fault(event, salt, body, kind, counts=bool(counts)):
+            yield Fault(row.room, idx, fault)
         previous = hub.Head(epoch, idx - 1, head.hash)
         head = hub.append(row.room, previous, EventId(event_id), at_ms)
         if head.hash != log_hash:
@@ -253,6 +253,14 @@ def verify(tx: Tx, row: RoomRow) -> Iterator[Fault]:
         yield Fault(row.room, head.idx, f"the head says {row.head.idx}, the log ends at {head.idx}")
 
 
-def _body_fits(event: bytes, salt: bytes | None, body: bytes) -> bool:
+def _body_fault(event: bytes, salt: bytes | None, body: bytes | None, kind: str, *, counts: bool) -> str:
+    """What is wrong with the part of an entry that may be erased; `event` is whole."""
     fields = msgspec.msgpack.decode(event)
-    return salt is not None and fields[8] == hashlib.sha256(salt + body).digest()
+    if fields[7] != kind:
+        return "the kind is not the event's"
+    if body is None:
+        erasable = content.is_content(kind) or kind == "edit"
+        return "" if erasable and not counts else "the body is missing"
+    if salt is None or fields[8] != hub.body_hash(salt, body):
+        return "the body does not fit its hash"
+    return ""

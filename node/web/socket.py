@@ -128,20 +128,23 @@ class DeviceSession:
         if frame.version != c2s.VERSION:
             raise Rejected(Code.UNSUPPORTED, f"This node speaks version {c2s.VERSION}.", limit=c2s.VERSION)
         desk = self.desk
-        head = desk.sync.head()
-        resumed = frame.cursor is not None and frame.cursor <= head
-        self._cursor = frame.cursor if resumed and frame.cursor is not None else head
+        desk.db.view(lambda _: self._greet(frame.cursor))  # one snapshot, or the cards would be newer than their head
         self.ready = True
-        self._welcome(head, resumed=resumed)
-        for rooms in desk.sync.snapshot(self.actor, self._cursor if resumed else None, head):
-            self.send(rooms)
-        mine = desk.sync.rooms_of(self.actor)
-        self._rooms = {room: pk for pk, room in mine}
         first = desk.feed.attach(self, self._rooms.values())
         desk.presence.came(self, self._rooms.values(), first=first)
-        self._snapshot_at = None if resumed else head
         desk.metrics.sockets_opened.inc()
         self._advance()
+
+    def _greet(self, cursor: int | None) -> None:
+        sync = self.desk.sync
+        head = sync.head()
+        resumed = cursor is not None and cursor <= head
+        self._cursor = cursor if cursor is not None and resumed else head
+        self._snapshot_at = None if resumed else head
+        self._welcome(head, resumed=resumed)
+        for rooms in sync.snapshot(self.actor, self._cursor if resumed else None, head):
+            self.send(rooms)
+        self._rooms = {room: pk for pk, room in sync.rooms_of(self.actor)}
 
     def _welcome(self, head: int, *, resumed: bool) -> None:
         self.send(
