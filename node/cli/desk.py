@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
-from node.base.errors import Code, Rejected
+from node.base.errors import Code, ExitStatus, Fatal, Rejected
 from node.base.ids import NodeId, UserId, make_user, parse_node
 from node.client.admin import AdminClient, NotRunning
 from node.core.account import NodeRole
@@ -22,6 +22,7 @@ from node.runtime.config import Config
 from node.runtime.entropy import SystemEntropy
 from node.services.accounts import NewPerson, Origin
 from node.storage.accounts import AccountUse
+from node.storage.keys import KeyFolder
 from node.wire import api
 
 PAGE: Final = 100
@@ -62,6 +63,10 @@ def open_desk(config: Config) -> Iterator[Desk]:
     try:
         admin.health()
     except NotRunning:
+        if not KeyFolder.exists(config.folder):
+            raise Fatal(
+                ExitStatus.FAILED, f"{config.folder} has no node yet; `startalk run` or `startalk init` makes one."
+            ) from None
         with stopped(config) as desk:
             yield desk
     else:
@@ -70,7 +75,7 @@ def open_desk(config: Config) -> Iterator[Desk]:
 
 @contextmanager
 def stopped(config: Config) -> Iterator[StoppedDesk]:
-    """The folder of a node that does not run. Raises Fatal, with DATA_IN_USE if it does."""
+    """The folder of a node that does not run, made if there is none. Raises Fatal, with DATA_IN_USE if it runs."""
     with asyncio.Runner() as runner:
         services = open_services(config, clock=SystemClock(), entropy=SystemEntropy())
         try:

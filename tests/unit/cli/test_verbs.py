@@ -141,6 +141,12 @@ def test_identity_shows_what_is_public_and_nothing_else(casa: Startalk, data: Pa
     assert folder.op.private_bytes_raw().hex() not in said.out
 
 
+def test_no_verb_but_init_and_run_makes_a_node(startalk: Startalk, data: Path) -> None:
+    for verb in (["user", "list"], ["invite"], ["user", "freeze", "bob"], ["doctor"], ["identity", "show"]):
+        assert startalk(*verb).status == ExitStatus.FAILED
+        assert not data.exists()
+
+
 def test_identity_before_the_first_start(startalk: Startalk) -> None:
     said = startalk("identity", "show")
     assert said.status == ExitStatus.FAILED
