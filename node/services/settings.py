@@ -83,6 +83,10 @@ class Settings:
         """All rates."""
         return {name: self.rate(name) for name in RATES}
 
+    def check(self, change: Change) -> None:
+        """Raises Rejected as `change` would."""
+        _check(change)
+
     async def change(self, change: Change, *, actor: str) -> None:
         """Validates everything, then commits everything; `actor` is noted. Raises Rejected and changes nothing."""
         values = _check(change)

@@ -110,12 +110,14 @@ class Register(Request, frozen=True, kw_only=True):
 
 
 class Login(Request, frozen=True, kw_only=True):
-    """`mode` token gives the session token in the body (bots, apps) instead of a cookie (browsers)."""
+    """`mode` token gives the session token in the body (bots, apps) instead of a cookie (browsers). With `end_oldest` the
+    device that was away longest is signed out when there are ten."""
 
     local: Local
     password: Password
     device_name: DeviceName = ""
     mode: Mode = "cookie"
+    end_oldest: bool = False
 
 
 class ResetPassword(Request, frozen=True, kw_only=True):

@@ -1,1 +1,1 @@
-"""The HTTP API ``/api/v1``: one file for each noun, handlers of about ten lines."""
+"""The endpoints of ``/api/v1``, one resource a file. A handler parses ids, calls one service and shapes the answer."""

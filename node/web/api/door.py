@@ -1,0 +1,171 @@
+"""The front door: what anybody may know, and how one gets in and out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import node
+from node.base.errors import Code
+from node.base.ids import NodeId, format_id, format_node
+from node.services.accounts import Accounts, NewPerson, Origin, SignedIn
+from node.services.actor import Actor
+from node.services.invites import Inspected, Invites
+from node.services.ports import PhraseKeeper
+from node.services.settings import Settings
+from node.web.clients import describe
+from node.web.endpoints import Access, Call, endpoint
+from node.wire import api
+
+SetupState = Literal["owner_needed", "phrase", "done"]
+_INVITATION = (Code.INVITE_INVALID, Code.INVITE_USED_UP, Code.EXPIRED)
+_PASSWORD = (Code.PASSWORD_TOO_SHORT, Code.PASSWORD_TOO_LONG, Code.PASSWORD_TOO_COMMON, Code.PASSWORD_HAS_NAME)
+
+
+class Greeter:
+    """Shapes what signed-in people learn about themselves and everybody about the node."""
+
+    def __init__(self, *, accounts: Accounts, settings: Settings, phrase: PhraseKeeper, node: NodeId) -> None:
+        self._accounts = accounts
+        self._settings = settings
+        self._phrase = phrase
+        self._node = format_node(node)
+
+    def setup(self) -> SetupState:
+        """What is left of the first run."""
+        if self._accounts.owner_needed:
+            return "owner_needed"
+        return "phrase" if self._phrase.phrase_pending else "done"
+
+    def node(self) -> api.NodeInfo:
+        """For anybody."""
+        return api.NodeInfo(
+            name=self._settings.name,
+            domain=self._settings.domain,
+            node=self._node,
+            version=node.__version__,
+            registration=self._settings.registration.value,
+            setup=self.setup(),
+        )
+
+    def me(self, actor: Actor) -> api.Me:
+        """For the actor."""
+        account = self._accounts.account(actor)
+        return api.Me(
+            user=account.user,
+            local=account.local,
+            name=account.name,
+            role=account.role.value,
+            lang=account.lang,
+            device=format_id(actor.device),
+            node=self._node,
+            domain=self._settings.domain,
+            setup=self.setup(),
+        )
+
+
+class DoorResource:
+    """Registration, login, logout, password links."""
+
+    def __init__(self, *, greeter: Greeter, accounts: Accounts, invites: Invites, settings: Settings) -> None:
+        self._greeter = greeter
+        self._accounts = accounts
+        self._invites = invites
+        self._settings = settings
+
+    @endpoint("GET", "/node", answer=api.NodeInfo, access=Access.PUBLIC)
+    async def show_node(self, call: Call[None]) -> api.NodeInfo:
+        """Name, id and state of this node."""
+        return self._greeter.node()
+
+    @endpoint(
+        "POST",
+        "/invites/inspect",
+        request=api.InspectInvite,
+        answer=api.InviteInfo,
+        access=Access.PUBLIC,
+        errors=_INVITATION,
+    )
+    async def inspect_invite(self, call: Call[api.InspectInvite]) -> api.InviteInfo:
+        """What an invitation is good for. Nothing is spent."""
+        return _invite_info(self._invites.inspect(call.body.token), self._settings.name)
+
+    @endpoint(
+        "POST",
+        "/register",
+        request=api.Register,
+        answer=api.Session,
+        access=Access.PUBLIC,
+        errors=(
+            Code.NAME_INVALID, Code.NAME_TAKEN, Code.REGISTRATION_CLOSED, Code.INVITE_NEEDED, *_PASSWORD, *_INVITATION,
+        ),
+    )  # fmt: skip
+    async def register(self, call: Call[api.Register]) -> api.Session:
+        """Opens an account and signs in. After a room link, `POST /links/join` enters the room."""
+        body = call.body
+        person = NewPerson(local=body.local, password=body.password, name=body.name, lang=body.lang, token=body.token)
+        signed_in = await self._accounts.register(person, _origin(call, body.device_name))
+        return self._session(call, signed_in, body.mode)
+
+    @endpoint(
+        "POST",
+        "/login",
+        request=api.Login,
+        answer=api.Session,
+        access=Access.PUBLIC,
+        errors=(Code.BAD_CREDENTIALS, Code.FORBIDDEN, Code.LIMIT_REACHED),
+    )
+    async def login(self, call: Call[api.Login]) -> api.Session:
+        """A new session for a password. An unknown name and a wrong password get the same answer in the same time."""
+        body = call.body
+        origin = _origin(call, body.device_name)
+        signed_in = await self._accounts.login(body.local, body.password, origin, end_oldest=body.end_oldest)
+        return self._session(call, signed_in, body.mode)
+
+    @endpoint("POST", "/logout", answer=api.Empty, access=Access.USER)
+    async def logout(self, call: Call[None]) -> api.Empty:
+        """Ends this session; its open sockets close."""
+        await self._accounts.logout(call.actor)
+        call.forget = True
+        return api.Empty()
+
+    @endpoint(
+        "POST",
+        "/password-reset",
+        request=api.ResetPassword,
+        answer=api.Empty,
+        access=Access.PUBLIC,
+        errors=(*_PASSWORD, *_INVITATION),
+    )
+    async def reset_password(self, call: Call[api.ResetPassword]) -> api.Empty:
+        """Sets a password with the one-time link an admin made, and ends all sessions of the account."""
+        await self._accounts.reset_password(call.body.token, call.body.password)
+        return api.Empty()
+
+    def _session(self, call: Call[api.Register] | Call[api.Login], signed_in: SignedIn, mode: api.Mode) -> api.Session:
+        me = self._greeter.me(signed_in.actor)
+        if mode == "token":
+            return api.Session(me=me, token=signed_in.token)
+        call.token = signed_in.token
+        return api.Session(me=me)
+
+
+def _origin(call: Call[api.Register] | Call[api.Login], device_name: str) -> Origin:
+    client = describe(call.request.headers.get("User-Agent", ""))
+    return Origin(address=call.peer.address, client=client, device_name=device_name)
+
+
+def _invite_info(found: Inspected, node_name: str) -> api.InviteInfo:
+    row, room = found.row, found.room
+    preview = None
+    if room is not None:
+        preview = api.RoomPreview(room=format_id(room.room), name=room.name, topic=room.topic, members=room.members)
+    kinds: dict[str, Literal["account", "room", "reset"]] = {"account": "account", "room": "room", "reset": "reset"}
+    return api.InviteInfo(
+        kind=kinds[row.kind],
+        node_name=node_name,
+        role=row.role if row.kind == "account" else "",
+        expires_ms=row.expires_ms,
+        uses_left=row.uses_max - row.uses,
+        local=found.local,
+        room=preview,
+    )
