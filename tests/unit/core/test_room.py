@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from node.base import limits
@@ -53,7 +55,7 @@ def test_the_capability_table_is_what_decide_obeys(need: Capability, body: Body,
 
 def test_every_rank_has_what_the_rank_below_has() -> None:
     ranks = [Role.MUTED, Role.VISITOR, Role.MEMBER, Role.ADMIN, Role.OWNER]
-    for low, high in zip(ranks, ranks[1:], strict=False):
+    for low, high in pairwise(ranks):
         assert GROUP_TABLE[low] <= GROUP_TABLE[high]
         assert RANK[low] <= RANK[high]
     for capability in Capability:
@@ -371,4 +373,5 @@ def test_every_kind_has_a_rule() -> None:
         try:
             room.decide(log.room, Command(ALICE, kind, body), log.now_ms)
         except Rejected as error:
-            assert error.text.endswith(".")
+            if not error.text.endswith("."):
+                raise

@@ -20,7 +20,7 @@ from node.core.room import Command
 from tests.unit.core.chronicle import ALICE, BOB, CAST, KIND_OF, Chronicle
 
 MINUTE_MS = 60_000
-KINDS = tuple(sorted(set(content.KINDS) - {"create"}) + ["x.poll", "text", "text", "join", "join", "join", "leave"])
+KINDS = (*sorted(set(content.KINDS) - {"create"}), "x.poll", "text", "text", "join", "join", "join", "leave")
 Step = tuple[int, str, int, int, int, int]
 
 steps = st.lists(
@@ -97,6 +97,13 @@ class Books:
                     self.out[UserId(body.user)] = body.until_ms
             case content.Unban():
                 self.out.pop(UserId(body.user))
+            case content.MuteAll():
+                self.all_muted = body.on
+            case _:
+                self._note_rank(actor, body)
+
+    def _note_rank(self, actor: UserId, body: Body) -> None:
+        match body:
             case content.SetRole():
                 self.inside[UserId(body.user)] = body.role.value
                 self.silent.pop(UserId(body.user), None)
@@ -107,8 +114,6 @@ class Books:
                 self.silent[UserId(body.user)] = body.until_ms
             case content.Unmute():
                 self.silent.pop(UserId(body.user))
-            case content.MuteAll():
-                self.all_muted = body.on
 
 
 def check_allowed(books: Books, log: Chronicle, actor: UserId, body: Body) -> None:
