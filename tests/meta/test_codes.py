@@ -25,5 +25,5 @@ def test_every_exit_status_has_a_meaning() -> None:
 def test_every_code_has_words_for_people(language: str) -> None:
     text = (ROOT / "webui/src/i18n" / f"{language}.json").read_text(encoding="utf-8")
     words = json.loads(text)
-    missing = [code for code in Code if not words.get(f"error.{code}")]
-    assert not missing, f"{language}.json lacks error.<code> for {missing}"
+    missing = [code for code in Code if not words.get(f"refusal.{code}")]
+    assert not missing, f"{language}.json lacks refusal.<code> for {missing}"
