@@ -153,7 +153,6 @@ def run(plan: list[Step], log: Chronicle, books: Books) -> Chronicle:
     for step in plan:
         log.now_ms += step[-1]
         actor, body = say(log, step)
-        before = log.room
         try:
             room.decide(
                 log.room, Command(actor, KIND_OF[type(body)], body), log.now_ms, log.messages.get(_target(body))
@@ -166,11 +165,6 @@ def run(plan: list[Step], log: Chronicle, books: Books) -> Chronicle:
         check_allowed(books, log, actor, body)
         books.note(actor, body)
         check_room(log, books)
-        assert (
-            before is log.room
-            or before != log.room
-            or isinstance(body, content.Mute | content.Settings | content.SetRole)
-        )
     return log
 
 

@@ -31,7 +31,7 @@ def test_the_fold_counts_what_a_second_look_counts(plan: list[tuple[str, object,
             erased.add(first) if isinstance(first, int) and first <= len(log) else None
             counts.erased(first)  # type: ignore[arg-type]
         else:
-            mark = max(mark, first)  # type: ignore[type-var, assignment]
+            mark = max(mark, int(str(first)))
             counts.read(first)  # type: ignore[arg-type]
     unread = [
         named
