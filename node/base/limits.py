@@ -11,6 +11,7 @@ from typing import Final
 FRAME_BYTES_MAX: Final = 256 * 1024  # one event plus margin
 JSON_BODY_BYTES_MAX: Final = 1024 * 1024  # requests are designed to stay under 40 KiB
 HEADER_LINE_BYTES_MAX: Final = 8 * 1024
+HEADERS_BYTES_MAX: Final = 16 * 1024  # all header lines of a request
 BODY_BYTES_MAX: Final = 64 * 1024  # an event body; four fit in a frame
 DEPTH_MAX: Final = 16  # nesting of a body; kinds are designed for <= 8
 KEYS_MAX: Final = 128  # keys of one map in a body

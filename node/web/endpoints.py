@@ -214,11 +214,11 @@ def _invalid(what: str, error: Exception) -> Rejected:
     return Rejected(Code.BAD_REQUEST, f"The {what} is not valid: {text[:200]}.", field=field[:60])
 
 
-async def allowed_methods(app: web.Application, request: web.Request, catch_all: str) -> set[str]:
-    """Methods that this path knows, apart from the catch-all route."""
+async def allowed_methods(app: web.Application, request: web.Request, catch_all: set[str]) -> set[str]:
+    """Methods that this path knows, apart from catch-all routes."""
     allowed: set[str] = set()
     for resource in app.router.resources():
-        if resource.canonical == catch_all:
+        if resource.canonical in catch_all:
             continue
         _, methods = await resource.resolve(request)
         allowed |= methods
