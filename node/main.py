@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from node.base.errors import ExitStatus, Fatal
-from node.runtime import lifecycle
+from node.runtime import lan, lifecycle, tls
 from node.runtime.clock import Clock, SystemClock
 from node.runtime.config import Config
 from node.runtime.entropy import Entropy, SystemEntropy
 from node.runtime.metrics import Metrics
 from node.services.accounts import Accounts
+from node.services.budget import Budget
 from node.services.feed import Feed
 from node.services.identity import Identity
 from node.services.invites import Invites
@@ -39,9 +40,16 @@ from node.storage.rooms import Rooms
 from node.storage.users import Users
 
 if TYPE_CHECKING:  # the edges are imported in `build`: verbs that need no sockets start faster without them
-    from node.web.server import WebServer
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    from node.web.auth import Auth
+    from node.web.server import Bound, Listener, WebServer
     from node.web.socket import SocketDoor
 
+ADMIN_SOCKET: Final = "admin.sock"
+KEYS: Final = "keys"
+TLS_FOLDER: Final = "tls"
 SWITCH_INTERVAL_S: Final = 0.0005  # a commit that ends waits at most this long for the event loop to let go
 
 
@@ -174,3 +182,178 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         posting=posting,
         book=RoomBook(db=db, rooms=rooms, users=users, sync=sync, feed=feed, clock=clock),
     )
+
+
+def build(services: Services) -> Node:
+    """The edges around `services`."""
+    from node.web.api.account import AccountResource
+    from node.web.api.admin import AdminResource
+    from node.web.api.door import DoorResource, Greeter
+    from node.web.api.links import Origins
+    from node.web.api.people import PeopleResource
+    from node.web.api.rooms import RoomResource
+    from node.web.api.setup import SetupResource
+    from node.web.auth import Auth
+    from node.web.endpoints import Table, declared
+    from node.web.errors import Failures
+    from node.web.openapi import Documentation
+    from node.web.server import WebServer
+    from node.web.static import Static
+    from node.web.throttle import ApiThrottle
+
+    config, metrics = services.config, services.metrics
+    auth = Auth(accounts=services.accounts, node=services.identity.nid, trusted_proxies=config.trusted_proxies)
+    sockets = _sockets(services, auth)
+    greeter = Greeter(
+        accounts=services.accounts, settings=services.settings, phrase=services.identity, node=services.identity.nid
+    )
+    shown = Origins(public=lambda: origins(config, server.bound)[0])
+    accounts, invites, settings = services.accounts, services.invites, services.settings
+    resources = (
+        DoorResource(greeter=greeter, accounts=accounts, invites=invites, settings=settings),
+        AccountResource(greeter=greeter, accounts=accounts),
+        PeopleResource(accounts=accounts),
+        RoomResource(
+            book=services.book,
+            posting=services.posting,
+            sync=services.sync,
+            receipts=services.receipts,
+            invites=invites,
+            origins=shown,
+        ),
+        SetupResource(phrase=services.identity, settings=settings),
+        AdminResource(origins=shown, accounts=accounts, invites=invites, settings=settings),
+    )
+    server = WebServer(
+        listeners=_listeners(services),
+        table=Table(
+            resources=resources, auth=auth, throttle=ApiThrottle(clock=services.clock, rates=services.settings)
+        ),
+        sockets=sockets,
+        auth=auth,
+        failures=Failures(
+            entropy=services.entropy,
+            count=lambda code: metrics.refusals.inc(of=code),
+            count_fault=metrics.internal_errors.inc,
+        ),
+        documentation=Documentation(rows=[row for resource in resources for row in declared(type(resource))]),
+        static=Static(),
+        db=services.db,
+        clock=services.clock,
+        metrics=metrics,
+        metrics_token=config.metrics_token,
+    )
+    _gauges(services, sockets)
+    return Node(services=services, sockets=sockets, web=server, parts=(sockets, server))
+
+
+def _sockets(services: Services, auth: Auth) -> SocketDoor:
+    from node.web.socket import Desk, SocketDoor
+
+    requests = Budget(
+        clock=services.clock, rates=services.settings, per_s="api_per_session_per_s", burst="api_per_session_burst"
+    )
+    desk = Desk(
+        db=services.db,
+        rooms=services.rooms,
+        feed=services.feed,
+        sync=services.sync,
+        posting=services.posting,
+        requests=requests,
+        receipts=services.receipts,
+        presence=services.presence,
+        clock=services.clock,
+        metrics=services.metrics,
+        node=services.identity.nid,
+        settings=services.settings,
+    )
+    return SocketDoor(desk=desk, auth=auth)
+
+
+def _listeners(services: Services) -> list[Listener]:
+    from node.web.server import Listener
+
+    config, found = services.config, []
+    if config.https:
+        found.append(
+            Listener(
+                name="https",
+                setting="https_port",
+                host=config.https_host,
+                port=config.https_port,
+                tls=_tls(config, services.clock),
+            )
+        )
+    if config.http:
+        found.append(Listener(name="http", setting="http_port", host=config.http_host, port=config.http_port))
+    return [*found, Listener(name="admin", path=config.folder / ADMIN_SOCKET)]
+
+
+def _tls(config: Config, clock: Clock) -> ssl.SSLContext:
+    if config.tls_cert:
+        return tls.server_context(Path(config.tls_cert), Path(config.tls_key) if config.tls_key else None)
+    return tls.server_context(tls.own_certificate(config.folder / KEYS / TLS_FOLDER, domain=config.domain, clock=clock))
+
+
+def _gauges(services: Services, sockets: SocketDoor) -> None:
+    db, gauge = services.db, services.metrics.gauge
+    gauge("startalk_device_sockets", "Open device sockets.", lambda: sockets.count)
+    gauge("startalk_writes_waiting", "Transactions that wait for their batch.", lambda: db.waiting)
+    gauge("startalk_commits_total", "Commits, each with one sync of the disk.", lambda: db.commits)
+    gauge("startalk_writes_total", "Transactions that were answered.", lambda: db.writes)
+    gauge("startalk_read_only", "1 while writes are refused.", lambda: float(bool(db.trouble)))
+
+
+def origins(config: Config, bound: Sequence[Bound]) -> tuple[str, ...]:
+    """Like ``https://192.168.1.20:8443``: the one to give to others first, the one for this machine last."""
+    found = []
+    for listener in bound:
+        if not listener.port:
+            continue
+        host = config.domain if listener.secure and config.domain else listener.host
+        if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
+            host = (*lan.own_addresses(), *lan.host_names(), "localhost")[0]
+        scheme, usual = ("https", 443) if listener.secure else ("http", 80)
+        shown = f"[{host}]" if ":" in host else host
+        found.append(f"{scheme}://{shown}" + ("" if listener.port == usual else f":{listener.port}"))
+    return tuple(found)
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """What a person wants to know once the node serves. `origins` begins with the one for others; `owner_token` opens the
+    owner's account while there is none."""
+
+    name: str
+    node: str
+    origins: tuple[str, ...]
+    owner_token: str | None
+
+
+async def serve(config: Config, announce: Callable[[Started], None]) -> ExitStatus:
+    """A node from start to orderly end. Raises Fatal when it cannot start or must stop."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    services = open_services(config, clock=SystemClock(), entropy=SystemEntropy())
+    try:
+        node = build(services)
+        owner_token = await services.invites.owner_invite()
+        supervisor = lifecycle.Supervisor(
+            node.parts, clock=services.clock, entropy=services.entropy, metrics=services.metrics
+        )
+
+        def started() -> None:
+            announce(
+                Started(
+                    name=services.settings.name,
+                    node=services.identity.text,
+                    origins=origins(config, node.web.bound),
+                    owner_token=owner_token,
+                )
+            )
+
+        with lifecycle.signals(supervisor.stop):
+            status = await supervisor.run(started)
+        if supervisor.fault is not None:
+            raise supervisor.fault
+        return status
+    finally:
+        await services.close()

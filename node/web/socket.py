@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
@@ -402,7 +403,9 @@ class SocketAuth(Protocol):
 
 
 class SocketDoor:
-    """Accepts device sockets and looks after them."""
+    """Accepts device sockets and looks after them. A `runtime.lifecycle.Service`."""
+
+    name = "sockets"
 
     def __init__(self, *, desk: Desk, auth: SocketAuth) -> None:
         self._desk = desk
@@ -442,8 +445,9 @@ class SocketDoor:
             self._leave(session)
         return ws
 
-    async def watch(self) -> None:
+    async def run(self, ready: Callable[[], None]) -> None:
         """The ticker of all sessions."""
+        ready()
         while True:
             await asyncio.sleep(1)
             now = self._desk.clock.monotonic()
