@@ -6,19 +6,21 @@ operator to do) are tables here; a page is refused when a table has a gap, so a 
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+import node.web.api
 from node.base import limits
 from node.base.errors import HTTP_STATUS, Code, ExitStatus
 from node.runtime import config
 from node.runtime.metrics import Counter, Histogram, Metrics
+from node.web.endpoints import Endpoint, declared
 
 FOLDER: Final = Path(__file__).parent / "reference"
 NOTE: Final = "% Made by docs/generate.py from the code; `make generate` renews it.\n\n"
@@ -154,29 +156,28 @@ def metrics() -> str:
 
 
 def http_api() -> str:
-    """Every endpoint, from the same document the node serves."""
-    try:
-        from node.web import openapi
-    except ImportError:
-        return "# HTTP API\n\nTo come."
-    document = msgspec.json.decode(msgspec.json.encode(openapi.document()))
+    """Every endpoint, from the table that makes the node's routes and its OpenAPI document."""
+    who = {"public": "anybody", "user": "signed in", "admin": "admin", "owner": "owner"}
     lines = [
         "# HTTP API\n",
-        "A running node serves this as OpenAPI 3.1 at `/api/v1/openapi.json` and readable at `/api/docs`. A program signs in with",
-        "`mode: token` and sends the token as `Authorization: Bearer …`. Errors have [stable codes](errors.md).\n",
-        "| Method and path | What it does |",
-        "|---|---|",
+        "All paths begin with `/api/v1`. A running node serves this table as OpenAPI 3.1 at `/api/v1/openapi.json` and, with all",
+        "fields, readable at `/api/docs`. A program signs in with `mode: token` and sends the token as `Authorization: Bearer …`.",
+        "Refusals have [stable codes](errors.md).\n",
+        "| Method and path | Who | What it does |",
+        "|---|---|---|",
     ]
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            if isinstance(operation, dict) and "responses" in operation:
-                lines.append(f"| `{method.upper()} {path}` | {_sentence(operation)} |")
+    for row in sorted(_endpoints(), key=lambda row: (row.path, row.method)):
+        text = " ".join(row.text.split()).replace("|", "\\|")
+        lines.append(f"| `{row.method} {row.path}` | {who[row.access.value]} | {text} |")
     return "\n".join(lines)
 
 
-def _sentence(operation: dict[str, str]) -> str:
-    told = operation.get("summary") or operation.get("description") or ""
-    return " ".join(told.split()).replace("|", "\\|")
+def _endpoints() -> Iterator[Endpoint]:
+    for module in pkgutil.iter_modules(node.web.api.__path__):
+        found = vars(importlib.import_module(f"node.web.api.{module.name}"))
+        for resource in found.values():
+            if inspect.isclass(resource) and resource.__module__ == f"node.web.api.{module.name}":
+                yield from declared(resource)
 
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
