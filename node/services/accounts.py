@@ -483,8 +483,9 @@ def shorten(address: str) -> str:
         return ""
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
-    bits = 24 if isinstance(ip, ipaddress.IPv4Address) else 48
-    return str(ipaddress.ip_network((ip, bits), strict=False))
+    if isinstance(ip, ipaddress.IPv4Address):
+        return f"{str(ip).rpartition('.')[0]}.x"
+    return str(ipaddress.IPv6Address(int(ip) >> 80 << 80))
 
 
 def _actor(account: AccountRow, device: DeviceId, device_pk: int) -> Actor:

@@ -32,7 +32,7 @@ from node.runtime.clock import Clock
 from node.runtime.log import Log
 from node.runtime.metrics import Metrics
 from node.storage.database import Database
-from node.web.auth import Auth, is_loopback_host
+from node.web.auth import Auth
 from node.web.endpoints import Table, allowed_methods
 from node.web.errors import JSON, Failures, answer
 from node.web.openapi import Documentation
@@ -42,7 +42,6 @@ from node.wire import api
 KEEPALIVE_S: Final = 75.0
 API: Final = "/api/{tail:.*}"
 ANY: Final = "/{tail:.*}"
-_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 _HOST: Final = re.compile(r"[a-z0-9.:\[\]-]{1,262}")
 _CSP: Final = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'{sockets}; "
@@ -108,7 +107,6 @@ class WebServer:
         clock: Clock,
         metrics: Metrics,
         metrics_token: str = "",
-        public_host: str = "",
     ) -> None:
         self._listeners = tuple(listeners)
         self._table = table
@@ -121,21 +119,9 @@ class WebServer:
         self._clock = clock
         self._metrics = metrics
         self._metrics_token = metrics_token
-        self._public_host = public_host
         self._started = clock.monotonic()
         self._stopping = False
         self.bound: tuple[Bound, ...] = ()
-
-    @property
-    def origins(self) -> tuple[str, ...]:
-        """Addresses of the running listeners, those for others first; `public_host` stands for “every address”."""
-        tcp = sorted((bound for bound in self.bound if bound.port), key=lambda bound: not bound.secure)
-        return tuple(_origin(bound, self._public_host) for bound in tcp)
-
-    @property
-    def public_origin(self) -> str:
-        """The address for people on other machines; empty when there is none."""
-        return next((origin for origin in self.origins if not is_loopback_host(origin)), "")
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -345,14 +331,6 @@ def _bound(listener: Listener, server: asyncio.Server) -> Bound:
         return Bound(listener.name, str(listener.path), 0, secure=False)
     host, port = server.sockets[0].getsockname()[:2]
     return Bound(listener.name, str(host), int(port), secure=listener.tls is not None)
-
-
-def _origin(bound: Bound, public_host: str) -> str:
-    host = (public_host or "127.0.0.1") if bound.host in _EVERY_ADDRESS else bound.host
-    host = f"[{host}]" if ":" in host else host
-    default = 443 if bound.secure else 80
-    port = "" if bound.port == default else f":{bound.port}"
-    return f"{'https' if bound.secure else 'http'}://{host}{port}"
 
 
 def _cannot_listen(listener: Listener, error: OSError) -> Fatal:
