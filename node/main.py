@@ -306,17 +306,11 @@ def _gauges(services: Services, sockets: SocketDoor) -> None:
 
 def origins(config: Config, bound: Sequence[Bound]) -> tuple[str, ...]:
     """Like ``https://192.168.1.20:8443``: the one to give to others first, the one for this machine last."""
-    found = []
-    for listener in bound:
-        if not listener.port:
-            continue
-        host = config.domain if listener.secure and config.domain else listener.host
-        if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
-            host = (*lan.own_addresses(), *lan.host_names(), "localhost")[0]
-        scheme, usual = ("https", 443) if listener.secure else ("http", 80)
-        shown = f"[{host}]" if ":" in host else host
-        found.append(f"{scheme}://{shown}" + ("" if listener.port == usual else f":{listener.port}"))
-    return tuple(found)
+    return tuple(
+        lan.origin(secure=listener.secure, host=listener.host, port=listener.port, domain=config.domain)
+        for listener in bound
+        if listener.port
+    )
 
 
 class Started(Struct, frozen=True, kw_only=True):

@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
+from msgspec import Struct
+
 from node.base.errors import Code, ExitStatus, Fatal, Rejected
-from node.base.ids import NodeId, UserId, make_user, parse_node
+from node.base.ids import NodeId, UserId, format_id, make_user, parse_node
+from node.cli.links import origins
 from node.client.admin import AdminClient, NotRunning
 from node.core.account import NodeRole
 from node.main import Services, open_services
@@ -31,17 +34,18 @@ PROGRAM: Final = "startalk command"
 T = TypeVar("T")
 
 
+class Links(Struct, frozen=True):
+    """One invitation: its token, and a link for each way to the node, the one for others first."""
+
+    token: str
+    urls: tuple[str, ...]
+
+
 class Desk(Protocol):
     """What verbs may ask for. Everything raises Rejected as the node refuses."""
 
-    def name(self) -> str:
-        """What people call the node."""
-
-    def node(self) -> str:
-        """The nid as text."""
-
-    def invite(self, *, role: str, expires_s: int, uses: int) -> str:
-        """A token that opens accounts."""
+    def invite(self, *, role: str, expires_s: int, uses: int) -> Links:
+        """A link that opens accounts."""
 
     def people(self) -> list[api.Account]:
         """Every account."""
@@ -49,8 +53,8 @@ class Desk(Protocol):
     def add(self, *, local: str, name: str, password: str, token: str) -> None:
         """A new account from a token."""
 
-    def reset(self, local: str) -> str:
-        """A token that sets a new password."""
+    def reset(self, local: str) -> Links:
+        """A link that sets a new password."""
 
     def freeze(self, local: str, *, frozen: bool) -> None:
         """Closes an account to its user, or opens it again."""
@@ -89,20 +93,12 @@ class RunningDesk:
 
     def __init__(self, admin: AdminClient) -> None:
         self._admin = admin
-        self._info = admin.get("/node", api.NodeInfo)
+        self._node = parse_node(admin.get("/node", api.NodeInfo).node)
 
-    def name(self) -> str:
-        """What people call the node."""
-        return self._info.name
-
-    def node(self) -> str:
-        """The nid as text."""
-        return self._info.node
-
-    def invite(self, *, role: str, expires_s: int, uses: int) -> str:
-        """A token that opens accounts."""
+    def invite(self, *, role: str, expires_s: int, uses: int) -> Links:
+        """A link that opens accounts."""
         body = api.MakeInvite(expires_s=expires_s, uses=uses, role=_role(role))
-        return self._admin.post("/admin/invites", body, api.Link).token
+        return _links(self._admin.post("/admin/invites", body, api.Link))
 
     def people(self) -> list[api.Account]:
         """Every account."""
@@ -121,16 +117,16 @@ class RunningDesk:
         session = self._admin.post("/register", body, api.Session)
         self._admin.post("/logout", api.Empty(), api.Empty, token=session.token)
 
-    def reset(self, local: str) -> str:
-        """A token that sets a new password."""
-        return self._admin.post(f"/admin/users/{self._user(local)}/reset-password", api.Empty(), api.Link).token
+    def reset(self, local: str) -> Links:
+        """A link that sets a new password."""
+        return _links(self._admin.post(f"/admin/users/{self._user(local)}/reset-password", api.Empty(), api.Link))
 
     def freeze(self, local: str, *, frozen: bool) -> None:
         """Closes an account to its user, or opens it again."""
         self._admin.patch(f"/admin/users/{self._user(local)}", api.ChangeAccount(frozen=frozen), api.Account)
 
     def _user(self, local: str) -> str:
-        return quote(_user(local, parse_node(self.node())), safe="@")
+        return quote(_user(local, self._node), safe="@")
 
 
 class StoppedDesk:
@@ -145,19 +141,11 @@ class StoppedDesk:
         """Waits for a service."""
         return self._runner.run(work)
 
-    def name(self) -> str:
-        """What people call the node."""
-        return self.services.settings.name
-
-    def node(self) -> str:
-        """The nid as text."""
-        return self.services.identity.text
-
-    def invite(self, *, role: str, expires_s: int, uses: int) -> str:
-        """A token that opens accounts."""
+    def invite(self, *, role: str, expires_s: int, uses: int) -> Links:
+        """A link that opens accounts."""
         invites = self.services.invites
-        made = invites.make_account(self._console, role=NodeRole(_role(role)), expires_s=expires_s, uses=uses)
-        return self.run(made).text
+        making = invites.make_account(self._console, role=NodeRole(_role(role)), expires_s=expires_s, uses=uses)
+        return self._links(self.run(making).token)
 
     def people(self) -> list[api.Account]:
         """Every account."""
@@ -175,15 +163,25 @@ class StoppedDesk:
         session = self.run(self.services.accounts.register(person, Origin(address="", client=PROGRAM)))
         self.run(self.services.accounts.logout(session.actor))
 
-    def reset(self, local: str) -> str:
-        """A token that sets a new password."""
+    def reset(self, local: str) -> Links:
+        """A link that sets a new password."""
         _user(local, self.services.identity.nid)
-        return self.run(self.services.invites.make_reset(self._console, local)).text
+        return self._links(self.run(self.services.invites.make_reset(self._console, local)).token, local)
 
     def freeze(self, local: str, *, frozen: bool) -> None:
         """Closes an account to its user, or opens it again."""
         user = _user(local, self.services.identity.nid)
         self.run(self.services.accounts.change_account(self._console, user, role=None, frozen=frozen))
+
+    def _links(self, token: bytes, local: str = "") -> Links:
+        hint, made = self.services.settings.name, self.services.invites.account_url
+        urls = tuple(made(origin, token, hint=hint, local=local) for origin in origins(self.services.config))
+        return Links(format_id(token), urls)
+
+
+def _links(link: api.Link) -> Links:
+    """A running node knows best how it is reached, and says one way."""
+    return Links(link.token, (link.url,))
 
 
 def _user(local: str, node: NodeId) -> UserId:

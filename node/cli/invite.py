@@ -26,19 +26,17 @@ def invite(
     The token is shown now and never again; the node stores only its hash.
     """
     from node.cli.desk import open_desk
-    from node.cli.links import account_link, origins
     from node.cli.terminal import print_qr
 
     config = load(data)
     expires_s = parse_span(expires)
     with open_desk(config) as desk:
-        token = desk.invite(role=role, expires_s=expires_s, uses=uses)
-        links = [account_link(origin, desk.node(), token, hint=desk.name()) for origin in origins(config)]
-    for link in links:
-        print(link)
+        links = desk.invite(role=role, expires_s=expires_s, uses=uses)
+    for url in links.urls:
+        print(url)
     if qr:
         print()
-        print_qr(links[0])
+        print_qr(links.urls[0])
 
 
 def parse_span(text: str) -> int:

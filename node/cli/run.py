@@ -42,7 +42,9 @@ def _serve(data: str | None, options: dict[str, object]) -> None:
 
     from node import main
     from node.base.errors import ExitStatus
+    from node.runtime import log
 
+    log.configure(level=config.log_level, style=config.log_format)
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         status = runner.run(main.serve(config, announce=lambda started: announce(config, started)))
     if status is not ExitStatus.OK:

@@ -57,7 +57,7 @@ def add(
     check_local_name(local)
     password = passwords.ask(local, from_stdin=password_stdin, generate=generate)
     with open_desk(load(data)) as desk:
-        token = desk.invite(role=role, expires_s=NEWCOMER_S, uses=1)
+        token = desk.invite(role=role, expires_s=NEWCOMER_S, uses=1).token
         desk.add(local=local, name=name, password=password, token=token)
     print(f"{local} can sign in now.")
 
@@ -66,13 +66,9 @@ def add(
 def reset_password(local: Local, data: Data = None) -> None:
     """Print a link, good once and for 30 minutes, with which somebody sets a new password."""
     from node.cli.desk import open_desk
-    from node.cli.links import account_link, origins
 
-    config = load(data)
-    with open_desk(config) as desk:
-        token = desk.reset(local)
-        for origin in origins(config):
-            print(account_link(origin, desk.node(), token, hint=desk.name(), local=local))
+    with open_desk(load(data)) as desk:
+        print("\n".join(desk.reset(local).urls))
 
 
 @app.command("freeze")

@@ -14,7 +14,10 @@ def greet(
     *, name: str, node: str, origins: Sequence[str], self_signed: bool, owner_token: str | None, to: TextIO
 ) -> None:
     """Prints the addresses, the first being the one for others; with `owner_token` the owner's link and QR code."""
-    print(f"\n{name} · Startalk Node {__version__}\n", file=to)
+    print(
+        f"\n{name} · Startalk Node {__version__}\n" if name != "Startalk" else f"\nStartalk Node {__version__}\n",
+        file=to,
+    )
     for origin in origins:
         print(f"  {origin:<36} {_remark(origin, self_signed=self_signed)}".rstrip(), file=to)
     if owner_token is not None:

@@ -10,11 +10,22 @@ import socket
 from typing import Final
 
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_EVERY_ADDRESS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 # Documentation networks follow the default route (RFC 5737, RFC 3849); the others find a LAN that has none.
 _TARGETS: Final = (
     (socket.AF_INET, ("192.0.2.1", "192.168.255.254", "10.255.255.254", "172.31.255.254")),
     (socket.AF_INET6, ("2001:db8::1", "fd00::1")),
 )
+
+
+def origin(*, secure: bool, host: str, port: int, domain: str = "") -> str:
+    """Like ``https://192.168.1.20:8443``: how neighbours reach a listener bound to `host`; TLS goes by the domain, if any."""
+    name = domain if secure and domain else host
+    if name in _EVERY_ADDRESS:
+        name = (*own_addresses(), *host_names(), "localhost")[0] if secure else "127.0.0.1"
+    shown = f"[{name}]" if ":" in name else name
+    scheme, usual = ("https", 443) if secure else ("http", 80)
+    return f"{scheme}://{shown}" if port == usual else f"{scheme}://{shown}:{port}"
 
 
 def own_addresses() -> tuple[str, ...]:
