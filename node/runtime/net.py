@@ -35,12 +35,13 @@ def _header(first: int, size: int) -> bytes:
 class FrameSocket:
     """An accepted WebSocket of binary messages."""
 
-    __slots__ = ("_closed", "_transport", "_ws", "address")
+    __slots__ = ("_closed", "_held", "_transport", "_ws", "address")
 
     def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport, address: str) -> None:
         self._ws = ws
         self._transport = transport
         self._closed = False
+        self._held: list[bytes] | None = None
         self.address = address
 
     async def receive(self) -> bytes | None:
@@ -61,8 +62,20 @@ class FrameSocket:
 
     def send_framed(self, frame: bytes) -> None:
         """Sends what `ws_frame` made."""
-        if not self._closed and not self._transport.is_closing():
+        if self._held is not None:
+            self._held.append(frame)
+        elif not self._closed and not self._transport.is_closing():
             self._transport.write(frame)
+
+    def hold(self) -> None:
+        """Gathers what is sent until `release`: one write to the kernel for several small frames."""
+        self._held = []
+
+    def release(self) -> None:
+        """Sends what was gathered."""
+        held, self._held = self._held, None
+        if held:
+            self.send_framed(b"".join(held))
 
     @property
     def buffered(self) -> int:
@@ -73,6 +86,7 @@ class FrameSocket:
         """Says why (RFC 6455 section 5.5.1), flushes what is buffered and closes."""
         if self._closed:
             return
+        self.release()
         payload = struct.pack("!H", code) + reason.encode()[:120]
         self.send_framed(_header(_CLOSE, len(payload)) + payload)
         self._closed = True

@@ -22,6 +22,7 @@ from node.storage.users import Users
 _encode_state: Final = msgspec.msgpack.Encoder().encode
 _decode_state: Final = msgspec.msgpack.Decoder(Room).decode
 _SELECT: Final = "SELECT id, room, kind, hub, state, epoch, head_idx, head_hash, head_seq FROM rooms"
+_SMALL: Final = "SELECT id, room, kind, hub, epoch, head_idx, head_hash, head_seq FROM rooms"
 
 
 class RoomRow:
@@ -47,6 +48,7 @@ class Rooms:
         self._users = users
         self._rows: dict[RoomId, RoomRow] = {}
         self._dirty: dict[RoomId, RoomRow] = {}
+        self._seen: dict[int, RoomRow] = {}  # decoded for readers; never changed
         db.on_abort(self._forget)
 
     def load(self, tx: Tx, room: RoomId) -> RoomRow | None:
@@ -60,13 +62,29 @@ class Rooms:
 
     def peek(self, tx: Tx, room: RoomId) -> RoomRow | None:
         """For readers."""
-        return self._rows.get(room) or self._select(tx, room)
+        return self._rows.get(room) or self._look(tx, tx.one(f"{_SMALL} WHERE room = ?", (room,)))
 
     def peek_pk(self, tx: Tx, pk: int) -> RoomRow:
         """For readers that have the number from a join."""
-        found = tx.one(f"{_SELECT} WHERE id = ?", (pk,))
+        found = tx.one(f"{_SMALL} WHERE id = ?", (pk,))
         assert found is not None, "a foreign key names this room"
-        return self._rows.get(RoomId(found[1])) or RoomRow(found)
+        row = self._rows.get(RoomId(found[1])) or self._look(tx, found)
+        assert row is not None
+        return row
+
+    def _look(self, tx: Tx, found: tuple[Any, ...] | None) -> RoomRow | None:
+        """A row for readers; the state is decoded once for each head, since it changes only with a new entry."""
+        if found is None:
+            return None
+        pk, head_idx = found[0], found[5]
+        seen = self._seen.get(pk)
+        if seen is None or seen.head.idx != head_idx:
+            state = tx.one("SELECT state FROM rooms WHERE id = ?", (pk,))
+            assert state is not None
+            if len(self._seen) >= limits.ROOM_CACHE_MAX:
+                self._seen.clear()
+            seen = self._seen[pk] = RoomRow((*found[:4], state[0], *found[4:]))
+        return seen
 
     def insert(self, tx: Tx, room: RoomId, hub: NodeId, state: Room) -> RoomRow:
         """A new room with an empty log."""

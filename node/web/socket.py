@@ -129,12 +129,14 @@ class DeviceSession:
         if frame.version != c2s.VERSION:
             raise Rejected(Code.UNSUPPORTED, f"This node speaks version {c2s.VERSION}.", limit=c2s.VERSION)
         desk = self.desk
+        self._socket.hold()
         desk.db.view(lambda _: self._greet(frame.cursor))  # one snapshot, or the cards would be newer than their head
         self.ready = True
         first = desk.feed.attach(self, self._rooms.values())
         desk.presence.came(self, self._rooms.values(), first=first)
         desk.metrics.sockets_opened.inc()
         self._advance()
+        self._socket.release()
 
     def _greet(self, cursor: int | None) -> None:
         sync = self.desk.sync
