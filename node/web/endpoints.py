@@ -214,7 +214,7 @@ def _invalid(what: str, error: Exception) -> Rejected:
     return Rejected(Code.BAD_REQUEST, f"The {what} is not valid: {text[:200]}.", field=field[:60])
 
 
-async def allowed_methods(app: web.Application, request: web.Request, catch_all: set[str]) -> set[str]:
+async def allowed_methods(app: web.Application, request: web.Request, catch_all: frozenset[str]) -> set[str]:
     """Methods that this path knows, apart from catch-all routes."""
     allowed: set[str] = set()
     for resource in app.router.resources():

@@ -42,6 +42,7 @@ from node.wire import api
 KEEPALIVE_S: Final = 75.0
 API: Final = "/api/{tail:.*}"
 ANY: Final = "/{tail:.*}"
+CATCH_ALL: Final = frozenset({"/api/{tail}", "/{tail}"})  # as the router calls them
 _HOST: Final = re.compile(r"[a-z0-9.:\[\]-]{1,262}")
 _CSP: Final = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'{sockets}; "
@@ -251,7 +252,7 @@ class WebServer:
         return _CSP.format(sockets=f" {'wss' if secure else 'ws'}://{host}")
 
     async def _unknown(self, request: web.Request) -> web.StreamResponse:
-        allowed = await allowed_methods(request.app, request, {API, ANY})
+        allowed = await allowed_methods(request.app, request, CATCH_ALL)
         if allowed:
             response = self._failures.refusal(
                 Rejected(Code.METHOD_NOT_ALLOWED, "This address does not know this method.")
