@@ -40,7 +40,6 @@ from node.storage.rooms import Rooms
 from node.storage.users import Users
 
 if TYPE_CHECKING:  # the edges are imported in `build`: verbs that need no sockets start faster without them
-    import ssl
     from collections.abc import Callable, Sequence
 
     from node.web.auth import Auth
@@ -204,6 +203,7 @@ def build(services: Services) -> Node:
     config, metrics = services.config, services.metrics
     auth = Auth(accounts=services.accounts, node=services.identity.nid, trusted_proxies=config.trusted_proxies)
     sockets = _sockets(services, auth)
+    certificate = _certificate(config, services.clock) if config.https else None
     greeter = Greeter(
         accounts=services.accounts, settings=services.settings, phrase=services.identity, node=services.identity.nid
     )
@@ -225,7 +225,7 @@ def build(services: Services) -> Node:
         AdminResource(origins=shown, accounts=accounts, invites=invites, settings=settings),
     )
     server = WebServer(
-        listeners=_listeners(services),
+        listeners=_listeners(config, certificate),
         table=Table(
             resources=resources, auth=auth, throttle=ApiThrottle(clock=services.clock, rates=services.settings)
         ),
@@ -244,7 +244,8 @@ def build(services: Services) -> Node:
         metrics_token=config.metrics_token,
     )
     _gauges(services, sockets)
-    return Node(services=services, sockets=sockets, web=server, parts=(sockets, server))
+    parts = (sockets, server) if certificate is None else (sockets, certificate, server)
+    return Node(services=services, sockets=sockets, web=server, parts=parts)
 
 
 def _sockets(services: Services, auth: Auth) -> SocketDoor:
@@ -270,18 +271,18 @@ def _sockets(services: Services, auth: Auth) -> SocketDoor:
     return SocketDoor(desk=desk, auth=auth)
 
 
-def _listeners(services: Services) -> list[Listener]:
+def _listeners(config: Config, certificate: tls.Certificate | None) -> list[Listener]:
     from node.web.server import Listener
 
-    config, found = services.config, []
-    if config.https:
+    found = []
+    if certificate is not None:
         found.append(
             Listener(
                 name="https",
                 setting="https_port",
                 host=config.https_host,
                 port=config.https_port,
-                tls=_tls(config, services.clock),
+                tls=certificate.context,
             )
         )
     if config.http:
@@ -289,10 +290,10 @@ def _listeners(services: Services) -> list[Listener]:
     return [*found, Listener(name="admin", path=config.folder / ADMIN_SOCKET)]
 
 
-def _tls(config: Config, clock: Clock) -> ssl.SSLContext:
+def _certificate(config: Config, clock: Clock) -> tls.Certificate:
     if config.tls_cert:
-        return tls.server_context(Path(config.tls_cert), Path(config.tls_key) if config.tls_key else None)
-    return tls.server_context(tls.own_certificate(config.folder / KEYS / TLS_FOLDER, domain=config.domain, clock=clock))
+        return tls.Certificate.given(Path(config.tls_cert), Path(config.tls_key))
+    return tls.Certificate.own(config.folder / KEYS / TLS_FOLDER, domain=config.domain, clock=clock)
 
 
 def _gauges(services: Services, sockets: SocketDoor) -> None:

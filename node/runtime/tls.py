@@ -7,20 +7,25 @@ replaced with a new key at two thirds of that, or when the node gets a domain it
 follow the LAN addresses of the machine: they change too often for that. It is no authority (CA:FALSE), so whoever
 installs it as trusted trusts one node and not all sites.
 
+A node runs for months, and given certificates live for weeks: `Certificate` looks at the files every hour and takes up
+what has changed, once certificate and key fit. Connections that are open keep what they have.
+
 Spoken are TLS 1.3, and 1.2 with ECDHE and AEAD only (design: security, section 7).
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from node.base.errors import ExitStatus, Fatal
 from node.runtime import lan
 from node.runtime.clock import Clock
+from node.runtime.log import Log
 from node.runtime.privatefile import PRIVATE_FOLDER, write_private
 
 if TYPE_CHECKING:
@@ -30,8 +35,62 @@ FILE: Final = "node.pem"  # key and certificate in one file, so that they change
 LIFE_DAYS: Final = 820
 BACKDATED_S: Final = 24 * 3600  # a device's clock may be slow by this much
 CIPHERS_1_2: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+LOOK_S: Final = 3600  # a renewed certificate is served at latest so long after
 _DAY_S: Final = 24 * 3600
 _COMMON_NAME_MAX: Final = 64  # RFC 5280, ub-common-name
+_log = Log("tls")
+
+
+class Certificate:
+    """What the web listener serves, in `context`. A `lifecycle.Service`: it renews and reloads while the node runs."""
+
+    name = "tls"
+
+    def __init__(self, *, files: Callable[[], tuple[Path, Path | None]]) -> None:
+        """`files` names chain and key (None: in the same file), and makes them anew if that is its task. Raises Fatal."""
+        self._files = files
+        cert, key = files()
+        self.context = server_context(cert, key)
+        self._seen = _stamp(cert, key)
+
+    @classmethod
+    def own(cls, folder: Path, *, domain: str, clock: Clock) -> Self:
+        """Self-signed, kept in `folder`."""
+        return cls(files=lambda: (own_certificate(folder, domain=domain, clock=clock), None))
+
+    @classmethod
+    def given(cls, cert: Path, key: Path) -> Self:
+        """Somebody else's, who also renews it."""
+        return cls(files=lambda: (cert, key))
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Looks every hour."""
+        ready()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.look()
+
+    def look(self) -> bool:
+        """Whether there was something new. A chain and key that do not fit (yet) are left for the next look."""
+        try:
+            cert, key = self._files()
+            stamp = _stamp(cert, key)
+            if stamp == self._seen:
+                return False
+            server_context(cert, key)  # tried on a spare one: a failed load would leave the context with half of it
+            self.context.load_cert_chain(cert, key)
+        except (Fatal, OSError) as error:
+            _log.warning("The TLS certificate could not be renewed; the present one stays", reason=str(error))
+            return False
+        self._seen = stamp
+        _log.info("The TLS certificate was renewed")
+        return True
+
+
+def _stamp(cert: Path, key: Path | None) -> tuple[tuple[int, int, int], ...]:
+    """Changes when one of the files is replaced or rewritten."""
+    found = [path.stat() for path in (cert, key) if path is not None]
+    return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in found)
 
 
 def own_certificate(folder: Path, *, domain: str, clock: Clock) -> Path:

@@ -168,3 +168,56 @@ def test_a_given_key_of_another_certificate_is_refused(tmp_path: Path, clock: Ma
     two.write_bytes(tls.make_certificate(("b.example",), (), now_s=clock.now_ms() // 1000))
     with pytest.raises(Fatal, match=r"two\.pem"):
         tls.server_context(one, two)
+
+
+class TestRenewal:
+    """A certificate that changes while the node serves."""
+
+    def served(self, certificate: tls.Certificate) -> bytes:
+        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+        found = handshake(certificate.context, client, "localhost").getpeercert(binary_form=True)
+        assert found is not None
+        return hashlib.sha256(found).digest()
+
+    def write(self, path: Path, name: str, clock: ManualClock) -> None:
+        path.write_bytes(tls.make_certificate((name,), (), now_s=clock.now_ms() // 1000))
+
+    def test_the_own_one_is_renewed_in_time(self, folder: Path, clock: ManualClock) -> None:
+        certificate = tls.Certificate.own(folder, domain="", clock=clock)
+        before = self.served(certificate)
+        assert not certificate.look()
+        clock.advance(seconds=600 * DAY_S)
+        assert certificate.look()
+        assert self.served(certificate) == tls.fingerprint(folder / tls.FILE) != before
+
+    def test_a_given_one_is_taken_up(self, tmp_path: Path, clock: ManualClock) -> None:
+        given = tmp_path / "given.pem"
+        self.write(given, "old.example", clock)
+        certificate = tls.Certificate.given(given, given)
+        assert not certificate.look()
+        self.write(given, "new.example.long", clock)
+        assert certificate.look()
+        assert self.served(certificate) == tls.fingerprint(given)
+
+    def test_half_a_change_waits_for_the_other_half(self, tmp_path: Path, clock: ManualClock) -> None:
+        cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+        self.write(cert, "old.example", clock)
+        key.write_bytes(cert.read_bytes())
+        certificate = tls.Certificate.given(cert, key)
+        before = self.served(certificate)
+        self.write(cert, "new.example.long", clock)
+        assert not certificate.look()
+        assert self.served(certificate) == before
+        key.write_bytes(cert.read_bytes())
+        assert certificate.look()
+        assert self.served(certificate) == tls.fingerprint(cert)
+
+    def test_a_file_that_went_away_changes_nothing(self, tmp_path: Path, clock: ManualClock) -> None:
+        given = tmp_path / "given.pem"
+        self.write(given, "old.example", clock)
+        certificate = tls.Certificate.given(given, given)
+        before = self.served(certificate)
+        given.unlink()
+        assert not certificate.look()
+        assert self.served(certificate) == before
