@@ -19,6 +19,7 @@ fsyncs_per_message cpu_ms_per_message   during direct_msgs_per_s
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import statistics
@@ -104,7 +105,8 @@ class Load:
                 finished.set_result(None)
 
         for k in range(2 * pairs):
-            devices.append(await self.open(self.seed.tokens[k][0], lambda d, f, k=k: on_frame(k // 2, d, f)))  # type: ignore[misc]
+            device = await self.open(self.seed.tokens[k][0], functools.partial(on_frame, k // 2))
+            devices.append(device)
         await asyncio.sleep(1.5)
         cpu, began, commits = self.server.cpu_s, time.perf_counter(), self.server.metric("startalk_commits_total")
         for pair in range(pairs):
@@ -155,7 +157,8 @@ class Load:
                 raise RuntimeError(str(frame))
 
         for k in range(size):
-            devices.append(await self.open(self.seed.tokens[k][0], lambda d, f, k=k: on_frame(k, d, f)))  # type: ignore[misc]
+            device = await self.open(self.seed.tokens[k][0], functools.partial(on_frame, k))
+            devices.append(device)
         await asyncio.sleep(1.5)
         got, began = 0, time.perf_counter()
         for sender in range(senders):
@@ -284,14 +287,15 @@ def measure() -> dict[str, Any]:
     return {**figures, "rates": made.rates}
 
 
-def main() -> None:
+def run() -> dict[str, Any]:
     """Measures, writes, prints."""
     result = measure()
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     for name, value in sorted(result.items()):
         print(f"{name:40} {value if isinstance(value, dict) else round(value, 3)}")
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    run()
