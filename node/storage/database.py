@@ -24,6 +24,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -250,10 +251,7 @@ class Database:
 
     def _undo(self, jobs: list[_Job[Any]], error: Exception) -> None:
         """Rolls back; a lone function gets the error, of several each runs again by itself."""
-        if self._conn.in_transaction:
-            self._conn.execute("ROLLBACK")
-        for action in self._aborted:
-            action()
+        self._roll_back()
         if isinstance(error, sqlite3.Error) and self._note_trouble(error):
             refusal = self._refusal()
             for job in jobs:
@@ -273,6 +271,9 @@ class Database:
     def _alone(self, jobs: list[_Job[Any]]) -> None:
         """Each of `jobs` in a transaction of its own: only the guilty one fails. Rare, so it blocks the loop."""
         for job in jobs:
+            if self._final:  # the disk failed under a neighbour
+                job.done(None, self._refusal())
+                continue
             tx = Tx(self._conn)
             try:
                 self._conn.execute("BEGIN IMMEDIATE")
@@ -281,15 +282,21 @@ class Database:
                     action()
                 self._conn.execute("COMMIT")
             except Exception as error:  # noqa: BLE001 - the caller gets it
-                if self._conn.in_transaction:
-                    self._conn.execute("ROLLBACK")
-                for action in self._aborted:
-                    action()
-                job.done(None, error)
+                self._roll_back()
+                trouble = isinstance(error, sqlite3.Error) and self._note_trouble(error)
+                job.done(None, self._refusal() if trouble else error)
                 continue
             job.done(job.result, None)
             for action in tx._after:  # noqa: SLF001
                 action()
+
+    def _roll_back(self) -> None:
+        """Undoes the open transaction; caches that may hold its changes are dropped."""
+        with suppress(sqlite3.Error):  # a disk in trouble cannot even do this; SQLite then undoes it at the next start
+            if self._conn.in_transaction:
+                self._conn.execute("ROLLBACK")
+        for action in self._aborted:
+            action()
 
     def _note_trouble(self, error: sqlite3.Error) -> bool:
         """Whether `error` is the disk's fault; then writes are refused from now on (a full disk: for a while)."""
