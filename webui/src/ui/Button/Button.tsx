@@ -1,5 +1,5 @@
 /** Buttons: with words, and with an icon whose name is said by `label`. */
-import type { ComponentChildren, JSX, Ref } from 'preact';
+import type { ComponentChildren, Ref } from 'preact';
 import { Icon } from '../Icon/Icon.tsx';
 import s from './Button.module.css';
 
@@ -25,10 +25,18 @@ export function Button({ children, onClick, look = 'secondary', icon, type = 'bu
   );
 }
 
-type IconButtonProps = { icon: string; label: string; size?: number; ref?: Ref<HTMLButtonElement>; class?: string } & Omit<
-  JSX.ButtonHTMLAttributes<HTMLButtonElement>,
-  'label' | 'size' | 'icon' | 'class' | 'ref'
->;
+interface IconButtonProps {
+  icon: string;
+  label: string;
+  size?: number;
+  ref?: Ref<HTMLButtonElement>;
+  class?: string;
+  disabled?: boolean;
+  tabIndex?: number;
+  onClick: (event: MouseEvent) => void;
+  'aria-haspopup'?: 'menu';
+  'aria-expanded'?: boolean;
+}
 
 export function IconButton({ icon, label, size = 20, class: className, ...rest }: IconButtonProps) {
   return (

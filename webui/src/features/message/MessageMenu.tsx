@@ -1,0 +1,142 @@
+/** What can be done with one message; who has read it; erasing somebody's message. */
+import { useEffect, useState } from 'preact/hooks';
+import * as http from '../../core/api.ts';
+import { shownText } from '../../core/fold.ts';
+import type { Entry, Room } from '../../core/types.ts';
+import { momentOf, t } from '../../i18n/index.ts';
+import { here } from '../../session.ts';
+import { Avatar } from '../../ui/Avatar/Avatar.tsx';
+import { Button } from '../../ui/Button/Button.tsx';
+import { Actions, Dialog } from '../../ui/Dialog/Dialog.tsx';
+import { Field } from '../../ui/Field/Field.tsx';
+import { Icon } from '../../ui/Icon/Icon.tsx';
+import { Menu, MenuBar, type MenuItem, type Place } from '../../ui/Menu/Menu.tsx';
+import { copy, Problem } from '../../ui/Parts/Parts.tsx';
+import { startEdit, startReply } from '../composer/model.ts';
+import shell from '../shell/Shell.module.css';
+import { type Allowed, QUICK, reachOf, react, recall, redact } from './model.ts';
+
+interface MessageMenuProps {
+  entry: Entry;
+  room: Room;
+  may: Allowed;
+  at: Place;
+  onClose: () => void;
+  onRedact: () => void;
+  onReaders: () => void;
+  onEmoji: (at: Place) => void;
+}
+
+export function MessageMenu({ entry, room, may, at, onClose, onRedact, onReaders, onEmoji }: MessageMenuProps) {
+  const mine = entry.author === here().state.me;
+  const items: (MenuItem | false)[] = [
+    may.reply && { label: t('message.reply'), icon: 'reply', run: () => startReply(entry) },
+    { label: t('message.copy'), icon: 'copy', run: () => void copy(shownText(entry)) },
+    may.edit && { label: t('message.edit'), icon: 'pencil', run: () => startEdit(entry) },
+    mine && room.kind === 'group' && { label: t('message.readers'), icon: 'check-check', run: onReaders },
+    may.recall && { label: t('message.recall'), icon: 'undo-2', run: () => void recall(entry) },
+    may.redact && { label: t('message.redact'), icon: 'trash-2', danger: true, run: onRedact },
+  ];
+  const bar = may.react && (
+    <MenuBar label={t('message.react')}>
+      {QUICK.map((value) => (
+        <button
+          key={value}
+          type="button"
+          role="menuitem"
+          aria-label={t('message.react_with', { emoji: value })}
+          onClick={() => {
+            onClose();
+            void react(entry, value);
+          }}
+        >
+          {value}
+        </button>
+      ))}
+      <button
+        type="button"
+        role="menuitem"
+        aria-label={t('message.more_emoji')}
+        onClick={() => {
+          onClose();
+          onEmoji(at);
+        }}
+      >
+        <Icon name="plus" size={18} />
+      </button>
+    </MenuBar>
+  );
+  return <Menu label={t('message.more')} at={at} onClose={onClose} items={items.filter((item) => item !== false)} top={bar} />;
+}
+
+export function RedactDialog({ entry, onClose }: { entry: Entry; onClose: () => void }) {
+  const [reason, setReason] = useState('');
+  const submit = (event: Event) => {
+    event.preventDefault();
+    onClose();
+    void redact(entry, reason.trim());
+  };
+  return (
+    <Dialog title={t('message.redact_title')} onClose={onClose}>
+      <form onSubmit={submit}>
+        <p class={shell.muted}>{t('message.redact_text')}</p>
+        <Field label={t('message.reason')} value={reason} onInput={setReason} maxLength={200} autoFocus />
+        <Actions>
+          <Button onClick={onClose}>{t('common.cancel')}</Button>
+          <Button type="submit" look="danger">
+            {t('message.redact')}
+          </Button>
+        </Actions>
+      </form>
+    </Dialog>
+  );
+}
+
+/** The list of readers, with times; the members' marks are fetched once, then kept current by the feed. */
+export function ReadBy({ entry, room, onClose }: { entry: Entry; room: Room; onClose: () => void }) {
+  const client = here();
+  const { state } = client;
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => {
+    learn(room.room).catch(setError);
+  }, []);
+  const reach = reachOf(state.timeline(room.room), entry, state.me);
+  return (
+    <Dialog title={t('receipt.title')} onClose={onClose}>
+      <Problem error={error} />
+      <Readers title={t('receipt.read_by', { n: reach.readers.length })} users={reach.readers.map(({ user, readMs }) => ({ user, note: readMs ? momentOf(readMs) : '' }))} />
+      {reach.delivered.length > 0 && <Readers title={t('receipt.delivered_to', { n: reach.delivered.length })} users={reach.delivered.map((user) => ({ user, note: '' }))} />}
+    </Dialog>
+  );
+}
+
+function Readers({ title, users }: { title: string; users: { user: string; note: string }[] }) {
+  const { state } = here();
+  return (
+    <section>
+      <h3 class={shell.muted}>{title}</h3>
+      <ul>
+        {users.map(({ user, note }) => (
+          <li key={user} class={shell.row}>
+            <Avatar id={user} name={state.nameOf(user)} size={36} />
+            <div>
+              <b>{state.nameOf(user)}</b>
+              {note && <small>{note}</small>}
+            </div>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** Marks of all members of a room, for ticks of messages older than this device. */
+export async function learn(room: string): Promise<http.api.Members> {
+  const answer = await http.members(room);
+  const client = here();
+  await client.sync.learnPeople(answer.members.map(({ user, name }) => ({ user, name })));
+  await client.sync.learnReceipts(
+    answer.members.map((member) => ({ room, user: member.user, deliveredIdx: member.delivered_idx, readIdx: member.read_idx, readMs: member.read_ms })),
+  );
+  return answer;
+}

@@ -1,0 +1,243 @@
+/** One message with everything about it: author, quote, words, time and ticks, reactions, and what can be done with it. */
+import { useRef, useState } from 'preact/hooks';
+import { shownText } from '../../core/fold.ts';
+import type { Entry, Pending, Room } from '../../core/types.ts';
+import { momentOf, t, timeOf } from '../../i18n/index.ts';
+import { explain } from '../../i18n/refusal.ts';
+import { Refusal } from '../../core/types.ts';
+import { here } from '../../session.ts';
+import { Avatar } from '../../ui/Avatar/Avatar.tsx';
+import { IconButton } from '../../ui/Button/Button.tsx';
+import { Icon } from '../../ui/Icon/Icon.tsx';
+import { below, type Place } from '../../ui/Menu/Menu.tsx';
+import { rewrite, startReply } from '../composer/model.ts';
+import { jump, pulse } from '../timeline/jump.ts';
+import { MessageMenu, ReadBy, RedactDialog } from './MessageMenu.tsx';
+import { ReactionPicker, Reactions } from './Reactions.tsx';
+import { allowed, progressText, reachOf, recalled } from './model.ts';
+import { isOnlyEmoji } from './plain.ts';
+import { MessageText } from './Text.tsx';
+import s from './Message.module.css';
+
+interface FeedProps {
+  first: boolean;
+  last: boolean;
+  place: number;
+  size: number;
+  focused: boolean;
+  onFocus: () => void;
+}
+
+type Layer = { name: 'menu' | 'emoji'; at: Place } | { name: 'redact' | 'readers' } | null;
+const LONG_PRESS_MS = 450;
+
+export function MessageRow({ entry, room, ...feed }: { entry: Entry; room: Room } & FeedProps) {
+  return entry.mark?.erased ? <Tombstone entry={entry} {...feed} /> : <Alive entry={entry} room={room} {...feed} />;
+}
+
+function classesOf(mine: boolean, direct: boolean, ...more: (string | false | undefined)[]): string {
+  return [s.message, mine && s.mine, direct && s.direct, ...more].filter(Boolean).join(' ');
+}
+
+function Alive({ entry, room, first, last, place, size, focused, onFocus }: { entry: Entry; room: Room } & FeedProps) {
+  const { state } = here();
+  const [layer, setLayer] = useState<Layer>(null);
+  const mine = entry.author === state.me;
+  const author = mine ? t('chats.you') : state.nameOf(entry.author);
+  const text = shownText(entry) || t('message.unknown');
+  const may = allowed(entry, room, state.me, '', Date.now());
+  const emoji = isOnlyEmoji(text) && !entry.body?.reply_to;
+  const press = usePress((at) => setLayer({ name: 'menu', at }));
+  const close = () => setLayer(null);
+  const act = (event: KeyboardEvent) => {
+    if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return;
+    const key = event.key.toLowerCase();
+    const spot = () => below((event.currentTarget as Element).querySelector('[data-bubble]') ?? (event.currentTarget as Element));
+    if (key === 'r' && may.reply) startReply(entry);
+    else if (key === 'e' && may.react) setLayer({ name: 'emoji', at: spot() });
+    else if (key === 'delete' && may.redact && !mine) setLayer({ name: 'redact' });
+    else if (key === 'enter' || key === ' ' || (key === 'f10' && event.shiftKey)) setLayer({ name: 'menu', at: spot() });
+    else return;
+    event.preventDefault();
+  };
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: articles of a feed take roving focus
+    <article
+      class={classesOf(mine, !mine && room.kind === 'direct', pulse.value === entry.id && s.pulse, emoji && s.emoji)}
+      data-first={first ? 'yes' : 'no'}
+      data-last={last ? 'yes' : 'no'}
+      tabIndex={focused ? 0 : -1}
+      aria-posinset={place}
+      aria-setsize={size}
+      aria-label={t('message.label', { name: author, time: timeOf(entry.atMs) })}
+      onFocus={onFocus}
+      onKeyDown={act}
+    >
+      {!mine && room.kind === 'group' && <span class={s.face}>{first && <Avatar id={entry.author} name={author} size={38} />}</span>}
+      <div class={s.body}>
+        <div class={s.line} {...press}>
+          <div class={s.bubble} data-bubble>
+            {!mine && room.kind === 'group' && first && !emoji && <span class={s.author}>{author}</span>}
+            <Quote entry={entry} />
+            <div class={emoji ? `${s.text} ${s.large}` : s.text} style={{ '--meta': emoji ? '0px' : metaWidth(entry, mine) }}>
+              <MessageText text={text} body={entry.mark?.edited ?? entry.body} me={state.me} />
+            </div>
+            <Meta entry={entry} room={room} mine={mine} onReaders={() => setLayer({ name: 'readers' })} />
+          </div>
+          <div class={s.tools} data-open={layer ? 'yes' : 'no'}>
+            {may.react && <IconButton icon="smile" size={18} tabIndex={focused ? 0 : -1} label={t('message.react')} onClick={(event: MouseEvent) => setLayer({ name: 'emoji', at: below(event.currentTarget as Element) })} />}
+            {may.reply && <IconButton icon="reply" size={18} tabIndex={focused ? 0 : -1} label={t('message.reply')} onClick={() => startReply(entry)} />}
+            <IconButton icon="ellipsis-vertical" size={18} tabIndex={focused ? 0 : -1} label={t('message.more')} aria-haspopup="menu" aria-expanded={layer?.name === 'menu'} onClick={(event: MouseEvent) => setLayer({ name: 'menu', at: below(event.currentTarget as Element) })} />
+          </div>
+        </div>
+        <Reactions entry={entry} enabled={may.react} />
+      </div>
+      {layer?.name === 'menu' && (
+        <MessageMenu entry={entry} room={room} may={may} at={layer.at} onClose={close} onRedact={() => setLayer({ name: 'redact' })} onReaders={() => setLayer({ name: 'readers' })} onEmoji={(at) => setLayer({ name: 'emoji', at })} />
+      )}
+      {layer?.name === 'emoji' && <ReactionPicker entry={entry} at={layer.at} onClose={close} />}
+      {layer?.name === 'redact' && <RedactDialog entry={entry} onClose={close} />}
+      {layer?.name === 'readers' && <ReadBy entry={entry} room={room} onClose={close} />}
+    </article>
+  );
+}
+
+const metaWidth = (entry: Entry, mine: boolean): string => `${46 + (mine ? 20 : 0) + (entry.mark?.edits ? 46 : 0)}px`;
+
+/** Right click, or a long press on a touch screen. */
+function usePress(open: (at: Place) => void) {
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const stop = () => clearTimeout(timer.current);
+  return {
+    onContextMenu: (event: MouseEvent) => {
+      if ((event.target as Element).closest('a') || getSelection()?.toString()) return;
+      event.preventDefault();
+      open({ x: event.clientX, y: event.clientY });
+    },
+    onTouchStart: (event: TouchEvent) => {
+      const touch = event.touches[0];
+      if (touch) timer.current = setTimeout(() => open({ x: touch.clientX, y: touch.clientY }), LONG_PRESS_MS);
+    },
+    onTouchMove: stop,
+    onTouchEnd: stop,
+    onTouchCancel: stop,
+  };
+}
+
+function Quote({ entry }: { entry: Entry }) {
+  const { state } = here();
+  const reply = entry.body?.reply_to as { event: string; author: string; quote?: string } | null | undefined;
+  if (!reply) return null;
+  const target = state.timeline(entry.room).entries.value.find((other) => other.id === reply.event);
+  const gone = target?.mark?.erased;
+  const name = reply.author === state.me ? t('chats.you') : state.nameOf(reply.author);
+  return (
+    <button type="button" class={s.quote} tabIndex={-1} aria-label={t('message.jump', { name })} onClick={() => (jump.value = { room: entry.room, id: reply.event })}>
+      <b>{name}</b>
+      <span>{gone ? t('message.removed_short') : target ? shownText(target) : reply.quote || t('message.quoted')}</span>
+    </button>
+  );
+}
+
+function Meta({ entry, room, mine, onReaders }: { entry: Entry; room: Room; mine: boolean; onReaders: () => void }) {
+  const { state } = here();
+  const edited = (entry.mark?.edits ?? 0) > 0;
+  const reach = mine ? reachOf(state.timeline(entry.room), entry, state.me) : null;
+  return (
+    <span class={s.meta}>
+      {edited && <span>{t('message.edited')}</span>}
+      <time dateTime={new Date(entry.atMs).toISOString()} title={momentOf(entry.atMs)}>
+        {timeOf(entry.atMs)}
+      </time>
+      {reach &&
+        (room.kind === 'group' ? (
+          <button type="button" tabIndex={-1} class={reach.progress === 'read' ? `${s.tick} ${s.read}` : s.tick} aria-label={progressText(room, reach)} title={progressText(room, reach)} onClick={onReaders}>
+            <Icon name={reach.progress === 'sent' ? 'check' : 'check-check'} size={15} />
+          </button>
+        ) : (
+          <span class={reach.progress === 'read' ? `${s.tick} ${s.read}` : s.tick}>
+            <Icon name={reach.progress === 'sent' ? 'check' : 'check-check'} size={15} label={progressText(room, reach)} />
+          </span>
+        ))}
+    </span>
+  );
+}
+
+function Tombstone({ entry, place, size, focused, onFocus }: { entry: Entry } & FeedProps) {
+  const { state } = here();
+  const mark = entry.mark;
+  const mine = entry.author === state.me;
+  const again = recalled.value.get(entry.id);
+  const actor = mark?.erasedBy === state.me ? t('chats.you') : state.nameOf(mark?.erasedBy ?? '');
+  const text =
+    mark?.erased === 'recall'
+      ? mine
+        ? t('message.you_recalled')
+        : t('message.recalled', { name: state.nameOf(entry.author) })
+      : t(mark?.reason ? 'message.removed_reason' : 'message.removed', { name: actor, reason: mark?.reason ?? '' });
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: articles of a feed take roving focus
+    <article class={s.centred} tabIndex={focused ? 0 : -1} aria-posinset={place} aria-setsize={size} aria-label={text} onFocus={onFocus}>
+      <span class={s.tombstone}>
+        <Icon name={mark?.erased === 'recall' ? 'undo-2' : 'trash-2'} size={14} />
+        {text}
+        {again && (
+          <button type="button" onClick={() => rewrite(entry.room, again.text)}>
+            {t('message.reedit')}
+          </button>
+        )}
+      </span>
+    </article>
+  );
+}
+
+/** A message that is still on its way, or was refused. */
+export function PendingRow({ item, first, last, place, size, focused, onFocus }: { item: Pending } & FeedProps) {
+  const client = here();
+  const failed = item.state === 'failed';
+  const text = typeof item.body.text === 'string' ? item.body.text : '';
+  const offline = client.status.value !== 'online';
+  const icon = failed ? 'circle-alert' : item.state === 'accepted' ? 'check' : 'clock';
+  const label = t(failed ? 'receipt.failed' : item.state === 'accepted' ? 'receipt.sent' : offline ? 'receipt.queued' : 'receipt.sending');
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: articles of a feed take roving focus
+    <article
+      class={classesOf(true, false, !failed && s.waiting)}
+      data-first={first ? 'yes' : 'no'}
+      data-last={last ? 'yes' : 'no'}
+      tabIndex={focused ? 0 : -1}
+      aria-posinset={place}
+      aria-setsize={size}
+      aria-label={t('message.label', { name: t('chats.you'), time: timeOf(item.atMs) })}
+      onFocus={onFocus}
+    >
+      <div class={s.body}>
+        <div class={s.line}>
+          <div class={s.bubble}>
+            <div class={s.text} style={{ '--meta': '66px' }}>
+              <MessageText text={text} body={item.body} me={client.state.me} />
+            </div>
+            <span class={s.meta}>
+              <time>{timeOf(item.atMs)}</time>
+              <span class={item.state === 'sending' && !offline ? s.late : undefined}>
+                <Icon name={icon} size={14} label={label} />
+              </span>
+            </span>
+          </div>
+        </div>
+        {failed && (
+          <div class={s.failed} role="alert">
+            <span>{t('message.not_sent', { reason: explain(new Refusal(item.code, item.text, item.detail)).text })}</span>
+            <button type="button" onClick={() => void client.outbox.retry(item.clientId)}>
+              {t('common.retry')}
+            </button>
+            <button type="button" onClick={() => void client.outbox.drop(item.clientId)}>
+              {t('common.delete')}
+            </button>
+          </div>
+        )}
+      </div>
+    </article>
+  );
+}
+

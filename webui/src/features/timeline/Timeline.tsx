@@ -1,0 +1,291 @@
+/**
+ * The virtualised timeline. It opens at the first unread message, follows new ones only within 40 px of the end, and
+ * otherwise never moves the reader; older pages are put above without a shift.
+ */
+import { defaultRangeExtractor, type Range } from '@tanstack/virtual-core';
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import type { Room } from '../../core/types.ts';
+import { dayOf, t } from '../../i18n/index.ts';
+import { explain } from '../../i18n/refusal.ts';
+import { go } from '../../routes.ts';
+import { here } from '../../session.ts';
+import { Avatar } from '../../ui/Avatar/Avatar.tsx';
+import { Icon } from '../../ui/Icon/Icon.tsx';
+import { Problem } from '../../ui/Parts/Parts.tsx';
+import { toast } from '../../ui/Toast/Toast.tsx';
+import { useVirtualizer } from '../../ui/VirtualList.ts';
+import { faceOf, roomName } from '../chats/model.ts';
+import { MessageRow, PendingRow } from '../message/MessageRow.tsx';
+import { jump, pulse } from './jump.ts';
+import { newAfter, type Row, rowsOf } from './model.ts';
+import { noticeOf } from './notices.ts';
+import s from './Timeline.module.css';
+
+const END_PX = 40;
+const READ_MS = 1_000;
+const OLDER_AT_ROW = 10;
+const ESTIMATE: Record<Row['type'], number> = { start: 180, day: 46, unread: 40, notice: 32, message: 52, pending: 52 };
+
+export function Timeline({ room, target }: { room: Room; target: string | undefined }) {
+  const client = here();
+  const line = client.state.timeline(room.room);
+  const [error, setError] = useState<unknown>(null);
+  const [unreadAfter] = useState(() => (room.unread > 0 ? room.readIdx : null));
+  const open = () => {
+    setError(null);
+    client.open(room.room).catch(setError);
+  };
+  useEffect(open, [room.room]);
+  useEffect(() => {
+    if (client.status.value === 'online' && error) open();
+  }, [client.status.value]);
+  if (!line.ready.value || (unreadAfter !== null && !line.start.value && line.lo.value > unreadAfter + 1 && line.entries.value.length < 300 && !error)) {
+    return (
+      <div class={s.frame}>
+        {error ? (
+          <div class={s.state}>
+            <Problem error={error} retry={open} />
+          </div>
+        ) : (
+          <div class={s.bubbles} role="status" aria-label={t('common.loading')}>
+            {[1, 2, 3, 4, 5, 6].map((i) => (
+              <i key={i} />
+            ))}
+          </div>
+        )}
+      </div>
+    );
+  }
+  return <Feed room={room} target={target} unreadAfter={unreadAfter} />;
+}
+
+function Feed({ room, target, unreadAfter }: { room: Room; target: string | undefined; unreadAfter: number | null }) {
+  const client = here();
+  const { state } = client;
+  const line = state.timeline(room.room);
+  const entries = line.entries.value;
+  const start = line.start.value;
+  const pending = state.outbox.value;
+  const rows = useMemo(
+    () => rowsOf(entries, pending.filter((item) => item.room === room.room), { me: state.me, start, unreadAfter }),
+    [entries, pending, start, unreadAfter, room.room],
+  );
+  const box = useRef<HTMLDivElement>(null);
+  const [focused, setFocused] = useState<string | null>(null);
+  const focusIndex = rows.findIndex((row) => row.key === focused);
+  const v = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => box.current,
+    estimateSize: (i) => ESTIMATE[rows[i]?.type ?? 'message'],
+    getItemKey: useCallback((i: number) => rows[i]?.key ?? i, [rows]),
+    rangeExtractor: useCallback((range: Range) => withFocus(defaultRangeExtractor(range), focusIndex), [focusIndex]),
+    overscan: 8,
+    paddingStart: 8,
+    paddingEnd: 12,
+    anchorTo: 'end',
+    followOnAppend: true,
+    scrollEndThreshold: END_PX,
+  });
+
+  const opened = useRef(false);
+  useLayoutEffect(() => {
+    if (opened.current || rows.length === 0) return;
+    opened.current = true;
+    const first = rows.findIndex((row) => row.type === 'unread');
+    if (first > 0) v.scrollToIndex(Math.max(0, first - 1), { align: 'start' });
+    else v.scrollToEnd();
+  });
+
+  // own messages always come into view
+  const mine = pending.filter((item) => item.room === room.room).at(-1)?.clientId;
+  useLayoutEffect(() => {
+    if (mine) requestAnimationFrame(() => v.scrollToEnd());
+  }, [mine]);
+
+  useOlder(room.room, v.getVirtualItems()[0]?.index ?? 0, start, rows.length);
+  const seen = useSeen(room, v, rows, box);
+  useJump(room.room, target, rows, v);
+
+  const atEnd = v.isAtEnd(END_PX);
+  const fresh = atEnd ? 0 : newAfter(entries, Math.max(seen, room.readIdx), state.me);
+  const items = v.getVirtualItems();
+  return (
+    <div class={s.frame}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
+      <div ref={box} class={s.box} tabIndex={0} role="region" aria-label={t('timeline.messages')} onKeyDown={(event) => roam(event, rows, v, focused, setFocused, box.current)}>
+        <div class={s.inner} style={{ height: `${v.getTotalSize()}px` }} role="feed" aria-label={t('timeline.feed')} aria-busy={!start && entries.length === 0}>
+          <div class={s.rows} style={{ transform: `translateY(${items[0]?.start ?? 0}px)` }}>
+            {items.map((item, at) => {
+              const row = rows[item.index];
+              const gap = at > 0 ? item.start - (items[at - 1]?.end ?? item.start) : 0;
+              return (
+                row && (
+                  <div key={row.key} data-index={item.index} data-key={row.key} ref={v.measureElement} class={s.row} style={gap > 0 ? { marginTop: `${gap}px` } : undefined}>
+                    <RowView row={row} room={room} place={item.index + 1} size={rows.length} focused={focused === row.key} onFocus={() => setFocused(row.key)} />
+                  </div>
+                )
+              );
+            })}
+          </div>
+        </div>
+      </div>
+      {!atEnd && rows.length > 0 && opened.current && (
+        <button type="button" class={s.down} data-new={fresh > 0 ? 'yes' : 'no'} aria-label={fresh > 0 ? t('timeline.new', { n: fresh }) : t('timeline.to_end')} onClick={() => v.scrollToEnd()}>
+          <Icon name="arrow-down" size={20} />
+          {fresh > 0 && t('timeline.new', { n: fresh })}
+        </button>
+      )}
+    </div>
+  );
+}
+
+type V = ReturnType<typeof useVirtualizer>;
+
+const withFocus = (indexes: number[], focus: number): number[] =>
+  focus < 0 || indexes.includes(focus) ? indexes : [...indexes, focus].sort((a, b) => a - b);
+
+/** Fetches the page above when the reader comes near the top. */
+function useOlder(room: string, first: number, start: boolean, count: number): void {
+  const client = here();
+  const busy = useRef(false);
+  useEffect(() => {
+    if (busy.current || start || first > OLDER_AT_ROW || count === 0) return;
+    busy.current = true;
+    client
+      .older(room)
+      .catch(() => undefined)
+      .finally(() => {
+        busy.current = false;
+      });
+  });
+}
+
+/** Read = at least 60 % visible for one second, on a page that is visible and focused. */
+function useSeen(room: Room, v: V, rows: readonly Row[], box: { current: HTMLDivElement | null }): number {
+  const client = here();
+  const [seen, setSeen] = useState(room.readIdx);
+  const [, look] = useState(0);
+  useEffect(() => {
+    const again = () => look((n) => n + 1);
+    addEventListener('focus', again);
+    document.addEventListener('visibilitychange', again);
+    return () => {
+      removeEventListener('focus', again);
+      document.removeEventListener('visibilitychange', again);
+    };
+  }, []);
+  const bottom = (v.scrollOffset ?? 0) + (box.current?.clientHeight ?? 0);
+  let idx = 0;
+  for (const item of v.getVirtualItems()) {
+    const row = rows[item.index];
+    if ((row?.type === 'message' || row?.type === 'notice') && item.start + item.size * 0.6 <= bottom) idx = Math.max(idx, row.entry.idx);
+  }
+  const ending = v.isAtEnd(END_PX) ? client.state.timeline(room.room).hi.value : 0;
+  const to = Math.max(idx, ending);
+  useEffect(() => {
+    if (to <= room.readIdx && to <= seen) return;
+    const timer = setTimeout(() => {
+      if (document.visibilityState !== 'visible' || !document.hasFocus()) return;
+      setSeen((before) => Math.max(before, to));
+      client.read(room.room, to);
+    }, READ_MS);
+    return () => clearTimeout(timer);
+  }, [to, room.readIdx, seen, document.visibilityState, document.hasFocus()]);
+  return seen;
+}
+
+/** Goes to the message that the URL or a quote names, and lets it pulse once. */
+function useJump(room: string, target: string | undefined, rows: readonly Row[], v: V): void {
+  const client = here();
+  const latest = useRef(rows);
+  latest.current = rows;
+  const id = jump.value?.room === room ? jump.value.id : target;
+  useEffect(() => {
+    if (!id) return;
+    let alive = true;
+    const land = () => {
+      const index = latest.current.findIndex((row) => row.type === 'message' && row.entry.id === id);
+      if (index >= 0) v.scrollToIndex(index, { align: 'center' });
+      pulse.value = id;
+      setTimeout(() => {
+        if (pulse.value === id) pulse.value = '';
+      }, 1_600);
+    };
+    client.find(room, id).then(
+      (found) => {
+        if (!alive) return;
+        jump.value = null;
+        if (target) go(`/c/${room}`, true);
+        if (found) requestAnimationFrame(() => requestAnimationFrame(land));
+        else toast(t('timeline.gone'));
+      },
+      (error) => toast(explain(error).text),
+    );
+    return () => {
+      alive = false;
+    };
+  }, [id]);
+}
+
+const STEPS: Readonly<Record<string, number>> = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
+
+/** Roving focus over the messages; the keys act only while focus is in the timeline. */
+function roam(event: KeyboardEvent, rows: readonly Row[], v: V, focused: string | null, focus: (key: string) => void, box: HTMLElement | null): void {
+  const step = STEPS[event.key];
+  if (!step || event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).closest('input,textarea,[role=menu]')) return;
+  const stops = rows.flatMap((row, i) => (row.type === 'message' || row.type === 'pending' ? [i] : []));
+  const now = stops.indexOf(rows.findIndex((row) => row.key === focused));
+  const next = now < 0 ? stops.length - 1 : Math.max(0, Math.min(stops.length - 1, now + step));
+  const index = stops[next];
+  const row = index === undefined ? undefined : rows[index];
+  if (!row || index === undefined) return;
+  event.preventDefault();
+  focus(row.key);
+  v.scrollToIndex(index, { align: 'auto' });
+  requestAnimationFrame(() => box?.querySelector<HTMLElement>(`[data-key="${row.key}"] article`)?.focus({ preventScroll: true }));
+}
+
+interface RowProps {
+  row: Row;
+  room: Room;
+  place: number;
+  size: number;
+  focused: boolean;
+  onFocus: () => void;
+}
+
+function RowView({ row, room, ...feed }: RowProps) {
+  const { state } = here();
+  switch (row.type) {
+    case 'start':
+      return <Greeting room={room} />;
+    case 'day':
+      return (
+        <div class={s.day}>
+          <time class={s.pill} dateTime={new Date(row.atMs).toISOString().slice(0, 10)}>
+            {dayOf(row.atMs)}
+          </time>
+        </div>
+      );
+    case 'unread':
+      return <div class={s.unread}>{t('timeline.unread')}</div>;
+    case 'notice':
+      return <p class={s.notice}>{noticeOf(state, row.entry)}</p>;
+    case 'message':
+      return <MessageRow entry={row.entry} first={row.first} last={row.last} room={room} {...feed} />;
+    case 'pending':
+      return <PendingRow item={row.item} first={row.first} last={row.last} {...feed} />;
+  }
+}
+
+function Greeting({ room }: { room: Room }) {
+  const { state } = here();
+  const name = roomName(state, room);
+  return (
+    <div class={s.greeting}>
+      <Avatar id={faceOf(room)} name={name} size={72} group={room.kind === 'group'} />
+      <b>{name}</b>
+      <span>{room.kind === 'group' ? t('timeline.start_group') : t('timeline.start_direct', { name })}</span>
+    </div>
+  );
+}

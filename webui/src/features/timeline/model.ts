@@ -1,0 +1,65 @@
+/** Turns entries and waiting posts into the rows of a timeline. Pure. */
+import { countsFor, isContent } from '../../core/fold.ts';
+import type { Entry, Pending } from '../../core/types.ts';
+
+export type Row =
+  | { key: string; type: 'start' }
+  | { key: string; type: 'day'; atMs: number }
+  | { key: string; type: 'unread' }
+  | { key: string; type: 'notice'; entry: Entry }
+  | { key: string; type: 'message'; entry: Entry; first: boolean; last: boolean }
+  | { key: string; type: 'pending'; item: Pending; first: boolean; last: boolean };
+
+const GROUP_MS = 5 * 60_000;
+const dayOf = (ms: number): number => new Date(ms).setHours(0, 0, 0, 0);
+
+interface Options {
+  me: string;
+  start: boolean;
+  unreadAfter: number | null; // read mark when the chat was opened, if something was unread
+}
+
+export function rowsOf(entries: readonly Entry[], pending: readonly Pending[], { me, start, unreadAfter }: Options): Row[] {
+  const rows: Row[] = start ? [{ key: 'start', type: 'start' }] : [];
+  let day = 0;
+  let divided = unreadAfter === null;
+  const newDay = (atMs: number) => {
+    if (dayOf(atMs) === day) return;
+    day = dayOf(atMs);
+    rows.push({ key: `d${day}`, type: 'day', atMs });
+  };
+  for (const entry of entries) {
+    newDay(entry.atMs);
+    if (!divided && unreadAfter !== null && entry.idx > unreadAfter && countsFor(entry, me)) {
+      divided = true;
+      rows.push({ key: 'unread', type: 'unread' });
+    }
+    if (isContent(entry.kind)) rows.push(joined(rows, { key: `e${entry.idx}`, type: 'message', entry, first: true, last: true }, me));
+    else rows.push({ key: `e${entry.idx}`, type: 'notice', entry });
+  }
+  for (const item of pending) {
+    if (item.kind !== 'text') continue;
+    newDay(item.atMs);
+    rows.push(joined(rows, { key: item.clientId, type: 'pending', item, first: true, last: true }, me));
+  }
+  return rows;
+}
+
+type Bubble = Extract<Row, { type: 'message' | 'pending' }>;
+const authorOf = (row: Bubble, me: string): string => (row.type === 'message' ? row.entry.author : me);
+const timeOf = (row: Bubble): number => (row.type === 'message' ? row.entry.atMs : row.item.atMs);
+const isErased = (row: Bubble): boolean => row.type === 'message' && Boolean(row.entry.mark?.erased);
+
+/** Messages of one author within five minutes stand together. */
+function joined(rows: Row[], row: Bubble, me: string): Bubble {
+  const before = rows.at(-1);
+  if (!before || (before.type !== 'message' && before.type !== 'pending')) return row;
+  const together = authorOf(before, me) === authorOf(row, me) && timeOf(row) - timeOf(before) < GROUP_MS && !isErased(before) && !isErased(row);
+  if (!together) return row;
+  rows[rows.length - 1] = { ...before, last: false };
+  return { ...row, first: false };
+}
+
+/** Messages by others below `idx`. */
+export const newAfter = (entries: readonly Entry[], idx: number, me: string): number =>
+  entries.reduce((sum, entry) => (entry.idx > idx && countsFor(entry, me) ? sum + 1 : sum), 0);
