@@ -43,7 +43,7 @@ export function Field(props: FieldProps) {
         {label}
       </label>
       <div class={s.box}>
-        {lines ? <textarea {...common} rows={3} /> : <input {...common} {...{ type: type === 'password' && shown ? 'text' : type }} spellcheck={false} />}
+        {lines ? <textarea {...common} rows={3} /> : <input {...common} type={(shown ? 'text' : type) as 'text'} spellcheck={false} />}
         {type === 'password' && (
           <IconButton
             class={s.peek ?? ''}

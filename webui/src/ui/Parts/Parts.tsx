@@ -83,7 +83,7 @@ export function Qr({ text, label, size = 208 }: { text: string; label: string; s
   const [cells, setCells] = useState<boolean[][] | null>(null);
   useEffect(() => {
     let here = true;
-    void import('qr').then(({ encodeQR }) => here && setCells(encodeQR(text, 'raw', { ecc: 'medium', border: 0 })));
+    void import('qr').then(({ encodeQR }) => here && setCells(encodeQR(text, 'raw', { ecc: 'medium', border: 1 })));
     return () => {
       here = false;
     };
