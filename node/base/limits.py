@@ -69,7 +69,6 @@ SIGNALS_PER_S: Final = 5  # typing and presence of one socket; the rest is dropp
 TYPING_SHOWN_S: Final = 6
 PRESENCE_ROOM_MEMBERS_MAX: Final = 200
 RECEIPT_FLUSH_S: Final = 1  # receipts are gathered this long
-FEED_RING_BYTES: Final = 8 * 1024 * 1024  # recent entries kept encoded
 
 # --- accounts ---------------------------------------------------------------------------------------------
 DEVICES_PER_ACCOUNT_MAX: Final = 10
@@ -81,7 +80,6 @@ INVITE_EXPIRY_S_MAX: Final = 365 * 24 * 3600
 INVITES_LIVE_MAX: Final = 200
 SESSION_IDLE_S: Final = 30 * 24 * 3600
 SESSION_ABSOLUTE_S: Final = 180 * 24 * 3600
-REAUTH_S: Final = 5 * 60
 ARGON2_AT_ONCE: Final = 2  # 128 MiB peak
 ARGON2_WAITING_MAX: Final = 32
 
