@@ -40,7 +40,8 @@ async def test_the_owner_comes_in_once(home: House) -> None:
     assert (await stranger.ok("GET", "/node"))["setup"] == "owner_needed"
     first = await home.services.invites.owner_invite()
     second = await home.services.invites.owner_invite()
-    assert first and second
+    assert first
+    assert second
     assert await stranger.refused("POST", "/register", registration("olga", first)) == "invite_invalid"
     session = await stranger.ok("POST", "/register", registration("olga", second))
     assert session["me"]["role"] == "node_owner"
@@ -60,7 +61,8 @@ async def test_two_owners_at_once_one_wins(home: House) -> None:
 async def test_the_phrase_is_shown_until_three_words_come_back(home: House) -> None:
     owner, bert = await home.owner(), await home.person("bert")
     phrase = await owner.ok("GET", "/setup/phrase")
-    assert len(phrase["words"]) == 24 and len(phrase["ask"]) == 3
+    assert len(phrase["words"]) == 24
+    assert len(phrase["ask"]) == 3
     assert await bert.refused("GET", "/setup/phrase") == "role_too_low"
     wrong = {str(place): "abandon" for place in phrase["ask"]}
     right = {str(place): phrase["words"][place - 1] for place in phrase["ask"]}
@@ -145,7 +147,9 @@ async def test_an_invitation_expires_and_can_be_revoked(home: House) -> None:
     home.clock.advance(seconds=61)
     assert await home.stranger().refused("POST", "/register", registration("bert", short)) == "expired"
     await owner.ok("DELETE", f"/admin/invites/{revoked['id']}")
-    assert await home.stranger().refused("POST", "/register", registration("bert", revoked["token"])) == "invite_invalid"
+    assert (
+        await home.stranger().refused("POST", "/register", registration("bert", revoked["token"])) == "invite_invalid"
+    )
     assert await owner.refused("DELETE", "/admin/invites/4711") == "not_found"
     assert await owner.refused("DELETE", "/admin/invites/x") == "not_found"
     assert (await owner.ok("GET", "/admin/invites"))["links"] == []
@@ -231,7 +235,9 @@ async def test_numbers_of_devices_are_never_given_twice(home: House) -> None:
     await bert.ok("POST", "/logout")
     await sign_in(home, "bert")
     after = home.services.db.view(lambda tx: tx.one("SELECT max(id) FROM devices"))
-    assert before and after and after[0] == before[0] + 1
+    assert before
+    assert after
+    assert after[0] == before[0] + 1
 
 
 # --- devices --------------------------------------------------------------------------------------------
@@ -242,7 +248,8 @@ async def test_devices_are_listed_renamed_and_ended(home: House) -> None:
     phone = await sign_in(home, "bert", device_name="Bert's phone")
     devices = {device["id"]: device for device in (await bert.ok("GET", "/devices"))["devices"]}
     assert set(devices) == {bert.me["device"], phone.me["device"]}
-    assert devices[bert.me["device"]]["current"] and not devices[phone.me["device"]]["current"]
+    assert devices[bert.me["device"]]["current"]
+    assert not devices[phone.me["device"]]["current"]
     assert devices[phone.me["device"]]["name"] == "Bert's phone"
     assert devices[phone.me["device"]]["address"] == "127.0.0.x"
     path = f"/devices/{phone.me['device']}"
@@ -401,7 +408,8 @@ async def test_acts_of_admins_are_written_down(home: House) -> None:
     lines = home.services.db.view(lambda tx: tx.all("SELECT actor, action, subject FROM audit ORDER BY id"))
     assert (owner.me["user"], "account.role.node_admin", bert.me["user"]) in lines
     assert (owner.me["user"], "account.freeze", bert.me["user"]) in lines
-    assert lines[-1][1:] == ("settings.change", "name") and lines[-1][0].startswith("node@")
+    assert lines[-1][1:] == ("settings.change", "name")
+    assert lines[-1][0].startswith("node@")
 
 
 async def test_pages_of_people(home: House) -> None:
@@ -416,4 +424,5 @@ async def test_pages_of_people(home: House) -> None:
     for bad in ("limit=0", "limit=101", "limit=x", "nonsense=1", "limit=1&limit=2"):
         assert await owner.refused("GET", f"/users?{bad}") == "bad_request"
     accounts = await owner.ok("GET", "/admin/users?limit=3")
-    assert accounts["after"] == "dora" and accounts["accounts"][0]["devices"] == 1
+    assert accounts["after"] == "dora"
+    assert accounts["accounts"][0]["devices"] == 1
