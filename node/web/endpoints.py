@@ -126,7 +126,10 @@ class Table:
 
     def routes(self) -> list[web.RouteDef]:
         """For the application."""
-        return [web.route(row.method, PREFIX + row.path, self._handler(row, call)) for row, call in self._rows]
+        return [
+            web.route(row.method, PREFIX + row.path, self._handler(row, call), **_exactly(row.method))
+            for row, call in self._rows
+        ]
 
     def _handler(
         self, row: Endpoint, handle: Callable[[Call[Any]], Awaitable[api.Answer]]
@@ -174,6 +177,11 @@ class Table:
         if row.method == "GET":
             return _query_parser(kind)
         return _body_parser(kind)
+
+
+def _exactly(method: str) -> dict[str, bool]:
+    """A GET is no HEAD: nobody needs the length of an answer that is made anew each time."""
+    return {"allow_head": False} if method == "GET" else {}
 
 
 async def _no_body(request: web.Request) -> None:
