@@ -11,7 +11,7 @@ port=$((20000 + $$ % 20000))
 stop() {
     if [ -n "$pid" ]; then
         # make and the node share a process group of their own; the node gets the signal and make its status.
-        kill -TERM -- "-$pid" 2>/dev/null || true
+        kill -TERM "-$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
         pid=""
     fi
