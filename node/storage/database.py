@@ -178,7 +178,7 @@ class Database:
     # --- the writer -------------------------------------------------------------------------------------
 
     def _check_open(self) -> None:
-        if self.trouble and (self._final or self._clock.monotonic() < self._retry_at):
+        if self._final or (self.trouble and self._clock.monotonic() < self._retry_at):
             raise self._refusal()
         if len(self._queue) >= limits.WRITE_QUEUE_MAX:
             raise Rejected(Code.RATE_LIMITED, "The node is overloaded; try again in a moment.", retry_after_s=1)

@@ -1,0 +1,46 @@
+"""``python -m tests.sim --seed 7`` replays one seed and tells its story; ``--seeds 1000 --first 1`` tries many."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.sim.run import Outcome, run
+
+
+def main() -> int:
+    """Number of seeds that failed, at most 1 as a status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one and print its story")
+    parser.add_argument("--seeds", type=int, default=200, help="how many to try")
+    parser.add_argument("--first", type=int, default=1)
+    chosen = parser.parse_args()
+    if chosen.seed is not None:
+        outcome = run(chosen.seed)
+        print(*outcome.story, sep="\n")
+        return tell(outcome)
+    failed, began = 0, time.perf_counter()
+    entries = restarts = 0
+    for seed in range(chosen.first, chosen.first + chosen.seeds):
+        outcome = run(seed)
+        entries, restarts = entries + outcome.entries, restarts + outcome.restarts
+        if outcome.complaints:
+            failed += tell(outcome)
+    took = time.perf_counter() - began
+    print(f"{chosen.seeds} seeds in {took:.1f} s, {entries} entries, {restarts} restarts, {failed} failed")
+    return min(failed, 1)
+
+
+def tell(outcome: Outcome) -> int:
+    """Prints one outcome; 1 if it is bad."""
+    print(
+        f"seed {outcome.seed}: {outcome.entries} entries, {outcome.frames} frames, {outcome.restarts} restarts, "
+        f"{outcome.virtual_s:.0f} virtual s, trace {outcome.trace}, {len(outcome.complaints)} complaints"
+    )
+    for text in outcome.complaints[:20]:
+        print("  ", text)
+    return 1 if outcome.complaints else 0
+
+
+sys.exit(main())

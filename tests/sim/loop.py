@@ -1,0 +1,125 @@
+"""An event loop whose time is a number: waiting is a jump of the clock, threads are calls, sockets are pipes.
+
+Everything a node does is decided by one seed. Unmodified asyncio and aiohttp run on it, because it is a `BaseEventLoop`
+with three parts replaced: the selector (advances the clock instead of sleeping), `run_in_executor` (runs the function
+here, after a seeded delay, so that the loop goes on meanwhile as it does with a real thread) and the network (net.py).
+
+Task steps that are ready together run in a random order; plain callbacks keep theirs, because streams rely on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.sim.net import Listening, Network
+
+COMMIT_S = (0.0002, 0.004)  # a disk of our days
+SLOW_COMMIT_S = 0.8
+RESOLUTION_S = 1e-9
+
+
+class Instant(selectors.BaseSelector):
+    """Nothing to wait for but time."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        """Jumps to the next timer."""
+        if timeout is None:
+            raise RuntimeError("deadlock: nothing is ready and nothing is scheduled")
+        self._loop.now += max(timeout, 0.0)
+        return []
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> Any:
+        """There are no files."""
+
+    def unregister(self, fileobj: Any) -> Any:
+        """There are no files."""
+
+    def get_map(self) -> Any:
+        """There are no files."""
+        return {}
+
+
+class Call:
+    """A function on its way to a thread."""
+
+    def __init__(self, future: asyncio.Future[Any], fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.future, self.fn, self.args = future, fn, args
+
+    def run(self) -> None:
+        """Runs it, unless the machine it was to run on is gone."""
+        if self.future.done():
+            return
+        try:
+            self.future.set_result(self.fn(*self.args))
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for it
+            self.future.set_exception(error)
+
+
+class SimLoop(asyncio.BaseEventLoop):
+    """The loop of one simulated world."""
+
+    def __init__(self, seed: int, network: Network) -> None:
+        self.now = 0.0
+        super().__init__()
+        self.network = network
+        self.threads: list[Call] = []  # what has not run yet
+        self.faults: list[str] = []  # exceptions nobody caught
+        self.slow_disk = 0.0  # chance that a commit takes long
+        self._random = Random(f"loop {seed}")
+        self._selector = Instant(self)
+        self._clock_resolution = RESOLUTION_S
+        self.set_exception_handler(self._note_fault)
+
+    def time(self) -> float:
+        """Seconds since the world began."""
+        return self.now
+
+    def _note_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.faults.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def _process_events(self, event_list: Any) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+    def _run_once(self) -> None:
+        ready: Any = self._ready  # type: ignore[attr-defined]
+        handles = list(ready)
+        steps = [n for n, handle in enumerate(handles) if isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)]
+        if len(steps) > 1:
+            for place, handle in zip(steps, self._random.sample([handles[n] for n in steps], len(steps)), strict=True):
+                handles[place] = handle
+            ready.clear()
+            ready.extend(handles)
+        super()._run_once()  # type: ignore[misc]
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """The function runs on the loop, a little later."""
+        call = Call(self.create_future(), func, args)
+        self.threads.append(call)
+        slow = self.slow_disk and self._random.random() < self.slow_disk
+        self.call_later(SLOW_COMMIT_S if slow else self._random.uniform(*COMMIT_S), self._run_call, call)
+        return call.future
+
+    def _run_call(self, call: Call) -> None:
+        if call in self.threads:  # a crash takes the threads along
+            self.threads.remove(call)
+            call.run()
+
+    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:  # type: ignore[override]
+        """Listens on the simulated network."""
+        return Listening(self.network, protocol_factory, (host, port))
+
+    async def create_unix_server(self, protocol_factory: Any, path: Any = None, **_: Any) -> Any:
+        """The admin socket: a file that nobody uses here."""
+        Path(path).touch()
+        return Listening(self.network, protocol_factory, (str(path), 0))
