@@ -59,6 +59,7 @@ export const renameDevice = (id: string, name: string): Promise<api.Device> => p
 export const endDevice = (id: string): Promise<api.Empty> => remove(`/devices/${id}`);
 export const endOthers = (): Promise<api.Empty> => post('/devices/end-others');
 export const users = (q: string, after: string): Promise<api.People> => get(`/users${query({ q, ...(after ? { after } : {}) })}`);
+export const room = (id: string): Promise<api.Room> => get(`/rooms/${id}`);
 export const openDirect = (user: string): Promise<api.Room> => post('/rooms/direct', { user });
 export const createRoom = (body: api.CreateRoom): Promise<api.Room> => post('/rooms', body);
 export const members = (room: string): Promise<api.Members> => get(`/rooms/${room}/members`);

@@ -11,7 +11,7 @@ import { type Answer, type Link, type Request, Socket } from './socket.ts';
 import { State, type Timeline } from './store/state.ts';
 import { Sync } from './sync.ts';
 import { Follower, type TabMessage, Tabs } from './tabs.ts';
-import { type Body, type Entry, Refusal, type Status } from './types.ts';
+import { type Body, type Entry, Refusal, type Room, type Status } from './types.ts';
 import { decodeFrame, type NodeFrame } from './wire.ts';
 
 export interface ClientOptions {
@@ -80,7 +80,10 @@ export class Client {
     const early = this.#early ?? [];
     this.#early = null;
     for (const frame of early) await this.#apply(frame);
-    this.sync.onEntry = (entry) => this.#stopTyping(entry.room, entry.author);
+    this.sync.onEntry = (entry) => {
+      this.#stopTyping(entry.room, entry.author);
+      if (!this.state.rooms.value.has(entry.room)) void this.#fetchRoom(entry.room);
+    };
     this.#watch();
     await this.#tabs.elect(() => void this.#lead());
   }
@@ -256,6 +259,20 @@ export class Client {
     return null;
   }
 
+  /** A room that an HTTP answer told of, before the feed does. */
+  learnRoom(room: http.api.Room): Promise<void> {
+    return this.sync.learnRoom(cardOf(room, this.sync.cursor ?? 0), room.peer ? [{ user: room.peer.user, name: room.peer.name }] : []);
+  }
+
+  /** An entry of a room without a card: somebody's first words in a direct chat. */
+  async #fetchRoom(room: string): Promise<void> {
+    try {
+      await this.learnRoom(await http.room(room));
+    } catch {
+      // the card comes with the next snapshot
+    }
+  }
+
   // --- posts and marks ----------------------------------------------------------------------------------
 
   /** A post that waits for the network if it must. */
@@ -360,4 +377,13 @@ export class Client {
 function posted(answer: Answer): { room: string; idx: number } {
   if (answer.t !== 'posted') throw new Refusal('internal', 'The node answered something else.');
   return { room: answer.item.room, idx: answer.item.idx };
+}
+
+function cardOf(room: http.api.Room, asOf: number): Room {
+  return {
+    room: room.room, kind: room.kind, name: room.name, topic: room.topic, peer: room.peer?.user ?? '', role: room.role, state: room.state,
+    invitedBy: '', mutedAll: room.muted_all, mutedUntilMs: room.muted_until_ms, recallWindowS: room.recall_window_s,
+    editWindowS: room.edit_window_s, members: room.members, joinedIdx: room.joined_idx, headIdx: room.head_idx, readIdx: room.read_idx,
+    unread: room.unread, mentions: room.mentions, last: null, asOf,
+  };
 }

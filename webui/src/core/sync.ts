@@ -264,6 +264,18 @@ export class Sync {
     });
   }
 
+  /** A card from elsewhere; the feed's own card is better and stays. */
+  learnRoom(room: Room, people: readonly { user: string; name: string }[]): Promise<void> {
+    return this.run(async () => {
+      if (this.#state.rooms.value.has(room.room)) return;
+      const change = new Change();
+      const entries = await this.#db.entries(room.room, 0, Number.MAX_SAFE_INTEGER, 1);
+      const last = entries.find((entry) => isContent(entry.kind)) ?? null;
+      change.rooms.set(room.room, { ...room, last });
+      await this.#commit(change, people, true);
+    });
+  }
+
   learnPeople(people: readonly { user: string; name: string }[]): Promise<void> {
     return this.run(() => this.#commit(new Change(), people, true));
   }

@@ -43,7 +43,7 @@ export const number = (value: number): string => new Intl.NumberFormat(lang.valu
 
 const DAY_MS = 86_400_000;
 const format = (options: Intl.DateTimeFormatOptions) => computed(() => new Intl.DateTimeFormat(lang.value, options));
-const clock = format({ hour: '2-digit', minute: '2-digit' });
+const clock = format({ hour: 'numeric', minute: '2-digit' });
 const weekday = format({ weekday: 'long' });
 const monthDay = format({ month: 'short', day: 'numeric' });
 const fullDay = format({ year: 'numeric', month: 'long', day: 'numeric' });

@@ -52,6 +52,7 @@ export async function startChat(user: string): Promise<void> {
   }
   try {
     const room = await http.openDirect(user);
+    await here().learnRoom(room);
     go(`/c/${room.room}`);
   } catch (error) {
     toast(explain(error).text);

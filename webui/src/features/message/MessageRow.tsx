@@ -102,7 +102,7 @@ function Alive({ entry, room, first, last, place, size, focused, onFocus }: { en
   );
 }
 
-const metaWidth = (entry: Entry, mine: boolean): string => `${46 + (mine ? 20 : 0) + (entry.mark?.edits ? 46 : 0)}px`;
+const metaWidth = (entry: Entry, mine: boolean): string => `${58 + (mine ? 20 : 0) + (entry.mark?.edits ? 46 : 0)}px`;
 
 /** Right click, or a long press on a touch screen. */
 function usePress(open: (at: Place) => void) {
@@ -214,7 +214,7 @@ export function PendingRow({ item, first, last, place, size, focused, onFocus }:
       <div class={s.body}>
         <div class={s.line}>
           <div class={s.bubble}>
-            <div class={s.text} style={{ '--meta': '66px' }}>
+            <div class={s.text} style={{ '--meta': '78px' }}>
               <MessageText text={text} body={item.body} me={client.state.me} />
             </div>
             <span class={s.meta}>
