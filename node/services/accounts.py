@@ -222,7 +222,9 @@ class Accounts:
 
     def _make_room(self, tx: Tx, account: AccountRow, *, end_oldest: bool) -> DeviceId | None:
         """The device to end so that one more fits; None when there is room. Raises Rejected."""
-        alive = [row for row in self._devices.of_account(tx, account.pk) if not self._is_dead(row.created_ms, row.seen_ms)]
+        alive = [
+            row for row in self._devices.of_account(tx, account.pk) if not self._is_dead(row.created_ms, row.seen_ms)
+        ]
         most = limits.DEVICES_PER_ACCOUNT_MAX
         if len(alive) < most:
             return None
@@ -372,7 +374,10 @@ class Accounts:
         check_line(name, "name")
         if len(name) > limits.DEVICE_NAME_CHARS_MAX:
             raise Rejected(
-                Code.BAD_REQUEST, "A device name has at most 60 characters.", field="name", limit=limits.DEVICE_NAME_CHARS_MAX
+                Code.BAD_REQUEST,
+                "A device name has at most 60 characters.",
+                field="name",
+                limit=limits.DEVICE_NAME_CHARS_MAX,
             )
         if not await self._db.write(lambda tx: self._devices.rename(tx, actor.user_pk, device, name)):
             raise _no_device()

@@ -347,7 +347,9 @@ def _check_terms(expires_s: int, uses: int) -> None:
             Code.BAD_REQUEST, "An invitation lasts at most a year.", field="expires_s", limit=limits.INVITE_EXPIRY_S_MAX
         )
     if not 1 <= uses <= limits.INVITE_USES_MAX:
-        raise Rejected(Code.BAD_REQUEST, "An invitation has 1 to 1,000 uses.", field="uses", limit=limits.INVITE_USES_MAX)
+        raise Rejected(
+            Code.BAD_REQUEST, "An invitation has 1 to 1,000 uses.", field="uses", limit=limits.INVITE_USES_MAX
+        )
 
 
 def _invalid() -> Rejected:

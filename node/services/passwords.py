@@ -123,7 +123,9 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._busy >= limits.ARGON2_AT_ONCE + limits.ARGON2_WAITING_MAX:
-            raise Rejected(Code.RATE_LIMITED, "Too many people sign in at once; try again in a moment.", retry_after_s=5)
+            raise Rejected(
+                Code.RATE_LIMITED, "Too many people sign in at once; try again in a moment.", retry_after_s=5
+            )
         self._busy += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -76,11 +76,11 @@ class AccountStore:
 
     def by_local(self, tx: Tx, local: str) -> AccountRow | None:
         """The account with this local name."""
-        return _row(tx.one(f"SELECT {_COLUMNS} FROM {_FROM} WHERE a.local = ?", (local,)))
+        return _row(tx.one(f"SELECT {_COLUMNS} FROM {_FROM} WHERE a.local = ?", (local,)))  # noqa: S608 - the parts are constants
 
     def by_pk(self, tx: Tx, pk: int) -> AccountRow | None:
         """The account with this number."""
-        return _row(tx.one(f"SELECT {_COLUMNS} FROM {_FROM} WHERE a.id = ?", (pk,)))
+        return _row(tx.one(f"SELECT {_COLUMNS} FROM {_FROM} WHERE a.id = ?", (pk,)))  # noqa: S608 - the parts are constants
 
     def name_is_taken(self, tx: Tx, skeleton: str) -> bool:
         """Whether an account has this name or one that looks like it."""
@@ -118,10 +118,9 @@ class AccountStore:
         sql = f"""SELECT u.user, a.local, u.name FROM {_FROM}
                   WHERE a.local > ? AND a.frozen_ms = 0
                     AND (? = '' OR substr(a.local, 1, length(?)) = ? OR instr(lower(u.name), ?) > 0)
-                  ORDER BY a.local LIMIT ?"""
+                  ORDER BY a.local LIMIT ?"""  # noqa: S608 - the parts are constants
         return [
-            (UserId(user), local, name)
-            for user, local, name in tx.all(sql, (after, query, query, query, query, limit))
+            (UserId(user), local, name) for user, local, name in tx.all(sql, (after, query, query, query, query, limit))
         ]
 
     def page(self, tx: Tx, query: str, after: str, limit: int) -> list[AccountUse]:
@@ -132,7 +131,7 @@ class AccountStore:
                   FROM {_FROM}
                   WHERE a.local > ?
                     AND (? = '' OR substr(a.local, 1, length(?)) = ? OR instr(lower(u.name), ?) > 0)
-                  ORDER BY a.local LIMIT ?"""
+                  ORDER BY a.local LIMIT ?"""  # noqa: S608 - the parts are constants
         found = tx.all(sql, (after, query, query, query, query, limit))
         return [AccountUse(_account(row[:-2]), row[-2], row[-1]) for row in found]
 

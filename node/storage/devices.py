@@ -61,10 +61,15 @@ class DeviceStore:
 
     def insert(self, tx: Tx, new: NewDevice, now_ms: int) -> int:
         """A new device; its number."""
-        row = tx.one("SELECT max(coalesce((SELECT value FROM meta WHERE key = 'device'), 0), coalesce(max(id), 0)) FROM devices")
+        row = tx.one(
+            "SELECT max(coalesce((SELECT value FROM meta WHERE key = 'device'), 0), coalesce(max(id), 0)) FROM devices"
+        )
         assert row is not None
         pk = int(row[0]) + 1
-        tx.execute("INSERT INTO meta (key, value) VALUES ('device', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (pk,))
+        tx.execute(
+            "INSERT INTO meta (key, value) VALUES ('device', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (pk,),
+        )
         tx.execute(
             """INSERT INTO devices (id, account, device, token_hash, name, client, address, created_ms, seen_ms)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
@@ -87,7 +92,7 @@ class DeviceStore:
 
     def of_account(self, tx: Tx, account: int) -> list[DeviceRow]:
         """All devices of an account, the last used first."""
-        sql = f"SELECT {_COLUMNS} FROM devices WHERE account = ? ORDER BY seen_ms DESC, id DESC"
+        sql = f"SELECT {_COLUMNS} FROM devices WHERE account = ? ORDER BY seen_ms DESC, id DESC"  # noqa: S608 - the parts are constants
         return [_device(row) for row in tx.all(sql, (account,))]
 
     def touch(self, tx: Tx, pk: int, seen_ms: int) -> None:

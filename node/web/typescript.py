@@ -32,9 +32,7 @@ def structs() -> list[type[msgspec.Struct]]:
     """Requests and answers in the order of the source."""
     bases = (api.Request, api.Answer)
     return [
-        kind
-        for kind in vars(api).values()
-        if isinstance(kind, type) and issubclass(kind, bases) and kind not in bases
+        kind for kind in vars(api).values() if isinstance(kind, type) and issubclass(kind, bases) and kind not in bases
     ]
 
 

@@ -127,7 +127,15 @@ class TestFieldsNobodyKnows:
 
     @pytest.mark.parametrize(
         "value",
-        [2**53 + 1, -(2**53) - 1, float("nan"), float("inf"), msgspec.msgpack.Ext(5, b"x"), datetime(2026, 1, 1, tzinfo=UTC), {1: 2}],
+        [
+            2**53 + 1,
+            -(2**53) - 1,
+            float("nan"),
+            float("inf"),
+            msgspec.msgpack.Ext(5, b"x"),
+            datetime(2026, 1, 1, tzinfo=UTC),
+            {1: 2},
+        ],
         ids=["too big", "too small", "nan", "infinite", "extension", "time", "key is no text"],
     )
     def test_values_that_not_every_client_can_hold(self, kind: str, value: object) -> None:
