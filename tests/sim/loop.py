@@ -94,7 +94,11 @@ class SimLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         ready: Any = self._ready  # type: ignore[attr-defined]
         handles = list(ready)
-        steps = [n for n, handle in enumerate(handles) if isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)]
+        steps = [
+            n
+            for n, handle in enumerate(handles)
+            if isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)
+        ]
         if len(steps) > 1:
             for place, handle in zip(steps, self._random.sample([handles[n] for n in steps], len(steps)), strict=True):
                 handles[place] = handle
