@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from node.base import limits
-from node.base.errors import Code
+from node.base.errors import Code, Rejected
 from node.base.ids import CLIENT_ID_BYTES, ClientId, EventId, RoomId, UserId, format_id, format_node, parse_id
 from node.core import content
 from node.services.actor import Actor
@@ -271,7 +271,10 @@ class RoomResource:
 
 
 def _client_id(text: str) -> ClientId:
-    return ClientId(parse_id(text, CLIENT_ID_BYTES))
+    try:
+        return ClientId(parse_id(text, CLIENT_ID_BYTES))
+    except ValueError as error:
+        raise Rejected(Code.BAD_REQUEST, f"The client id is not valid: {error}.", field="client_id") from None
 
 
 def _local(user: str) -> str:
