@@ -1,0 +1,525 @@
+"""The client: one device of one account, connected as long as its ``async with`` block runs.
+
+It keeps one cursor. Each connection says hello with it, gets what changed since, and acknowledges frame by frame once
+they are folded into `rooms` and handed to every reader of `events`; a reader that is slow therefore slows the node down
+instead of filling memory. Requests wait in the outbox until they are answered, however many connections that takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+from weakref import WeakSet
+
+from node.base.errors import Rejected
+from node.base.ids import ROOM_ID_BYTES, ClientId, RoomId, UserId, parse_id
+from node.client.api import Api, make_refusal, trust
+from node.client.backoff import Backoff
+from node.client.connection import Connection
+from node.client.errors import Lost, SignedOut
+from node.client.news import (
+    CardChanged,
+    Connected,
+    Disconnected,
+    Entry,
+    Event,
+    Named,
+    PresenceChanged,
+    ReceiptMoved,
+    TypingShown,
+    parse_entry,
+)
+from node.client.outbox import Answer, Outbox, Request
+from node.client.room import Room
+from node.core import content
+from node.core.content import Body
+from node.runtime.clock import Clock, SystemClock
+from node.runtime.entropy import Entropy, SystemEntropy
+from node.wire import c2s
+
+PROGRAM: Final = "startalk-client-python"
+EVENTS_KEPT: Final = 4_096  # waiting for one reader before the client stops reading its socket
+GOODBYE_S: Final = 2.0
+
+
+class Events:
+    """What happens, from the moment this was made. An endless ``async for``; ends with SignedOut."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._waiting: deque[Event] = deque()
+        self._change = asyncio.Event()
+        self._space = asyncio.Event()
+        self._space.set()
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._waiting:
+            if self._client.fault is not None:
+                raise self._client.fault
+            self._change.clear()
+            await self._change.wait()
+        event = self._waiting.popleft()
+        if len(self._waiting) < EVENTS_KEPT:
+            self._space.set()
+        return event
+
+    def put(self, event: Event) -> None:
+        """One more event."""
+        self._waiting.append(event)
+        self._change.set()
+        if len(self._waiting) >= EVENTS_KEPT:
+            self._space.clear()
+
+    @property
+    def full(self) -> bool:
+        """Whether the reader is far behind."""
+        return len(self._waiting) >= EVENTS_KEPT
+
+    def wake(self) -> None:
+        """Something about the client changed."""
+        self._change.set()
+
+    async def space(self) -> None:
+        """Waits until the reader has caught up a little."""
+        await self._space.wait()
+
+
+class Client:
+    """One device. Made by `connect`, `register` and `login`, which are ``async with`` blocks."""
+
+    def __init__(
+        self, *, api: Api, clock: Clock, entropy: Entropy, cursor: int | None = None, program: str = PROGRAM
+    ) -> None:
+        self.api = api
+        self.rooms: dict[RoomId, Room] = {}
+        self.names: dict[UserId, str] = {}
+        self.cursor = cursor
+        self.fault: SignedOut | Rejected | None = None
+        self.connections = 0
+        self._clock = clock
+        self._entropy = entropy
+        self._program = program
+        self._outbox = Outbox()
+        self._connection: Connection | None = None
+        self._welcome: c2s.Welcome | None = None
+        self._ready = asyncio.Event()
+        self._first: Events | None = Events(self)
+        self._readers: WeakSet[Events] = WeakSet()
+        self._changed = asyncio.Condition()
+
+    # --- opening and closing ----------------------------------------------------------------------------
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        url: str,
+        *,
+        token: str,
+        cursor: int | None = None,
+        ca: str | None = None,
+        insecure: bool = False,
+        program: str = PROGRAM,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+    ) -> AsyncIterator[Client]:
+        """Connects with a session token. `cursor` goes on where an earlier `Client.cursor` stopped.
+
+        Raises SignedOut, Rejected; keeps trying as long as the node cannot be reached.
+        """
+        async with Api(url, token=token, trust=trust(ca=ca, insecure=insecure)) as api:
+            client = cls(
+                api=api,
+                clock=clock or SystemClock(),
+                entropy=entropy or SystemEntropy(),
+                cursor=cursor,
+                program=program,
+            )
+            async with client.running() as running:
+                yield running
+
+    @classmethod
+    @asynccontextmanager
+    async def register(
+        cls,
+        url: str,
+        *,
+        invite: str,
+        local: str,
+        password: str,
+        name: str = "",
+        ca: str | None = None,
+        insecure: bool = False,
+    ) -> AsyncIterator[Client]:
+        """Opens an account with an invitation (link or token) and connects; keep `token` for the next time."""
+        async with Api(url, trust=trust(ca=ca, insecure=insecure)) as api:
+            await api.register(invite=invite, local=local, password=password, name=name, device_name=PROGRAM)
+            async with cls(api=api, clock=SystemClock(), entropy=SystemEntropy()).running() as running:
+                yield running
+
+    @classmethod
+    @asynccontextmanager
+    async def login(
+        cls,
+        url: str,
+        *,
+        local: str,
+        password: str,
+        device_name: str = PROGRAM,
+        ca: str | None = None,
+        insecure: bool = False,
+    ) -> AsyncIterator[Client]:
+        """Signs in as a new device and connects; keep `token` for the next time."""
+        async with Api(url, trust=trust(ca=ca, insecure=insecure)) as api:
+            await api.login(local=local, password=password, device_name=device_name)
+            async with cls(api=api, clock=SystemClock(), entropy=SystemEntropy()).running() as running:
+                yield running
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Client]:
+        """Connects, and stays connected as long as the block runs."""
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(self._run())
+            try:
+                await self._ready.wait()
+                if self.fault is not None:
+                    raise self.fault
+                yield self
+            except Exception as error:  # noqa: BLE001 - handed on below, without the group's wrapping
+                failure = error
+            finally:
+                running.cancel()
+        if failure is not None:
+            raise failure
+
+    # --- who and what -----------------------------------------------------------------------------------
+
+    @property
+    def token(self) -> str:
+        """The session token; whoever has it is this device."""
+        return self.api.token
+
+    @property
+    def welcome(self) -> c2s.Welcome:
+        """What the node said on the latest connection."""
+        assert self._welcome is not None, "the client is connected"
+        return self._welcome
+
+    @property
+    def user(self) -> UserId:
+        """The canonical id of this account."""
+        return UserId(self.welcome.user)
+
+    @property
+    def online(self) -> bool:
+        """Whether there is a connection now."""
+        return self._connection is not None
+
+    def events(self) -> Events:
+        """An endless iterator of what happens. The first one begins with the connection, later ones with now."""
+        reader, self._first = self._first or Events(self), None
+        self._readers.add(reader)
+        return reader
+
+    async def until(self, met: Callable[[], bool]) -> None:
+        """Waits until `met()` is true of what this client knows. Raises SignedOut."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.fault is not None or met())
+        if self.fault is not None and not met():
+            raise self.fault
+
+    # --- doing ------------------------------------------------------------------------------------------
+
+    async def post(
+        self,
+        room: RoomId,
+        body: Body,
+        *,
+        kind: str = "",
+        client_id: ClientId | None = None,
+        guests: Sequence[UserId] = (),
+        token: bytes = b"",
+    ) -> c2s.PostedItem:
+        """Appends an event; returns when it is on the node's disk. Raises Rejected."""
+        fresh = client_id or ClientId(self._entropy.uuid7(self._clock.now_ms()))
+        frame = c2s.Post(
+            self._outbox.next_number(),
+            room,
+            fresh,
+            kind or kind_of(body),
+            content.encode_body(body),
+            tuple(guests),
+            token,
+        )
+        answer = await self._ask(frame)
+        assert isinstance(answer, c2s.PostedItem)
+        return answer
+
+    async def say(self, room: RoomId, text: str, *, mentions: Sequence[content.Mention] = ()) -> c2s.PostedItem:
+        """Posts a text message."""
+        return await self.post(room, content.Text(text=text, mentions=tuple(mentions)))
+
+    async def reply(self, to: Entry, text: str) -> c2s.PostedItem:
+        """Posts a text message that quotes `to`."""
+        quote = content.ReplyTo(event=to.event_id, author=to.author, quote=to.text[:200])
+        return await self.post(to.room, content.Text(text=text, reply_to=quote))
+
+    async def edit(self, room: RoomId, target: bytes, text: str) -> c2s.PostedItem:
+        """Gives one's own message another text."""
+        return await self.post(room, content.Edit(target=target, text=text))
+
+    async def recall(self, room: RoomId, target: bytes) -> c2s.PostedItem:
+        """Takes one's own message back."""
+        return await self.post(room, content.Recall(target=target))
+
+    async def redact(self, room: RoomId, target: bytes, reason: str = "") -> c2s.PostedItem:
+        """Removes somebody's message (owner, admins)."""
+        return await self.post(room, content.Redact(target=target, reason=reason))
+
+    async def react(self, room: RoomId, target: bytes, value: str, *, on: bool = True) -> c2s.PostedItem:
+        """Puts or takes away one emoji."""
+        return await self.post(room, content.Reaction(target=target, value=value, on=on))
+
+    async def create_group(self, name: str, guests: Sequence[UserId] = (), *, topic: str = "") -> RoomId:
+        """A new group; `guests` are invited."""
+        made = await self.post(RoomId(b""), content.Create(name=name, topic=topic), guests=guests)
+        return RoomId(made.room)
+
+    async def open_direct(self, user: UserId) -> RoomId:
+        """The direct chat with `user`."""
+        return RoomId(parse_id((await self.api.open_direct(user)).room, ROOM_ID_BYTES))
+
+    async def invite(self, room: RoomId, user: UserId) -> c2s.PostedItem:
+        """Asks `user` in."""
+        return await self.post(room, content.Invite(user=user))
+
+    async def accept(self, room: RoomId) -> c2s.PostedItem:
+        """Follows an invitation."""
+        return await self.post(room, content.Join())
+
+    async def decline(self, room: RoomId) -> c2s.PostedItem:
+        """Says no to an invitation."""
+        return await self.post(room, content.Decline())
+
+    async def leave(self, room: RoomId) -> c2s.PostedItem:
+        """Goes."""
+        return await self.post(room, content.Leave())
+
+    async def history(
+        self, room: RoomId, idx: int = 0, *, back: bool = True, limit: int = 60
+    ) -> tuple[list[Entry], bool]:
+        """A page in rising idx and whether there is more: before `idx` (0: the newest), or from `idx` on."""
+        page = await self._ask(c2s.History(self._outbox.next_number(), room, idx, back, limit))
+        assert isinstance(page, c2s.Page)
+        entries = [parse_entry(bytes(raw)) for raw in page.entries]
+        self._name(page.people)
+        known = self.rooms.get(room)
+        if known is not None:
+            known.take_page(entries, page.marks)
+        return entries, page.more
+
+    async def read(self, room: RoomId, idx: int) -> None:
+        """Marks `room` as read up to `idx`."""
+        await self._ask(c2s.Read(self._outbox.next_number(), room, idx))
+        known = self.rooms.get(room)
+        if known is not None:
+            known.read(idx)
+
+    async def typing(self, room: RoomId, *, on: bool = True) -> None:
+        """Shows or hides that this user is typing; lost when offline."""
+        if self._connection is not None:
+            await self._connection.send(c2s.Typing(room, on))
+
+    async def presence(self, state: str) -> None:
+        """``online`` or ``away``; lost when offline."""
+        if self._connection is not None:
+            await self._connection.send(c2s.Presence(state))
+
+    async def drop(self) -> None:
+        """Closes the connection; the client comes back by itself."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _ask(self, frame: Request) -> Answer:
+        if self.fault is not None:
+            raise self.fault
+        answer = self._outbox.add(frame)
+        try:
+            if self._connection is not None:
+                await self._outbox.flush(self._connection)
+            return await answer
+        finally:
+            self._outbox.forget(frame.n)
+
+    # --- the connection ---------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        backoff = Backoff(entropy=self._entropy)
+        while self.fault is None:
+            try:
+                connection = await Connection.open(self.api, cursor=self.cursor, program=self._program)
+                backoff.reset()
+                await self._serve(connection)
+            except (SignedOut, Rejected) as error:
+                await self._end(error)
+            except Lost as error:
+                await self._tell(Disconnected(str(error)))
+                await asyncio.sleep(backoff.next_s())
+
+    async def _serve(self, connection: Connection) -> None:
+        """One connection until it is lost."""
+        try:
+            await self._begin(connection)
+            async with asyncio.TaskGroup() as group:
+                beat = group.create_task(_beat(connection, connection.welcome.heartbeat_s, self._clock))
+                try:
+                    while True:
+                        await self._take(connection, await connection.receive())
+                finally:
+                    beat.cancel()
+        except* (Lost, SignedOut, Rejected) as group_of_one:
+            raise _first_of(group_of_one) from None
+        finally:
+            self._connection = None
+            async with asyncio.timeout(GOODBYE_S):
+                await connection.close()
+
+    async def _begin(self, connection: Connection) -> None:
+        """Takes the welcome and the snapshot, then says again what was not answered."""
+        welcome = self._welcome = connection.welcome
+        self.connections += 1
+        if not welcome.resumed:
+            self.rooms.clear()
+            self.cursor = None
+        await self._tell(Connected(welcome.resumed))
+        more = True
+        while more:
+            frame = await connection.receive()
+            more = not isinstance(frame, c2s.Rooms) or frame.more
+            await self._take(connection, frame)
+        if self.cursor is None:
+            self.cursor = welcome.head
+            await connection.send(c2s.Ack(welcome.head))
+        self._connection = connection
+        self._ready.set()
+        await self._outbox.flush(connection)
+
+    async def _end(self, error: SignedOut | Rejected) -> None:
+        self.fault = error
+        self._outbox.fail_all(error)
+        self._ready.set()
+        for reader in self._all_readers():
+            reader.wake()
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _take(self, connection: Connection, frame: c2s.NodeFrame) -> None:
+        """What one frame means."""
+        match frame:
+            case c2s.Entries():
+                await self._entries(connection, frame)
+            case c2s.Posted():
+                for item in frame.items:
+                    self._outbox.settle(item.n, item)
+            case c2s.Page() | c2s.Done():
+                self._outbox.settle(frame.n, frame)
+            case c2s.Refused():
+                self._outbox.fail(frame.n, make_refusal(frame.code, frame.text, frame.detail))
+            case c2s.Rooms():
+                self._name(frame.people)
+                for card in frame.rooms:
+                    await self._card(card)
+            case c2s.RoomChanged():
+                self._name(frame.people)
+                await self._card(frame.card)
+            case c2s.Error():
+                raise _error_of(frame)
+            case _:
+                await self._news(frame)
+
+    async def _news(self, frame: c2s.NodeFrame) -> None:
+        match frame:
+            case c2s.Receipts():
+                for receipt in frame.receipts:
+                    room = self.rooms.get(RoomId(receipt.room))
+                    if room is not None:
+                        room.take_receipt(receipt)
+                    await self._tell(ReceiptMoved(receipt))
+                if self.cursor is not None:
+                    self.cursor = max(self.cursor, frame.seq)
+            case c2s.People():
+                self._name(frame.people)
+                for person in frame.people:
+                    await self._tell(Named(UserId(person.user), person.name))
+            case c2s.TypingSignal():
+                await self._tell(TypingShown(RoomId(frame.room), UserId(frame.user), frame.on))
+            case c2s.PresenceSignal():
+                await self._tell(PresenceChanged(UserId(frame.user), frame.state))
+            case _:
+                pass  # pong: hearing it was enough
+
+    async def _entries(self, connection: Connection, frame: c2s.Entries) -> None:
+        seq = self.cursor or 0
+        for raw in frame.entries:
+            entry = parse_entry(bytes(raw))
+            seq = max(seq, entry.seq)
+            room = self.rooms.get(entry.room)
+            if room is None or room.take_entry(entry):
+                await self._tell(entry)
+        self.cursor = seq
+        await connection.send(c2s.Ack(seq))
+
+    async def _card(self, card: c2s.Card) -> None:
+        known = self.rooms.get(RoomId(card.room))
+        if known is None:
+            self.rooms[RoomId(card.room)] = Room(card, UserId(self.welcome.user))
+        else:
+            known.take_card(card)
+        await self._tell(CardChanged(card))
+
+    def _name(self, people: Sequence[c2s.Person]) -> None:
+        self.names.update((UserId(person.user), person.name) for person in people)
+
+    async def _tell(self, event: Event) -> None:
+        for reader in self._all_readers():
+            await reader.space()
+            reader.put(event)
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _all_readers(self) -> list[Events]:
+        if self._first is not None and self._first.full:
+            self._first = None  # nobody reads: later readers begin with now
+        return [*self._readers, *([] if self._first is None else [self._first])]
+
+
+async def _beat(connection: Connection, every_s: int, clock: Clock) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await connection.send(c2s.Ping(clock.now_ms()))
+
+
+def _first_of(group: BaseExceptionGroup[Exception]) -> Exception:
+    found = group.exceptions[0]
+    return _first_of(found) if isinstance(found, BaseExceptionGroup) else found
+
+
+def _error_of(frame: c2s.Error) -> Exception:
+    """What the node's last frame means for the next connection."""
+    if frame.retry_after_ms < 0:
+        return SignedOut(frame.text)
+    return Lost(f"{frame.code}: {frame.text}")
+
+
+def kind_of(body: Body) -> str:
+    """The name of a body's kind."""
+    found = next((kind for kind, struct in content.KINDS.items() if type(body) is struct), None)
+    assert found is not None, "say the kind of an unknown body"
+    return found

@@ -1,0 +1,111 @@
+"""One WebSocket to ``/c2s``: opens it, says hello, carries frames, closes it. What frames mean is the client's business.
+
+A frame whose name this version does not know is skipped, so that a newer node may say more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from node.base import limits
+from node.base.errors import Rejected
+from node.client.api import Api
+from node.client.errors import Lost, SignedOut
+from node.wire import c2s
+from node.wire.codec import Decoder
+
+CONNECT_S: Final = 20.0  # to open the socket and to be welcomed
+SILENCE_S: Final = 2.5  # times the heartbeat: nothing heard this long, not even a pong, means a dead connection
+_NAMES: Final = frozenset(frame.__struct_config__.tag for frame in c2s.NodeFrame.__args__)
+_decode: Final[Decoder[c2s.NodeFrame]] = Decoder(c2s.NodeFrame, size_bytes_max=limits.NODE_FRAME_BYTES_MAX)
+
+
+class Connection:
+    """An open socket that was welcomed."""
+
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse, welcome: c2s.Welcome) -> None:
+        self.welcome = welcome
+        self._ws = ws
+        self._silence_s = SILENCE_S * welcome.heartbeat_s
+
+    @classmethod
+    async def open(cls, api: Api, *, cursor: int | None, program: str) -> Connection:
+        """Upgrade, hello, welcome. Raises Lost, SignedOut, Rejected."""
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                ws = await _upgrade(api)
+                try:
+                    await ws.send_bytes(c2s.encode_frame(c2s.Hello(c2s.VERSION, cursor, program[:64])))
+                    frame = await _receive(ws)
+                except BaseException:
+                    await ws.close()
+                    raise
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Lost(f"The node at {api.origin} does not answer ({type(error).__name__} {error}).") from error
+        if not isinstance(frame, c2s.Welcome):
+            await ws.close()
+            raise Lost("The node did not say welcome.")
+        return cls(ws, frame)
+
+    async def send(self, frame: c2s.Frame) -> None:
+        """Sends a frame; a lost connection shows in `receive`."""
+        try:
+            await self._ws.send_bytes(c2s.encode_frame(frame))
+        except (aiohttp.ClientError, OSError):
+            return
+
+    async def receive(self) -> c2s.NodeFrame:
+        """The next frame. Raises Lost, SignedOut."""
+        try:
+            async with asyncio.timeout(self._silence_s):
+                return await _receive(self._ws)
+        except TimeoutError:
+            raise Lost("Nothing was heard from the node for too long.") from None
+
+    async def close(self) -> None:
+        """Says goodbye."""
+        await self._ws.close()
+
+
+async def _upgrade(api: Api) -> aiohttp.ClientWebSocketResponse:
+    try:
+        return await api.http.ws_connect(
+            f"{api.origin}/c2s",
+            protocols=(c2s.SUBPROTOCOL,),
+            headers=api.headers,
+            max_msg_size=limits.NODE_FRAME_BYTES_MAX,
+            compress=0,
+            autoping=True,
+            ssl=api.trust,
+        )
+    except aiohttp.WSServerHandshakeError as error:
+        if error.status in {401, 403}:
+            raise SignedOut("The node does not accept this session; sign in again.") from error
+        raise Lost(f"The node answered with status {error.status}.") from error
+
+
+async def _receive(ws: aiohttp.ClientWebSocketResponse) -> c2s.NodeFrame:
+    while True:
+        message = await ws.receive()
+        if message.type is not aiohttp.WSMsgType.BINARY:
+            if ws.close_code == c2s.CLOSE_SIGNED_OUT:
+                raise SignedOut("This device was signed out.")
+            raise Lost(f"The connection was closed ({ws.close_code}).")
+        try:
+            return _decode(message.data)
+        except Rejected:
+            if _name(message.data) in _NAMES:
+                raise Lost("The node sent a frame that is not valid.") from None
+
+
+def _name(data: bytes) -> object:
+    """The name of a frame; one that every version knows for what is no frame at all."""
+    try:
+        frame = msgspec.msgpack.decode(data)
+    except msgspec.DecodeError:
+        return c2s.Error.__struct_config__.tag
+    return frame[0] if isinstance(frame, list) and frame else c2s.Error.__struct_config__.tag

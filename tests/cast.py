@@ -1,0 +1,153 @@
+"""The cast of the plays: a real node in this process, and people with devices who talk to it over loopback.
+
+    async with stage(tmp_path) as node:
+        alice = await node.person("alice")      # a new account with one device, connected
+        phone = await node.device(alice, "phone")   # one more device of hers
+
+A `Person` is a `node.client.Client` and nothing else; every step of a play goes over real sockets. The node's clock stands
+still until `node.clock.advance(…)`, passwords cost little, rates are as high as they go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from node import main
+from node.base.errors import Code, Rejected
+from node.base.ids import RoomId, UserId
+from node.client import Client
+from node.core.account import NodeRole
+from node.runtime.clock import ManualClock
+from node.runtime.config import Config
+from node.runtime.entropy import SeededEntropy
+from node.services.settings import RATE_MAX, RATES, Change
+
+PASSWORD: Final = "a-long-enough-word"
+PATIENCE_S: Final = 20.0  # a play that waits longer has failed
+
+
+class Node:
+    """A running node of a play."""
+
+    def __init__(self, node: main.Node, clock: ManualClock, people: AsyncExitStack) -> None:
+        self.node = node
+        self.services = node.services
+        self.clock = clock
+        self._people = people
+        self.url = f"http://127.0.0.1:{next(bound.port for bound in node.web.bound if bound.name == 'http')}"
+
+    async def invite(self, *, role: NodeRole = NodeRole.USER) -> str:
+        """The token of an invitation for one account."""
+        made = await self.services.invites.make_account(
+            self.services.accounts.console(), role=role, expires_s=0, uses=1
+        )
+        return made.text
+
+    async def person(self, local: str) -> Client:
+        """Somebody new, connected with a first device."""
+        coming = Client.register(
+            self.url, invite=await self.invite(), local=local, password=PASSWORD, name=local.title()
+        )
+        return await self._people.enter_async_context(coming)
+
+    async def device(self, person: Client, name: str = "phone") -> Client:
+        """One more device of `person`, connected."""
+        local = person.user.partition("@")[0]
+        return await self._people.enter_async_context(
+            Client.login(self.url, local=local, password=PASSWORD, device_name=name)
+        )
+
+    async def again(self, person: Client, *, cursor: int | None) -> Client:
+        """The same device once more, as after a restart of its program."""
+        return await self._people.enter_async_context(Client.connect(self.url, token=person.token, cursor=cursor))
+
+
+@asynccontextmanager
+async def stage(data: Path, *, relaxed: bool = True) -> AsyncIterator[Node]:
+    """A node from start to end, with the cast that enters meanwhile."""
+    clock = ManualClock()
+    config = Config(data=str(data), password_cost="small", https=False, http_port=0)
+    services = main.open_services(config, clock=clock, entropy=SeededEntropy("cast"))
+    built = main.build(services)
+    failure: Exception | None = None
+    async with asyncio.TaskGroup() as group:
+        ready = asyncio.Event()
+        running = [group.create_task(built.sockets.run(lambda: None)), group.create_task(built.web.run(ready.set))]
+        await ready.wait()
+        try:
+            async with AsyncExitStack() as people:
+                if relaxed:
+                    await services.settings.change(Change(rates=dict.fromkeys(RATES, RATE_MAX)), actor="test")
+                yield Node(built, clock, people)
+        except Exception as error:  # noqa: BLE001 - handed on without the group's wrapping
+            failure = error
+        finally:
+            for task in running:
+                task.cancel()
+    await services.close()
+    if failure is not None:
+        raise failure
+
+
+async def sees(client: Client, met: Callable[[], bool]) -> None:
+    """`met()` becomes true of what the device knows."""
+    async with asyncio.timeout(PATIENCE_S):
+        await client.until(met)
+
+
+async def hears(client: Client, room: RoomId, *texts: str) -> None:
+    """The device shows exactly these messages in `room`."""
+    expected = list(texts)
+
+    def met() -> bool:
+        return room in client.rooms and client.rooms[room].texts() == expected
+
+    try:
+        await sees(client, met)
+    except TimeoutError:
+        shown = client.rooms[room].texts() if room in client.rooms else "no such room"
+        raise AssertionError(f"expected {expected}, the device shows {shown}") from None
+
+
+async def offered(client: Client, room: RoomId) -> None:
+    """The device shows an open invitation."""
+    await sees(client, lambda: room in client.rooms and client.rooms[room].card.state == "invited")
+
+
+async def joined(client: Client, room: RoomId) -> None:
+    """The device shows the room as its own."""
+    await sees(client, lambda: room in client.rooms and client.rooms[room].card.state == "member")
+
+
+async def left(client: Client, room: RoomId) -> None:
+    """The device shows that its user is not in the room any more."""
+    await sees(client, lambda: room not in client.rooms or client.rooms[room].card.state == "left")
+
+
+async def group(owner: Client, *members: Client, name: str = "Walk") -> RoomId:
+    """A group in which everybody is."""
+    room = await owner.create_group(name, [member.user for member in members])
+    for member in members:
+        await offered(member, room)
+        await member.accept(room)
+        await joined(member, room)
+    return room
+
+
+async def refuses(code: Code, doing: Awaitable[object]) -> Rejected:
+    """Awaiting `doing` is refused with `code`."""
+    with pytest.raises(Rejected) as refusal:
+        await doing
+    assert refusal.value.code == code, repr(refusal.value)
+    return refusal.value
+
+
+def users(*clients: Client) -> list[UserId]:
+    """Their ids."""
+    return [client.user for client in clients]
