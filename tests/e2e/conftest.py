@@ -1,0 +1,119 @@
+"""A real node, a real browser, and people with a browser each; what goes wrong in any of them fails the test.
+
+The browser is the system's Chromium, never one that a tool downloads. All browser tests run one after the other in one
+worker: two browsers on a small machine only wait for each other. The driver lives as long as a file of tests, because
+while it runs no other event loop can run in its thread.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.e2e.person import ROOT, Person
+from tests.e2e.program import Program
+from tests.e2e.village import Village
+
+PACKAGES = "chromium fonts-noto-cjk fonts-noto-color-emoji"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
+).split()
+BUILT = ROOT / "node" / "web" / "_webui" / "index.html"
+TRACES = ROOT / "build" / "traces"
+PATIENCE_MS = 10_000
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+class Meet(Protocol):
+    """Somebody new with a browser of their own."""
+
+    def __call__(self, name: str, **look: object) -> Person: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of this folder is a browser test, slow, and in the one worker that has the browser."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for mark in (pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")):
+                item.add_marker(mark)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Tells the fixtures of a test whether it failed."""
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report  # type: ignore[return-value]
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser of Debian. A missing one fails, since a skipped browser test proves nothing."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not path:
+        pytest.fail(f"There is no chromium on PATH and CHROMIUM is not set; apt-get install {PACKAGES}")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def webui() -> None:
+    """The built web UI."""
+    if not BUILT.is_file():
+        pytest.fail("The web UI is not built; run make webui.")
+
+
+@pytest.fixture
+def program(tmp_path: Path, webui: None) -> Iterator[Program]:
+    """A node that nobody has used yet."""
+    running = Program(tmp_path / "data")
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def village(tmp_path_factory: pytest.TempPathFactory, webui: None) -> Iterator[Village]:
+    """A node with people, chats and history, shared by the tests of a file; each test takes people of its own."""
+    running = Program(tmp_path_factory.mktemp("village") / "data")
+    running.start()
+    yield Village(running)
+    running.stop()
+
+
+@pytest.fixture
+def meet(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Callable[..., Person]]:
+    """People for this test. What their browsers complained about fails it; a failed test leaves a trace of each."""
+    people: list[Person] = []
+
+    def new(name: str, origin: str = "", **look: object) -> Person:
+        people.append(Person(chromium, origin or origin_of(request), name, **look))
+        return people[-1]
+
+    yield new
+    failed = request.node.stash.get(FAILED, True)
+    for person in people:
+        trace = TRACES / f"{request.node.name}-{person.name}.zip"
+        person.leave(trace if failed or person.complaints else None)
+    assert not [line for person in people for line in person.complaints]
+
+
+def origin_of(request: pytest.FixtureRequest) -> str:
+    """The node this test uses."""
+    if "program" in request.fixturenames:
+        return str(request.getfixturevalue("program").origin)
+    return str(request.getfixturevalue("village").origin)

@@ -1,0 +1,87 @@
+"""The node of a browser test: the program as people start it, on an empty folder, on this machine's plain listener.
+
+It can be killed like a power cut and started again on the same address, so that open pages find it where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TextIO
+
+ROOT = Path(__file__).parents[2]
+STOP_S = 20
+
+
+class Program:
+    """`startalk run`. `greeting` is what it printed until it served."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._log = data.parent / "node.log"
+        self._ports = free_port(), free_port()
+        self._process: subprocess.Popen[str] | None = None
+        self.greeting = ""
+
+    @property
+    def origin(self) -> str:
+        """Where browsers of this machine go."""
+        return f"http://127.0.0.1:{self._ports[0]}"
+
+    @property
+    def owner_link(self) -> str:
+        """The one-time link, as the terminal shows it for this machine."""
+        found = re.search(r"^  (http://\S+/i#\S+)$", self.greeting, re.MULTILINE)
+        assert found, self.greeting
+        return found[1]
+
+    def start(self) -> None:
+        """Returns when it serves."""
+        http, https = self._ports
+        options = ["--data", str(self._data), "--http-port", str(http), "--https-port", str(https), "--https-host", "127.0.0.1"]
+        with self._log.open("a") as log:
+            self._process = self._launch(options, log)
+        self.greeting = self._read_greeting(self._process)
+
+    def _launch(self, options: list[str], log: TextIO) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "node", "run", *options, "--password-cost", "small"],
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if not name.startswith("STARTALK_")},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+
+    def _read_greeting(self, process: subprocess.Popen[str]) -> str:
+        assert process.stdout
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl+C" in line:
+                return "".join(lines)
+        raise AssertionError(f"the node did not start: {self._log.read_text()}")
+
+    def kill(self) -> None:
+        """`kill -9`: no goodbye, no last write."""
+        assert self._process
+        self._process.kill()
+        self._process.communicate(timeout=STOP_S)
+
+    def stop(self) -> None:
+        """Ctrl+C."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        self._process.communicate(timeout=STOP_S)
+
+
+def free_port() -> int:
+    """A port nobody listens on now; the node must find the same one again after a restart."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,123 @@
+"""A node with people on it, made over the HTTP API so that a test of one screen need not click its way there."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from playwright.sync_api import APIRequestContext
+
+from tests.e2e.person import PASSWORD, Person
+from tests.e2e.program import Program
+
+Json = Mapping[str, Any]
+
+
+class Village:
+    """One node; `settle` brings a person in, signed in as a browser is."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._invite = ""
+        self._numbers = itertools.count(1)
+        self.owner_done = False
+
+    @property
+    def origin(self) -> str:
+        """Where browsers go."""
+        return self._program.origin
+
+    @property
+    def owner_link(self) -> str:
+        """The owner's one-time link."""
+        return self._program.owner_link
+
+    def found(self, owner: Person) -> Villager:
+        """The owner, with the set-up behind them."""
+        self.owner_done = True
+        me = self._register(owner, self.owner_link.partition("#")[2], "olga")
+        phrase = me.get("/setup/phrase")
+        words = {str(place): phrase["words"][place - 1] for place in phrase["ask"]}
+        me.post("/setup/confirm", {"words": words, "node_name": "Casa", "registration": "invite"})
+        self._invite = me.post("/admin/invites", {"uses": 200})["token"]
+        return me
+
+    def settle(self, person: Person) -> Villager:
+        """A new account with a user name nobody had."""
+        return self._register(person, self._invite, f"{person.name.split()[0].lower()}{next(self._numbers)}")
+
+    def _register(self, person: Person, token: str, local: str) -> Villager:
+        me = Villager(person.context.request, self.origin, {})
+        account = {"local": local, "name": person.name, "password": PASSWORD, "device_name": "Chromium", "mode": "cookie", "lang": ""}
+        session = me.post("/register", {**account, "token": token_of(token)})
+        me.me = session["me"]
+        return me
+
+
+class Villager:
+    """A signed-in person, from the side of the API."""
+
+    def __init__(self, request: APIRequestContext, origin: str, me: Json) -> None:
+        self._request = request
+        self._origin = origin
+        self.me = me
+
+    @property
+    def user(self) -> str:
+        """`local@nid`."""
+        return str(self.me["user"])
+
+    @property
+    def local(self) -> str:
+        """The user name."""
+        return str(self.me["local"])
+
+    def get(self, path: str) -> Json:
+        """GET below /api/v1."""
+        return self._call("GET", path, None)
+
+    def post(self, path: str, body: Json) -> Json:
+        """POST below /api/v1."""
+        return self._call("POST", path, body)
+
+    def _call(self, method: str, path: str, body: Json | None) -> Json:
+        headers = {"Origin": self._origin, "X-Startalk": "1"}
+        answer = self._request.fetch(f"{self._origin}/api/v1{path}", method=method, headers=headers, **({} if body is None else {"data": dict(body)}))
+        assert answer.ok, answer.text()
+        found: Json = answer.json()
+        return found
+
+    def chat_with(self, other: Villager) -> str:
+        """A direct chat."""
+        return str(self.post("/rooms/direct", {"user": other.user})["room"])
+
+    def group(self, name: str, guests: Sequence[Villager] = (), topic: str = "") -> str:
+        """A group whose guests have all accepted."""
+        body = {"name": name, "topic": topic, "guests": [guest.user for guest in guests], "client_id": client_id()}
+        room = str(self.post("/rooms", body)["room"])
+        for guest in guests:
+            guest.act(room, "join", {"via": "invite"})
+        return room
+
+    def act(self, room: str, kind: str, body: Json) -> Json:
+        """Any post."""
+        return self.post(f"/rooms/{room}/events", {"client_id": client_id(), "kind": kind, "body": body})
+
+    def says(self, room: str, text: str, **more: object) -> str:
+        """A message; its event id."""
+        return str(self.act(room, "text", {"text": text, **more})["event_id"])
+
+
+def client_id() -> str:
+    """A fresh id of a post."""
+    return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+
+
+def token_of(link: str) -> str:
+    """What the API wants of an invitation: the fragment of a link is taken apart, a token is itself."""
+    from node.wire import address
+
+    return link if len(link) < 40 else base64.urlsafe_b64encode(address.parse_fragment(link).token).decode().rstrip("=")
