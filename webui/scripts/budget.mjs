@@ -26,6 +26,7 @@ const sum = (files) => [...files].reduce((total, file) => total + size(file), 0)
 report('initial JS', sum(first.js), LIMITS.js);
 report('initial CSS', sum(first.css), LIMITS.css);
 for (const chunk of Object.values(manifest)) {
-  if (chunk.file.endsWith('.js') && !first.js.has(chunk.file)) report(`lazy ${chunk.file}`, size(chunk.file), LIMITS.lazy);
+  if (chunk.file.endsWith('.js') && !first.js.has(chunk.file))
+    report(`lazy ${chunk.file}`, size(chunk.file), LIMITS.lazy);
 }
 process.exitCode = failed ? 1 : 0;

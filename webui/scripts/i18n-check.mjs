@@ -18,7 +18,11 @@ for (const key of Object.keys(zh)) if (!(key in en)) problems.push(`en.json lack
 
 const walk = (folder) =>
   readdirSync(folder, { withFileTypes: true }).flatMap((item) =>
-    item.isDirectory() ? walk(join(folder, item.name)) : /\.tsx?$/.test(item.name) ? [readFileSync(join(folder, item.name), 'utf8')] : [],
+    item.isDirectory()
+      ? walk(join(folder, item.name))
+      : /\.tsx?$/.test(item.name)
+        ? [readFileSync(join(folder, item.name), 'utf8')]
+        : [],
   );
 const code = walk(root).join('\n');
 const literal = new Set([...code.matchAll(/['"`]([a-z][\w]*(?:\.[\w]+)+)['"`]/g)].map((found) => found[1]));

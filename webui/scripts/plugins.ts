@@ -48,12 +48,19 @@ export function finish(root: string): Plugin {
       out = join(root, config.build.outDir);
     },
     closeBundle() {
-      const files = walk(out, '').filter((name) => !/^(?:sw\.js|build\.json|\.vite\/)/.test(name) && !/\.(?:br|gz)$/.test(name));
-      const list = files.map((name) => [name === 'index.html' ? '/' : `/${name}`, short(readFileSync(join(out, name)))]);
+      const files = walk(out, '').filter(
+        (name) => !/^(?:sw\.js|build\.json|\.vite\/)/.test(name) && !/\.(?:br|gz)$/.test(name),
+      );
+      const list = files.map((name) => [
+        name === 'index.html' ? '/' : `/${name}`,
+        short(readFileSync(join(out, name))),
+      ]);
       const hash = short(JSON.stringify(list));
       const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
       const worker = join(out, 'sw.js');
-      const text = readFileSync(worker, 'utf8').replace(/(["'`])__PRECACHE__\1/, () => JSON.stringify(JSON.stringify({ hash, list })));
+      const text = readFileSync(worker, 'utf8').replace(/(["'`])__PRECACHE__\1/, () =>
+        JSON.stringify(JSON.stringify({ hash, list })),
+      );
       writeFileSync(worker, text);
       writeFileSync(join(out, 'build.json'), `${JSON.stringify({ version, hash })}\n`);
       for (const name of walk(out, '')) compress(join(out, name));

@@ -4,8 +4,8 @@ import { useEffect } from 'preact/hooks';
 import { Gate } from './features/auth/Gate.tsx';
 import { Chats } from './features/chats/Chats.tsx';
 import { useKeys } from './features/keys/keys.ts';
-import { Banner, Rail } from './features/shell/Shell.tsx';
 import shell from './features/shell/Shell.module.css';
+import { Banner, Rail } from './features/shell/Shell.tsx';
 import { t } from './i18n/index.ts';
 import { go, route } from './routes.ts';
 import { begin, boot, client, lastError, me, node } from './session.ts';
@@ -38,7 +38,8 @@ function Page() {
     );
   }
   const { page } = route.value;
-  const outside = !client.value || page === 'login' || page === 'invite' || page === 'setup' || me.value?.setup === 'phrase';
+  const outside =
+    !client.value || page === 'login' || page === 'invite' || page === 'setup' || me.value?.setup === 'phrase';
   return outside ? <Gate /> : <Inside />;
 }
 
@@ -47,7 +48,9 @@ function Inside() {
   const unread = client.value?.state.unread.value ?? 0;
   const { page, room, sub } = route.value;
   useEffect(() => {
-    document.title = unread ? `(${unread > 999 ? '999+' : unread}) ${node.value?.name || 'Startalk'}` : node.value?.name || 'Startalk';
+    document.title = unread
+      ? `(${unread > 999 ? '999+' : unread}) ${node.value?.name || 'Startalk'}`
+      : node.value?.name || 'Startalk';
   }, [unread, node.value]);
   return (
     <div class={shell.app} data-deep={room || sub ? 'yes' : 'no'}>

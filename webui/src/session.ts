@@ -28,7 +28,9 @@ export async function begin(): Promise<void> {
   http.whenSignedOut(() => void end());
   try {
     node.value = await http.node();
-    const known = await http.me().catch((error) => (error instanceof Refusal && error.code !== 'offline' ? null : Promise.reject(error)));
+    const known = await http
+      .me()
+      .catch((error) => (error instanceof Refusal && error.code !== 'offline' ? null : Promise.reject(error)));
     if (known) await enter(known);
     else localStorage.removeItem(ME);
     boot.value = 'ready';
@@ -83,7 +85,25 @@ export async function signOut(): Promise<void> {
 /** A name for the device list, from what the browser says about itself. */
 export function deviceName(): string {
   const agent = navigator.userAgent;
-  const browser = /Edg\//.test(agent) ? 'Edge' : /Firefox\//.test(agent) ? 'Firefox' : /Chrome\//.test(agent) ? 'Chrome' : /Safari\//.test(agent) ? 'Safari' : 'Web';
-  const system = /Android/.test(agent) ? 'Android' : /iPhone|iPad/.test(agent) ? 'iOS' : /Windows/.test(agent) ? 'Windows' : /Mac OS/.test(agent) ? 'macOS' : /Linux/.test(agent) ? 'Linux' : '';
+  const browser = /Edg\//.test(agent)
+    ? 'Edge'
+    : /Firefox\//.test(agent)
+      ? 'Firefox'
+      : /Chrome\//.test(agent)
+        ? 'Chrome'
+        : /Safari\//.test(agent)
+          ? 'Safari'
+          : 'Web';
+  const system = /Android/.test(agent)
+    ? 'Android'
+    : /iPhone|iPad/.test(agent)
+      ? 'iOS'
+      : /Windows/.test(agent)
+        ? 'Windows'
+        : /Mac OS/.test(agent)
+          ? 'macOS'
+          : /Linux/.test(agent)
+            ? 'Linux'
+            : '';
   return system ? `${browser} · ${system}` : browser;
 }

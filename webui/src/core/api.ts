@@ -18,7 +18,11 @@ async function call<T>(method: string, path: string, body?: unknown): Promise<T>
     answer = await fetch(BASE + path, {
       method,
       credentials: 'same-origin',
-      headers: { accept: 'application/json', 'x-startalk': '1', ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        accept: 'application/json',
+        'x-startalk': '1',
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
   } catch {
@@ -31,7 +35,8 @@ async function call<T>(method: string, path: string, body?: unknown): Promise<T>
 
 function refusal(answer: Response, data: api.Failure | null): Refusal {
   const problem = data?.error;
-  if (!problem) return new Refusal(answer.status >= 500 ? 'unavailable' : 'internal', `The node answered with ${answer.status}.`);
+  if (!problem)
+    return new Refusal(answer.status >= 500 ? 'unavailable' : 'internal', `The node answered with ${answer.status}.`);
   const wait = Number(answer.headers.get('retry-after'));
   const detail = Number.isFinite(wait) && wait > 0 ? { retry_after_s: wait, ...problem.detail } : problem.detail;
   if (problem.code === 'not_signed_in') onSignedOut();
@@ -58,7 +63,8 @@ export const devices = (): Promise<api.Devices> => get('/devices');
 export const renameDevice = (id: string, name: string): Promise<api.Device> => patch(`/devices/${id}`, { name });
 export const endDevice = (id: string): Promise<api.Empty> => remove(`/devices/${id}`);
 export const endOthers = (): Promise<api.Empty> => post('/devices/end-others');
-export const users = (q: string, after: string): Promise<api.People> => get(`/users${query({ q, ...(after ? { after } : {}) })}`);
+export const users = (q: string, after: string): Promise<api.People> =>
+  get(`/users${query({ q, ...(after ? { after } : {}) })}`);
 export const room = (id: string): Promise<api.Room> => get(`/rooms/${id}`);
 export const openDirect = (user: string): Promise<api.Room> => post('/rooms/direct', { user });
 export const createRoom = (body: api.CreateRoom): Promise<api.Room> => post('/rooms', body);
@@ -73,7 +79,8 @@ export const invites = (): Promise<api.Links> => get('/admin/invites');
 export const makeInvite = (body: api.MakeInvite): Promise<api.Link> => post('/admin/invites', body);
 export const dropInvite = (id: string): Promise<api.Empty> => remove(`/admin/invites/${part(id)}`);
 export const accounts = (after: string): Promise<api.Accounts> => get(`/admin/users${after ? query({ after }) : ''}`);
-export const changeAccount = (user: string, body: api.ChangeAccount): Promise<api.Account> => patch(`/admin/users/${part(user)}`, body);
+export const changeAccount = (user: string, body: api.ChangeAccount): Promise<api.Account> =>
+  patch(`/admin/users/${part(user)}`, body);
 export const resetAccount = (user: string): Promise<api.Link> => post(`/admin/users/${part(user)}/reset-password`);
 export const settings = (): Promise<api.NodeSettings> => get('/admin/settings');
 export const changeSettings = (body: api.ChangeSettings): Promise<api.NodeSettings> => patch('/admin/settings', body);

@@ -28,6 +28,7 @@ const TYPING_EACH_MS = 3_000;
 const READ_EACH_MS = 1_000;
 const UNREAD_PAGES_MAX = 5;
 const JUMP_PAGES_MAX = 40;
+const NAMES_AFTER_MS = 150;
 
 export class Client {
   readonly state: State;
@@ -43,6 +44,7 @@ export class Client {
   readonly #typingTimers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #typingSentMs = new Map<string, number>();
   readonly #reads = new Map<string, number>();
+  readonly #naming = new Set<string>();
   readonly #opening = new Map<string, Promise<void>>();
   #readTimer: ReturnType<typeof setTimeout> | undefined;
   #link: Link;
@@ -62,8 +64,12 @@ export class Client {
     this.#follower = new Follower(this.#tabs, this.#tab);
     this.#link = this.#follower;
     this.outbox = new Outbox({
-      db, items: this.state.outbox, now: this.#now, request: (request) => this.#link.request(request),
-      leads: () => this.leads.value && this.status.value === 'online', changed: () => this.#tabs.say({ t: 'outbox' }),
+      db,
+      items: this.state.outbox,
+      now: this.#now,
+      request: (request) => this.#link.request(request),
+      leads: () => this.leads.value && this.status.value === 'online',
+      changed: () => this.#tabs.say({ t: 'outbox' }),
       stored: (seq) => this.sync.cursor !== null && seq <= this.sync.cursor,
     });
   }
@@ -82,6 +88,7 @@ export class Client {
     for (const frame of early) await this.#apply(frame);
     this.sync.onEntry = (entry) => {
       this.#stopTyping(entry.room, entry.author);
+      this.#learnNames(entry);
       if (!this.state.rooms.value.has(entry.room)) void this.#fetchRoom(entry.room);
     };
     this.#watch();
@@ -94,7 +101,9 @@ export class Client {
     this.#follower?.close();
     this.#follower = null;
     const socket: Socket = new Socket({
-      open: this.#options.open, client: this.#options.program, cursor: async () => this.sync.cursor,
+      open: this.#options.open,
+      client: this.#options.program,
+      cursor: async () => this.sync.cursor,
       frame: async (frame, bytes) => {
         const seq = await this.#apply(frame);
         this.#tabs.say({ t: 'frame', bytes });
@@ -123,7 +132,8 @@ export class Client {
   async #online(): Promise<void> {
     if (this.leads.value) await this.outbox.resume();
     this.#flushReads();
-    for (const line of this.state.timelines.values()) if (!line.ready.value) void this.open(line.room).catch(() => undefined);
+    for (const line of this.state.timelines.values())
+      if (!line.ready.value) void this.open(line.room).catch(() => undefined);
   }
 
   wake(): void {
@@ -132,7 +142,8 @@ export class Client {
 
   async #apply(frame: NodeFrame): Promise<number | null> {
     if (frame.t === 'typing') this.#typing(frame.room, frame.user, frame.on);
-    if (frame.t === 'presence') this.state.presence.value = new Map([...this.state.presence.value, [frame.user, frame.state]]);
+    if (frame.t === 'presence')
+      this.state.presence.value = new Map([...this.state.presence.value, [frame.user, frame.state]]);
     if (frame.t === 'page') return null; // applied by who asked for it
     return this.sync.apply(frame);
   }
@@ -196,7 +207,11 @@ export class Client {
     await this.sync.run(() => this.#fromCache(line));
     if (line.hi.value < line.lo.value || line.hi.value === 0) await this.#page(room, this.#head(room) + 1);
     const card = this.state.rooms.value.get(room);
-    for (let i = 0; i < UNREAD_PAGES_MAX && card && card.unread > 0 && !line.start.value && line.lo.value > card.readIdx + 1; i++) {
+    for (
+      let i = 0;
+      i < UNREAD_PAGES_MAX && card && card.unread > 0 && !line.start.value && line.lo.value > card.readIdx + 1;
+      i++
+    ) {
       await this.older(room);
     }
     line.ready.value = true;
@@ -261,7 +276,46 @@ export class Client {
 
   /** A room that an HTTP answer told of, before the feed does. */
   learnRoom(room: http.api.Room): Promise<void> {
-    return this.sync.learnRoom(cardOf(room, this.sync.cursor ?? 0), room.peer ? [{ user: room.peer.user, name: room.peer.name }] : []);
+    return this.sync.learnRoom(
+      cardOf(room, this.sync.cursor ?? 0),
+      room.peer ? [{ user: room.peer.user, name: room.peer.name }] : [],
+    );
+  }
+
+  /** Names, receipts and presence of all members: for what happened before this device was told. */
+  async learnMembers(room: string): Promise<http.api.Members> {
+    const answer = await http.members(room);
+    await this.sync.learnPeople([...answer.members, ...answer.invited].map(({ user, name }) => ({ user, name })));
+    await this.sync.learnReceipts(
+      answer.members.map((one) => ({
+        room,
+        user: one.user,
+        deliveredIdx: one.delivered_idx,
+        readIdx: one.read_idx,
+        readMs: one.read_ms,
+      })),
+    );
+    const known = this.state.presence.value;
+    const seen = answer.members.filter(({ user, online }) => online !== ((known.get(user) ?? 'offline') !== 'offline'));
+    if (seen.length)
+      this.state.presence.value = new Map([
+        ...known,
+        ...seen.map(({ user, online }) => [user, online ? 'online' : 'offline'] as const),
+      ]);
+    return answer;
+  }
+
+  /** Somebody without a name: ask for the room's members, once for a burst of entries. */
+  #learnNames(entry: Entry): void {
+    const named = [entry.author, entry.body?.user].filter(
+      (user): user is string => typeof user === 'string' && user.includes('@'),
+    );
+    if (named.every((user) => this.state.people.value.has(user)) || this.#naming.has(entry.room)) return;
+    this.#naming.add(entry.room);
+    setTimeout(() => {
+      this.#naming.delete(entry.room);
+      if (!this.#closed) this.learnMembers(entry.room).catch(() => undefined);
+    }, NAMES_AFTER_MS);
   }
 
   /** An entry of a room without a card: somebody's first words in a direct chat. */
@@ -334,9 +388,13 @@ export class Client {
     }
     const key = `${room}/${user}`;
     clearTimeout(this.#typingTimers.get(key));
-    this.#typingTimers.set(key, setTimeout(() => this.#stopTyping(room, user), TYPING_SHOWN_MS));
+    this.#typingTimers.set(
+      key,
+      setTimeout(() => this.#stopTyping(room, user), TYPING_SHOWN_MS),
+    );
     const users = this.state.typing.value.get(room) ?? [];
-    if (!users.includes(user)) this.state.typing.value = new Map([...this.state.typing.value, [room, [...users, user]]]);
+    if (!users.includes(user))
+      this.state.typing.value = new Map([...this.state.typing.value, [room, [...users, user]]]);
   }
 
   #stopTyping(room: string, user: string): void {
@@ -381,9 +439,25 @@ function posted(answer: Answer): { room: string; idx: number } {
 
 function cardOf(room: http.api.Room, asOf: number): Room {
   return {
-    room: room.room, kind: room.kind, name: room.name, topic: room.topic, peer: room.peer?.user ?? '', role: room.role, state: room.state,
-    invitedBy: '', mutedAll: room.muted_all, mutedUntilMs: room.muted_until_ms, recallWindowS: room.recall_window_s,
-    editWindowS: room.edit_window_s, members: room.members, joinedIdx: room.joined_idx, headIdx: room.head_idx, readIdx: room.read_idx,
-    unread: room.unread, mentions: room.mentions, last: null, asOf,
+    room: room.room,
+    kind: room.kind,
+    name: room.name,
+    topic: room.topic,
+    peer: room.peer?.user ?? '',
+    role: room.role,
+    state: room.state,
+    invitedBy: '',
+    mutedAll: room.muted_all,
+    mutedUntilMs: room.muted_until_ms,
+    recallWindowS: room.recall_window_s,
+    editWindowS: room.edit_window_s,
+    members: room.members,
+    joinedIdx: room.joined_idx,
+    headIdx: room.head_idx,
+    readIdx: room.read_idx,
+    unread: room.unread,
+    mentions: room.mentions,
+    last: null,
+    asOf,
   };
 }

@@ -71,7 +71,8 @@ export class Store {
   drafts = (): Promise<{ room: string; text: string }[]> => this.#db.getAll('drafts');
   byId = (id: string): Promise<Entry | undefined> => this.#db.getFromIndex('entries', 'id', id);
   range = (room: string): Promise<Range | undefined> => this.#db.get('ranges', room);
-  receipts = (room: string): Promise<Receipt[]> => this.#db.getAll('receipts', IDBKeyRange.bound([room, ''], [room, '\uffff']));
+  receipts = (room: string): Promise<Receipt[]> =>
+    this.#db.getAll('receipts', IDBKeyRange.bound([room, ''], [room, '\uffff']));
 
   async outbox(): Promise<Pending[]> {
     return (await this.#db.getAll('outbox')).sort((a, b) => a.n - b.n);

@@ -7,8 +7,23 @@ import type { Body, Entry, Mark, Room } from './types.ts';
 
 export const MARKS = new Set(['edit', 'recall', 'redact', 'reaction']);
 export const ROOM_KINDS = new Set([
-  'create', 'invite', 'uninvite', 'decline', 'join', 'leave', 'kick', 'ban', 'unban', 'role', 'transfer', 'mute', 'unmute',
-  'mute_all', 'name', 'topic', 'settings',
+  'create',
+  'invite',
+  'uninvite',
+  'decline',
+  'join',
+  'leave',
+  'kick',
+  'ban',
+  'unban',
+  'role',
+  'transfer',
+  'mute',
+  'unmute',
+  'mute_all',
+  'name',
+  'topic',
+  'settings',
 ]);
 export const UNTOUCHED: Mark = { edits: 0, edited: null, erased: '', erasedBy: '', reason: '', reactions: {} };
 
@@ -27,11 +42,21 @@ export function evolve(message: Entry, actor: string, kind: string, body: Body):
       return { ...message, mark: { ...mark, edits: mark.edits + 1, edited: body } };
     case 'recall':
     case 'redact': {
-      const erased: Mark = { ...mark, erased: kind, erasedBy: actor, reason: kind === 'redact' ? text(body, 'reason') : '', edited: null, reactions: {} };
+      const erased: Mark = {
+        ...mark,
+        erased: kind,
+        erasedBy: actor,
+        reason: kind === 'redact' ? text(body, 'reason') : '',
+        edited: null,
+        reactions: {},
+      };
       return { ...message, body: null, mark: erased };
     }
     case 'reaction':
-      return { ...message, mark: { ...mark, reactions: react(mark.reactions, actor, text(body, 'value'), body.on !== false) } };
+      return {
+        ...message,
+        mark: { ...mark, reactions: react(mark.reactions, actor, text(body, 'value'), body.on !== false) },
+      };
     default:
       return message;
   }

@@ -36,7 +36,17 @@ export class Outbox {
     const now = this.#options.now();
     const last = this.#options.items.value.reduce((max, item) => Math.max(max, item.n), 0);
     await this.#put({
-      clientId: newClientId(now), n: Math.max(last + 1, now), room, kind, body, atMs: now, state: 'queued', code: '', text: '', detail: {}, id: '',
+      clientId: newClientId(now),
+      n: Math.max(last + 1, now),
+      room,
+      kind,
+      body,
+      atMs: now,
+      state: 'queued',
+      code: '',
+      text: '',
+      detail: {},
+      id: '',
     });
     this.flush();
   }

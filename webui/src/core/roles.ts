@@ -2,17 +2,55 @@
 import type { Room } from './types.ts';
 
 export type Capability =
-  | 'read' | 'post' | 'react' | 'recall_own' | 'edit_own' | 'invite' | 'link' | 'kick' | 'mute' | 'redact' | 'rename' | 'topic'
-  | 'mute_all' | 'settings' | 'role' | 'transfer' | 'leave' | 'mention_all';
+  | 'read'
+  | 'post'
+  | 'react'
+  | 'recall_own'
+  | 'edit_own'
+  | 'invite'
+  | 'link'
+  | 'kick'
+  | 'mute'
+  | 'redact'
+  | 'rename'
+  | 'topic'
+  | 'mute_all'
+  | 'settings'
+  | 'role'
+  | 'transfer'
+  | 'leave'
+  | 'mention_all';
 
 const READER: Capability[] = ['read', 'leave'];
 const MEMBER: Capability[] = [...READER, 'post', 'react', 'recall_own', 'edit_own', 'invite'];
-const ADMIN: Capability[] = [...MEMBER, 'link', 'kick', 'mute', 'redact', 'rename', 'topic', 'mute_all', 'settings', 'mention_all'];
+const ADMIN: Capability[] = [
+  ...MEMBER,
+  'link',
+  'kick',
+  'mute',
+  'redact',
+  'rename',
+  'topic',
+  'mute_all',
+  'settings',
+  'mention_all',
+];
 const OWNER: Capability[] = [...ADMIN, 'role', 'transfer'];
 const GROUP: Readonly<Record<string, ReadonlySet<Capability>>> = {
-  owner: new Set(OWNER), admin: new Set(ADMIN), member: new Set(MEMBER), visitor: new Set(READER), muted: new Set(READER),
+  owner: new Set(OWNER),
+  admin: new Set(ADMIN),
+  member: new Set(MEMBER),
+  visitor: new Set(READER),
+  muted: new Set(READER),
 };
-const DIRECT: ReadonlySet<Capability> = new Set<Capability>(['read', 'post', 'react', 'recall_own', 'edit_own', 'settings']);
+const DIRECT: ReadonlySet<Capability> = new Set<Capability>([
+  'read',
+  'post',
+  'react',
+  'recall_own',
+  'edit_own',
+  'settings',
+]);
 const RANK: Readonly<Record<string, number>> = { owner: 4, admin: 3, member: 2, visitor: 1, muted: 1 };
 
 export const rank = (role: string): number => RANK[role] ?? 0;

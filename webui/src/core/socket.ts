@@ -8,9 +8,12 @@ import { type Signal, signal } from '@preact/signals';
 import { Refusal, type Status } from './types.ts';
 import { type ClientFrame, decodeFrame, encodeFrame, type NodeFrame, SUBPROTOCOL } from './wire.ts';
 
-export type Request = Extract<ClientFrame, { n: number }> extends infer F ? (F extends { n: number } ? Omit<F, 'n'> : never) : never;
+export type Request =
+  Extract<ClientFrame, { n: number }> extends infer F ? (F extends { n: number } ? Omit<F, 'n'> : never) : never;
 export type Signalled = Extract<ClientFrame, { t: 'typing' | 'presence' }>;
-export type Answer = Extract<NodeFrame, { t: 'page' | 'done' | 'refused' }> | { t: 'posted'; item: import('./wire.ts').PostedItem };
+export type Answer =
+  | Extract<NodeFrame, { t: 'page' | 'done' | 'refused' }>
+  | { t: 'posted'; item: import('./wire.ts').PostedItem };
 
 /** How a tab reaches the node: by its own socket or through the leading tab. */
 export interface Link {
@@ -178,4 +181,5 @@ export class Socket implements Link {
   }
 }
 
-export const openSocket = (origin: string) => (): WebSocket => new WebSocket(`${origin.replace(/^http/, 'ws')}/c2s`, SUBPROTOCOL);
+export const openSocket = (origin: string) => (): WebSocket =>
+  new WebSocket(`${origin.replace(/^http/, 'ws')}/c2s`, SUBPROTOCOL);

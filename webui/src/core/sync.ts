@@ -44,7 +44,11 @@ export class Sync {
   /** Shows what is stored. */
   async load(): Promise<void> {
     const [cursor, rooms, people, outbox, drafts] = await Promise.all([
-      this.#db.cursor(), this.#db.rooms(), this.#db.people(), this.#db.outbox(), this.#db.drafts(),
+      this.#db.cursor(),
+      this.#db.rooms(),
+      this.#db.people(),
+      this.#db.outbox(),
+      this.#db.drafts(),
     ]);
     this.cursor = cursor;
     batch(() => {
@@ -110,7 +114,11 @@ export class Sync {
     return null;
   }
 
-  async #snapshot(rooms: readonly Room[], people: readonly { user: string; name: string }[], more: boolean): Promise<number | null> {
+  async #snapshot(
+    rooms: readonly Room[],
+    people: readonly { user: string; name: string }[],
+    more: boolean,
+  ): Promise<number | null> {
     const change = this.#cards(rooms);
     const first = this.cursor === null && !more;
     if (first) change.cursor = this.#head;
@@ -162,7 +170,9 @@ export class Sync {
   /** Our own post is an entry now: it leaves the outbox in the same transaction. */
   #settle(change: Change, entry: Entry): void {
     if (entry.author !== this.#state.me || entry.device !== this.#state.device) return;
-    const mine = this.#state.outbox.value.filter((item) => item.room === entry.room && !change.settled.has(item.clientId));
+    const mine = this.#state.outbox.value.filter(
+      (item) => item.room === entry.room && !change.settled.has(item.clientId),
+    );
     const known = mine.find((item) => item.id === entry.id);
     const flying = mine.find((item) => item.state === 'sending' && item.kind === entry.kind);
     const same = flying && flying.body.text === entry.body?.text && flying.body.target === entry.body?.target;
@@ -180,12 +190,18 @@ export class Sync {
     if (range) change.dropped.add(entry.room);
     for (const [key, other] of change.entries) if (other.room === entry.room) change.entries.delete(key);
     const joined = this.#state.rooms.value.get(entry.room)?.joinedIdx ?? 1;
-    change.ranges.set(entry.room, { room: entry.room, lo: entry.idx, hi: entry.idx, start: entry.idx <= Math.max(1, joined) });
+    change.ranges.set(entry.room, {
+      room: entry.room,
+      lo: entry.idx,
+      hi: entry.idx,
+      start: entry.idx <= Math.max(1, joined),
+    });
   }
 
   async #range(room: string): Promise<Range | undefined> {
     const line = this.#state.timelines.get(room);
-    if (line?.ready.value) return line.hi.value > 0 ? { room, lo: line.lo.value, hi: line.hi.value, start: line.start.value } : undefined;
+    if (line?.ready.value)
+      return line.hi.value > 0 ? { room, lo: line.lo.value, hi: line.hi.value, start: line.start.value } : undefined;
     return this.#db.range(room);
   }
 
@@ -225,7 +241,12 @@ export class Sync {
       if (range && range.hi >= range.lo && !joins) return;
       const lo = joins ? Math.min(first.idx, range.lo) : first.idx;
       const start = lo === first.idx ? !frame.more : (range?.start ?? false);
-      change.ranges.set(frame.room, { room: frame.room, lo, hi: joins ? Math.max(last.idx, range.hi) : last.idx, start });
+      change.ranges.set(frame.room, {
+        room: frame.room,
+        lo,
+        hi: joins ? Math.max(last.idx, range.hi) : last.idx,
+        start,
+      });
       for (const entry of frame.entries) if (!MARKS.has(entry.kind)) change.entries.set(keyOf(entry), entry);
     }
     await this.#commit(change, frame.people, true);
@@ -245,7 +266,9 @@ export class Sync {
     if (!room || idx <= room.readIdx) return;
     const left = idx >= room.headIdx ? [] : this.#unreadAfter(room, idx);
     change.rooms.set(id, {
-      ...room, readIdx: idx, unread: Math.min(room.unread, left.length),
+      ...room,
+      readIdx: idx,
+      unread: Math.min(room.unread, left.length),
       mentions: Math.min(room.mentions, left.filter((entry) => mentionsMe(entry, this.#state.me)).length),
     });
   }
@@ -289,12 +312,18 @@ export class Sync {
   #show(change: Change, people: readonly { user: string; name: string }[]): void {
     const state = this.#state;
     if (change.rooms.size) state.rooms.value = new Map([...state.rooms.value, ...change.rooms]);
-    if (people.length) state.people.value = new Map([...state.people.value, ...people.map(({ user, name }) => [user, name] as const)]);
-    if (change.settled.size) state.outbox.value = state.outbox.value.filter((item) => !change.settled.has(item.clientId));
+    if (people.length)
+      state.people.value = new Map([...state.people.value, ...people.map(({ user, name }) => [user, name] as const)]);
+    if (change.settled.size)
+      state.outbox.value = state.outbox.value.filter((item) => !change.settled.has(item.clientId));
     for (const line of state.timelines.values()) if (line.ready.value) showIn(line, change);
     for (const receipt of change.receipts) {
       const line = state.timelines.get(receipt.room);
-      if (line) line.receipts.value = new Map([...line.receipts.value, [receipt.user, grown(line.receipts.value.get(receipt.user), receipt)]]);
+      if (line)
+        line.receipts.value = new Map([
+          ...line.receipts.value,
+          [receipt.user, grown(line.receipts.value.get(receipt.user), receipt)],
+        ]);
     }
   }
 }
@@ -303,7 +332,9 @@ export class Sync {
 function grown(before: Receipt | undefined, next: Receipt): Receipt {
   if (!before) return next;
   return {
-    ...next, deliveredIdx: Math.max(before.deliveredIdx, next.deliveredIdx), readIdx: Math.max(before.readIdx, next.readIdx),
+    ...next,
+    deliveredIdx: Math.max(before.deliveredIdx, next.deliveredIdx),
+    readIdx: Math.max(before.readIdx, next.readIdx),
     readMs: Math.max(before.readMs, next.readMs),
   };
 }
@@ -311,8 +342,13 @@ function grown(before: Receipt | undefined, next: Receipt): Receipt {
 function asCommit(change: Change, people: readonly { user: string; name: string }[]): Commit {
   return {
     ...(change.cursor === undefined ? {} : { cursor: change.cursor }),
-    rooms: change.rooms.values(), entries: change.entries.values(), ranges: change.ranges.values(), dropped: change.dropped,
-    people, receipts: change.receipts, settled: change.settled,
+    rooms: change.rooms.values(),
+    entries: change.entries.values(),
+    ranges: change.ranges.values(),
+    dropped: change.dropped,
+    people,
+    receipts: change.receipts,
+    settled: change.settled,
   };
 }
 
@@ -322,7 +358,9 @@ function showIn(line: Timeline, change: Change): void {
   if (mine.length || change.dropped.has(line.room)) {
     const base = change.dropped.has(line.room) ? [] : line.entries.value;
     const table = new Map(base.map((entry) => [entry.idx, entry]));
-    for (const entry of mine) if (table.has(entry.idx) || !range || (entry.idx >= range.lo && entry.idx <= range.hi)) table.set(entry.idx, entry);
+    for (const entry of mine)
+      if (table.has(entry.idx) || !range || (entry.idx >= range.lo && entry.idx <= range.hi))
+        table.set(entry.idx, entry);
     line.entries.value = [...table.values()].sort((a, b) => a.idx - b.idx);
   }
   if (range) {

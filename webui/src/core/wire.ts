@@ -17,7 +17,16 @@ const decoder = new Decoder();
 export type ClientFrame =
   | { t: 'hello'; cursor: number | null; client: string }
   | { t: 'ack'; seq: number }
-  | { t: 'post'; n: number; room: string; clientId: string; kind: string; body: Body; guests?: readonly string[]; token?: string }
+  | {
+      t: 'post';
+      n: number;
+      room: string;
+      clientId: string;
+      kind: string;
+      body: Body;
+      guests?: readonly string[];
+      token?: string;
+    }
   | { t: 'history'; n: number; room: string; idx: number; back: boolean; limit: number }
   | { t: 'read'; n: number; room: string; idx: number }
   | { t: 'typing'; room: string; on: boolean }
@@ -39,7 +48,20 @@ export interface Person {
 }
 
 export type NodeFrame =
-  | { t: 'welcome'; version: number; node: string; domain: string; user: string; device: string; head: number; resumed: boolean; window: number; heartbeatS: number; nowMs: number; program: string }
+  | {
+      t: 'welcome';
+      version: number;
+      node: string;
+      domain: string;
+      user: string;
+      device: string;
+      head: number;
+      resumed: boolean;
+      window: number;
+      heartbeatS: number;
+      nowMs: number;
+      program: string;
+    }
   | { t: 'rooms'; rooms: readonly Room[]; people: readonly Person[]; more: boolean }
   | { t: 'room'; room: Room; people: readonly Person[] }
   | { t: 'entries'; entries: readonly Entry[] }
@@ -128,8 +150,18 @@ export function decodeFrame(data: Uint8Array): NodeFrame {
   switch (name) {
     case 'welcome':
       return {
-        t: 'welcome', version: num(a), node: id(b), domain: str(c), user: str(d), device: id(e), head: num(f),
-        resumed: g === true, window: num(h), heartbeatS: num(i), nowMs: num(j), program: typeof k === 'string' ? k : '',
+        t: 'welcome',
+        version: num(a),
+        node: id(b),
+        domain: str(c),
+        user: str(d),
+        device: id(e),
+        head: num(f),
+        resumed: g === true,
+        window: num(h),
+        heartbeatS: num(i),
+        nowMs: num(j),
+        program: typeof k === 'string' ? k : '',
       };
     case 'rooms':
       return { t: 'rooms', rooms: list(a).map(card), people: people(b), more: c === true };
@@ -140,7 +172,13 @@ export function decodeFrame(data: Uint8Array): NodeFrame {
     case 'posted':
       return { t: 'posted', items: list(a).map(postedItem) };
     case 'refused':
-      return { t: 'refused', n: num(a), code: str(b), text: str(c), detail: (d ?? {}) as Record<string, string | number | boolean | null> };
+      return {
+        t: 'refused',
+        n: num(a),
+        code: str(b),
+        text: str(c),
+        detail: (d ?? {}) as Record<string, string | number | boolean | null>,
+      };
     case 'page':
       return page(num(a), id(b), list(c), list(d), people(e), f === true);
     case 'done':
@@ -181,7 +219,9 @@ function receipt(value: unknown): Receipt {
 
 function page(n: number, room: string, entries: Raw, marks: Raw, who: Person[], more: boolean): NodeFrame {
   const table = new Map(marks.map((item) => [num(list(item)[0]), mark(list(item))]));
-  const decoded = entries.map((item) => entry(list(item), null)).map((item) => ({ ...item, mark: table.get(item.idx) ?? null }));
+  const decoded = entries
+    .map((item) => entry(list(item), null))
+    .map((item) => ({ ...item, mark: table.get(item.idx) ?? null }));
   return { t: 'page', n, room, entries: decoded, people: who, more };
 }
 
@@ -191,8 +231,16 @@ function entry(raw: Raw, folded: Mark | null): Entry {
   if (!(event instanceof Uint8Array)) throw new Broken('an event was expected');
   const [, , author, device, , , , kind] = list(decoder.decode(event));
   return {
-    room: id(room), idx: num(idx), seq: num(seq), atMs: num(at), id: id(eventId), author: str(author),
-    device: id(device), kind: str(kind), body: decodeBody(body), mark: folded,
+    room: id(room),
+    idx: num(idx),
+    seq: num(seq),
+    atMs: num(at),
+    id: id(eventId),
+    author: str(author),
+    device: id(device),
+    kind: str(kind),
+    body: decodeBody(body),
+    mark: folded,
   };
 }
 
@@ -208,7 +256,8 @@ function readable(body: Record<string, unknown>): Body {
   return Object.fromEntries(
     Object.entries(body).map(([key, value]) => {
       if (value instanceof Uint8Array) return [key, toText(value)];
-      if (key === 'reply_to' && typeof value === 'object' && value !== null) return [key, readable(value as Record<string, unknown>)];
+      if (key === 'reply_to' && typeof value === 'object' && value !== null)
+        return [key, readable(value as Record<string, unknown>)];
       return [key, value];
     }),
   );
@@ -217,8 +266,11 @@ function readable(body: Record<string, unknown>): Body {
 function mark(raw: Raw): Mark {
   const [, edits, edited, erased, erasedBy, reason, reactions] = raw;
   return {
-    edits: num(edits), edited: decodeBody(edited), erased: str(erased) as Mark['erased'],
-    erasedBy: typeof erasedBy === 'string' ? erasedBy : '', reason: str(reason),
+    edits: num(edits),
+    edited: decodeBody(edited),
+    erased: str(erased) as Mark['erased'],
+    erasedBy: typeof erasedBy === 'string' ? erasedBy : '',
+    reason: str(reason),
     reactions: (reactions ?? {}) as Record<string, string[]>,
   };
 }
@@ -228,10 +280,25 @@ function card(value: unknown): Room {
   const c = value as Record<string, unknown>;
   const folded = c.last_mark ? mark(list(c.last_mark)) : null;
   return {
-    room: id(c.room), kind: str(c.kind), name: str(c.name ?? ''), topic: str(c.topic ?? ''), peer: str(c.peer ?? ''),
-    role: str(c.role ?? ''), state: str(c.state ?? 'member'), invitedBy: str(c.invited_by ?? ''), mutedAll: c.muted_all === true,
-    mutedUntilMs: num(c.muted_until_ms ?? 0), recallWindowS: num(c.recall_window_s ?? 0), editWindowS: num(c.edit_window_s ?? 0),
-    members: num(c.members ?? 0), joinedIdx: num(c.joined_idx ?? 0), headIdx: num(c.head_idx ?? 0), readIdx: num(c.read_idx ?? 0),
-    unread: num(c.unread ?? 0), mentions: num(c.mentions ?? 0), last: c.last ? entry(list(c.last), folded) : null, asOf: num(c.as_of),
+    room: id(c.room),
+    kind: str(c.kind),
+    name: str(c.name ?? ''),
+    topic: str(c.topic ?? ''),
+    peer: str(c.peer ?? ''),
+    role: str(c.role ?? ''),
+    state: str(c.state ?? 'member'),
+    invitedBy: str(c.invited_by ?? ''),
+    mutedAll: c.muted_all === true,
+    mutedUntilMs: num(c.muted_until_ms ?? 0),
+    recallWindowS: num(c.recall_window_s ?? 0),
+    editWindowS: num(c.edit_window_s ?? 0),
+    members: num(c.members ?? 0),
+    joinedIdx: num(c.joined_idx ?? 0),
+    headIdx: num(c.head_idx ?? 0),
+    readIdx: num(c.read_idx ?? 0),
+    unread: num(c.unread ?? 0),
+    mentions: num(c.mentions ?? 0),
+    last: c.last ? entry(list(c.last), folded) : null,
+    asOf: num(c.as_of),
   };
 }

@@ -30,11 +30,14 @@ export async function setLang(next: Lang): Promise<void> {
 export const browserLang = (): Lang => (globalThis.navigator?.language?.toLowerCase().startsWith('zh') ? 'zh' : 'en');
 
 export function t(key: Key, values: Values = {}): string {
-  return (table.value[key] ?? key).replace(/\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g, (_, name: string, one?: string, other?: string) => {
-    const value = values[name] ?? '';
-    if (one === undefined || other === undefined) return String(value);
-    return (plural.value.select(Number(value)) === 'one' ? one : other).replaceAll('#', number(Number(value)));
-  });
+  return (table.value[key] ?? key).replace(
+    /\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g,
+    (_, name: string, one?: string, other?: string) => {
+      const value = values[name] ?? '';
+      if (one === undefined || other === undefined) return String(value);
+      return (plural.value.select(Number(value)) === 'one' ? one : other).replaceAll('#', number(Number(value)));
+    },
+  );
 }
 
 export const number = (value: number): string => new Intl.NumberFormat(lang.value).format(value);
@@ -61,7 +64,9 @@ export function dayOf(ms: number, nowMs = Date.now()): string {
   const days = Math.round((midnight(nowMs) - midnight(ms)) / DAY_MS);
   if (days === 0) return t('date.today');
   if (days === 1) return t('date.yesterday');
-  return new Date(ms).getFullYear() === new Date(nowMs).getFullYear() ? longDay.value.format(ms) : fullDay.value.format(ms);
+  return new Date(ms).getFullYear() === new Date(nowMs).getFullYear()
+    ? longDay.value.format(ms)
+    : fullDay.value.format(ms);
 }
 
 /** As short as a chat list needs it. */
@@ -70,5 +75,7 @@ export function briefOf(ms: number, nowMs = Date.now()): string {
   if (days === 0) return timeOf(ms);
   if (days === 1) return t('date.yesterday');
   if (days < 7) return weekday.value.format(ms);
-  return new Date(ms).getFullYear() === new Date(nowMs).getFullYear() ? monthDay.value.format(ms) : shortDay.value.format(ms);
+  return new Date(ms).getFullYear() === new Date(nowMs).getFullYear()
+    ? monthDay.value.format(ms)
+    : shortDay.value.format(ms);
 }

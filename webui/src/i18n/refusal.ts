@@ -4,7 +4,16 @@ import en from './en.json';
 import { type Key, lang, momentOf, t } from './index.ts';
 
 // codes that stand for many situations: in English the node's own sentence is more exact
-const BROAD = new Set(['bad_request', 'conflict', 'forbidden', 'limit_reached', 'role_too_low', 'not_found', 'already_done', 'gone']);
+const BROAD = new Set([
+  'bad_request',
+  'conflict',
+  'forbidden',
+  'limit_reached',
+  'role_too_low',
+  'not_found',
+  'already_done',
+  'gone',
+]);
 
 /** The sentence and, for faults of the node, an id to quote. */
 export function explain(error: unknown): { text: string; id: string } {

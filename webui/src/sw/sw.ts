@@ -26,7 +26,8 @@ async function digest(data: ArrayBuffer): Promise<string> {
 
 async function keep(cache: Cache, path: string, hash: string): Promise<void> {
   const answer = await fetch(path, { cache: 'no-cache' });
-  if (!answer.ok || (await digest(await answer.clone().arrayBuffer())) !== hash) throw new Error(`not this build: ${path}`);
+  if (!answer.ok || (await digest(await answer.clone().arrayBuffer())) !== hash)
+    throw new Error(`not this build: ${path}`);
   await cache.put(path, answer);
 }
 
@@ -53,7 +54,9 @@ worker.addEventListener('fetch', (event: FetchLike) => {
   const url = new URL(request.url);
   if (request.method !== 'GET' || url.origin !== worker.location.origin) return;
   if (request.mode === 'navigate' && !url.pathname.startsWith('/api/') && !url.pathname.startsWith('/health')) {
-    event.respondWith(fetch(request).catch(async () => (await caches.match('/', { cacheName: NAME })) ?? Response.error()));
+    event.respondWith(
+      fetch(request).catch(async () => (await caches.match('/', { cacheName: NAME })) ?? Response.error()),
+    );
   } else if (url.pathname.startsWith('/assets/') || kept.has(url.pathname)) {
     event.respondWith(caches.match(request).then((found) => found ?? fetch(request)));
   }

@@ -24,7 +24,9 @@ export class State {
   readonly loaded = signal(false); // the first snapshot, or the cache, is there
   readonly timelines = new Map<string, Timeline>();
 
-  readonly list = computed(() => [...this.rooms.value.values()].filter((room) => room.state === 'member').sort((a, b) => recent(b) - recent(a)));
+  readonly list = computed(() =>
+    [...this.rooms.value.values()].filter((room) => room.state === 'member').sort((a, b) => recent(b) - recent(a)),
+  );
   readonly invitations = computed(() => [...this.rooms.value.values()].filter((room) => room.state === 'invited'));
   readonly unread = computed(() => this.list.value.reduce((sum, room) => sum + room.unread, 0));
 
@@ -37,7 +39,13 @@ export class State {
     const known = this.timelines.get(room);
     if (known) return known;
     const fresh: Timeline = {
-      room, entries: signal([]), lo: signal(0), hi: signal(0), start: signal(false), ready: signal(false), receipts: signal(new Map()),
+      room,
+      entries: signal([]),
+      lo: signal(0),
+      hi: signal(0),
+      start: signal(false),
+      ready: signal(false),
+      receipts: signal(new Map()),
     };
     this.timelines.set(room, fresh);
     return fresh;

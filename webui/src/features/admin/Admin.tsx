@@ -15,8 +15,8 @@ import { below, Menu, type MenuItem, type Place } from '../../ui/Menu/Menu.tsx';
 import { CopyLine, Empty, Problem, Qr, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
 import { modes } from '../auth/Setup.tsx';
-import { LinkList, LinkMaker, Made } from '../group/LinkParts.tsx';
 import details from '../group/Details.module.css';
+import { LinkList, LinkMaker, Made } from '../group/LinkParts.tsx';
 import shell from '../shell/Shell.module.css';
 
 const PAGES: readonly { name: string; icon: string; key: Key; view: () => ComponentChildren }[] = [
@@ -56,7 +56,12 @@ export default function Admin() {
         {page ? (
           <>
             <header class={shell.head}>
-              <IconButton class={shell.backs ?? ''} icon="arrow-left" label={t('common.back')} onClick={() => go('/admin')} />
+              <IconButton
+                class={shell.backs ?? ''}
+                icon="arrow-left"
+                label={t('common.back')}
+                onClick={() => go('/admin')}
+              />
               <h1>{t(page.key)}</h1>
             </header>
             <div class={shell.scroll}>
@@ -130,9 +135,14 @@ function Users() {
     }, setError);
   };
   useEffect(() => load(), []);
-  const change = (account: Account, body: http.api.ChangeAccount) => void http.changeAccount(account.user, body).then(() => load(), report);
+  const change = (account: Account, body: http.api.ChangeAccount) =>
+    void http.changeAccount(account.user, body).then(() => load(), report);
   const choices = (account: Account): MenuItem[] => [
-    { label: t('admin.reset'), icon: 'key-round', run: () => void http.resetAccount(account.user).then(setLink, report) },
+    {
+      label: t('admin.reset'),
+      icon: 'key-round',
+      run: () => void http.resetAccount(account.user).then(setLink, report),
+    },
     ...(me.value?.role === 'node_owner'
       ? [
           account.role === 'node_admin'
@@ -154,7 +164,8 @@ function Users() {
             <div>
               <b>{account.name}</b>
               <small>
-                @{account.local} · {account.seen_ms ? t('settings.seen', { time: momentOf(account.seen_ms) }) : t('admin.never_seen')}
+                @{account.local} ·{' '}
+                {account.seen_ms ? t('settings.seen', { time: momentOf(account.seen_ms) }) : t('admin.never_seen')}
               </small>
             </div>
             {account.frozen && <span class={details.role}>{t('admin.frozen')}</span>}
@@ -164,14 +175,35 @@ function Users() {
               </span>
             )}
             {account.user !== me.value?.user && account.role !== 'node_owner' && (
-              <IconButton icon="ellipsis-vertical" label={t('admin.user_menu', { name: account.name })} aria-haspopup="menu" onClick={(event: MouseEvent) => setMenu({ account, at: below(event.currentTarget as Element) })} />
+              <IconButton
+                icon="ellipsis-vertical"
+                label={t('admin.user_menu', { name: account.name })}
+                aria-haspopup="menu"
+                onClick={(event: MouseEvent) => setMenu({ account, at: below(event.currentTarget as Element) })}
+              />
             )}
           </li>
         ))}
       </ul>
       {after && <Button onClick={() => load(after)}>{t('common.more')}</Button>}
-      {menu && <Menu label={t('admin.user_menu', { name: menu.account.name })} at={menu.at} items={choices(menu.account)} onClose={() => setMenu(null)} />}
-      {freezing && <Confirm title={t('admin.freeze')} text={t('admin.freeze_text', { name: freezing.name })} action={t('admin.freeze')} danger onClose={() => setFreezing(null)} onConfirm={() => change(freezing, { frozen: true })} />}
+      {menu && (
+        <Menu
+          label={t('admin.user_menu', { name: menu.account.name })}
+          at={menu.at}
+          items={choices(menu.account)}
+          onClose={() => setMenu(null)}
+        />
+      )}
+      {freezing && (
+        <Confirm
+          title={t('admin.freeze')}
+          text={t('admin.freeze_text', { name: freezing.name })}
+          action={t('admin.freeze')}
+          danger
+          onClose={() => setFreezing(null)}
+          onConfirm={() => change(freezing, { frozen: true })}
+        />
+      )}
       {link && (
         <Dialog title={t('admin.reset')} onClose={() => setLink(null)}>
           <p class={shell.muted}>{t('admin.reset_text')}</p>
@@ -210,13 +242,24 @@ function NodePage() {
         save({ name: name.trim() });
       }}
     >
-      <Field label={t('setup.node_name')} hint={t('setup.node_name_hint')} value={name} onInput={setName} maxLength={60} />
+      <Field
+        label={t('setup.node_name')}
+        hint={t('setup.node_name_hint')}
+        value={name}
+        onInput={setName}
+        maxLength={60}
+      />
       {name.trim() !== settings.name && (
         <Button type="submit" look="primary" disabled={!name.trim()}>
           {t('common.save')}
         </Button>
       )}
-      <Segments label={t('setup.registration')} value={settings.registration} onChange={(registration) => save({ registration })} options={modes()} />
+      <Segments
+        label={t('setup.registration')}
+        value={settings.registration}
+        onChange={(registration) => save({ registration })}
+        options={modes()}
+      />
       <p class={shell.muted}>{t(`registration.${settings.registration}_text`)}</p>
     </form>
   );

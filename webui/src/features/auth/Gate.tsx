@@ -21,7 +21,15 @@ export function Gate() {
   return (
     <div class={s.gate}>
       <main class={s.center}>
-        <Suspense fallback={null}>{page === 'invite' ? <Invite /> : me.value?.setup === 'phrase' || (page === 'setup' && me.value) ? <Setup /> : <Login />}</Suspense>
+        <Suspense fallback={null}>
+          {page === 'invite' ? (
+            <Invite />
+          ) : me.value?.setup === 'phrase' || (page === 'setup' && me.value) ? (
+            <Setup />
+          ) : (
+            <Login />
+          )}
+        </Suspense>
       </main>
       <footer class={s.foot}>
         <span>Startalk {node.value?.version}</span>
@@ -33,7 +41,17 @@ export function Gate() {
   );
 }
 
-export function Card({ title, text, wide, children }: { title: string; text?: string | undefined; wide?: boolean; children: ComponentChildren }) {
+export function Card({
+  title,
+  text,
+  wide,
+  children,
+}: {
+  title: string;
+  text?: string | undefined;
+  wide?: boolean;
+  children: ComponentChildren;
+}) {
   return (
     <section class={wide ? `${s.card} ${s.wide}` : s.card}>
       <div class={s.brand}>
@@ -60,7 +78,12 @@ export function Login() {
     setBusy(true);
     setError(null);
     try {
-      const body = { local: local.trim().toLowerCase().replace(/@.*$/, ''), password, device_name: deviceName(), mode: 'cookie' as const };
+      const body = {
+        local: local.trim().toLowerCase().replace(/@.*$/, ''),
+        password,
+        device_name: deviceName(),
+        mode: 'cookie' as const,
+      };
       const session = await http.login(body);
       await enter(session.me);
       if (['login', 'setup', 'invite'].includes(route.value.page)) go('/', true);
@@ -79,8 +102,24 @@ export function Login() {
   return (
     <Card title={info?.name || 'Startalk'} text={t('auth.welcome')}>
       <form class={s.form} onSubmit={submit}>
-        <Field label={t('auth.user')} name="username" value={local} onInput={setLocal} autoComplete="username" autoFocus required />
-        <Field label={t('auth.password')} name="password" type="password" value={password} onInput={setPassword} autoComplete="current-password" required />
+        <Field
+          label={t('auth.user')}
+          name="username"
+          value={local}
+          onInput={setLocal}
+          autoComplete="username"
+          autoFocus
+          required
+        />
+        <Field
+          label={t('auth.password')}
+          name="password"
+          type="password"
+          value={password}
+          onInput={setPassword}
+          autoComplete="current-password"
+          required
+        />
         <Problem error={error} />
         <Button type="submit" look="primary" wide busy={busy}>
           {t('auth.sign_in')}

@@ -4,8 +4,8 @@ import * as http from '../../core/api.ts';
 import { newClientId } from '../../core/bytes.ts';
 import { parseFragment } from '../../core/link.ts';
 import { Refusal } from '../../core/types.ts';
-import { explain } from '../../i18n/refusal.ts';
 import { lang, t } from '../../i18n/index.ts';
+import { explain } from '../../i18n/refusal.ts';
 import { go } from '../../routes.ts';
 import { client, deviceName, enter, me, node } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
@@ -32,12 +32,17 @@ export default function Invite() {
     if (link) http.inspectInvite(link.token).then(setInfo, setError);
     else if (hash.length > 1) setError(new Refusal('invite_invalid', ''));
   }, [hash]);
-  if (hash.length <= 1) return node.value?.registration === 'open' ? <RegisterCard token="" role="" /> : <Broken error={new Refusal('invite_needed', '')} />;
+  if (hash.length <= 1)
+    return node.value?.registration === 'open' ? (
+      <RegisterCard token="" nodeRole="" />
+    ) : (
+      <Broken error={new Refusal('invite_needed', '')} />
+    );
   if (error) return <Broken error={error} />;
   if (!info || !link) return <Skeleton rows={1} />;
   if (info.kind === 'reset') return <ResetCard token={link.token} local={info.local} />;
   if (info.room && me.value && client.value) return <JoinCard token={link.token} room={info.room} />;
-  return <RegisterCard token={link.token} role={info.role} room={info.room} />;
+  return <RegisterCard token={link.token} nodeRole={info.role} room={info.room} />;
 }
 
 function Broken({ error }: { error: unknown }) {
@@ -88,17 +93,29 @@ function JoinCard({ token, room }: { token: string; room: http.api.RoomPreview }
 }
 
 const FIELD_OF: Record<string, string> = {
-  name_taken: 'local', name_invalid: 'local', password_too_short: 'password', password_too_long: 'password', password_too_common: 'password',
+  name_taken: 'local',
+  name_invalid: 'local',
+  password_too_short: 'password',
+  password_too_long: 'password',
+  password_too_common: 'password',
   password_has_name: 'password',
 };
 
-function RegisterCard({ token, role, room }: { token: string; role: string; room?: http.api.RoomPreview | null }) {
+function RegisterCard({
+  token,
+  nodeRole,
+  room,
+}: {
+  token: string;
+  nodeRole: string;
+  room?: http.api.RoomPreview | null;
+}) {
   const [local, setLocal] = useState('');
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
-  const owner = role === 'node_owner';
+  const owner = nodeRole === 'node_owner';
   const field = error instanceof Refusal ? (FIELD_OF[error.code] ?? (error.detail.field as string | undefined)) : '';
   const note = (which: string) => (field === which ? explain(error).text : undefined);
   const submit = async (event: Event) => {
@@ -106,7 +123,14 @@ function RegisterCard({ token, role, room }: { token: string; role: string; room
     setBusy(true);
     setError(null);
     try {
-      const account = { local: local.trim().toLowerCase(), name: name.trim() || local.trim(), password, lang: lang.value, device_name: deviceName(), mode: 'cookie' as const };
+      const account = {
+        local: local.trim().toLowerCase(),
+        name: name.trim() || local.trim(),
+        password,
+        lang: lang.value,
+        device_name: deviceName(),
+        mode: 'cookie' as const,
+      };
       const session = await http.register(token ? { ...account, token } : account);
       await enter(session.me);
       if (room) await joinAfter(token, room.room);
@@ -120,9 +144,39 @@ function RegisterCard({ token, role, room }: { token: string; role: string; room
   return (
     <Card title={title} text={owner ? t('auth.owner_text') : room ? roomText(room) : t('auth.register_text')}>
       <form class={s.form} onSubmit={submit}>
-        <Field label={t('auth.user')} name="username" hint={t('auth.user_hint')} error={note('local')} value={local} onInput={setLocal} autoComplete="username" maxLength={32} autoFocus required />
-        <Field label={t('auth.name')} name="name" hint={t('auth.name_hint')} error={note('name')} value={name} onInput={setName} autoComplete="name" maxLength={60} />
-        <Field label={t('auth.password')} name="password" type="password" hint={t('auth.password_hint')} error={note('password')} value={password} onInput={setPassword} autoComplete="new-password" required />
+        <Field
+          label={t('auth.user')}
+          name="username"
+          hint={t('auth.user_hint')}
+          error={note('local')}
+          value={local}
+          onInput={setLocal}
+          autoComplete="username"
+          maxLength={32}
+          autoFocus
+          required
+        />
+        <Field
+          label={t('auth.name')}
+          name="name"
+          hint={t('auth.name_hint')}
+          error={note('name')}
+          value={name}
+          onInput={setName}
+          autoComplete="name"
+          maxLength={60}
+        />
+        <Field
+          label={t('auth.password')}
+          name="password"
+          type="password"
+          hint={t('auth.password_hint')}
+          error={note('password')}
+          value={password}
+          onInput={setPassword}
+          autoComplete="new-password"
+          required
+        />
         {!(field === 'local' || field === 'name' || field === 'password') && <Problem error={error} />}
         <Button type="submit" look="primary" wide busy={busy}>
           {t('auth.create_account')}
@@ -169,7 +223,16 @@ function ResetCard({ token, local }: { token: string; local: string }) {
     <Card title={t('auth.reset_title')} text={t('auth.reset_text', { user: local })}>
       <form class={s.form} onSubmit={submit}>
         <input type="text" name="username" autocomplete="username" value={local} readOnly hidden />
-        <Field label={t('auth.new_password')} type="password" hint={t('auth.password_hint')} value={password} onInput={setPassword} autoComplete="new-password" autoFocus required />
+        <Field
+          label={t('auth.new_password')}
+          type="password"
+          hint={t('auth.password_hint')}
+          value={password}
+          onInput={setPassword}
+          autoComplete="new-password"
+          autoFocus
+          required
+        />
         <Problem error={error} />
         <Button type="submit" look="primary" wide busy={busy}>
           {t('auth.set_password')}

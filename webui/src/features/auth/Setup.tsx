@@ -49,7 +49,6 @@ function Words({ phrase, next }: { phrase: http.api.Phrase; next: () => void }) 
     <Card title={t('setup.phrase_title')} text={t('setup.phrase_text')} wide>
       <ol class={s.words} aria-label={t('setup.phrase')}>
         {phrase.words.map((word, i) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: the place is the identity
           <li key={i}>{word}</li>
         ))}
       </ol>
@@ -76,7 +75,9 @@ function Confirm({ phrase, back, next }: { phrase: http.api.Phrase; back: () => 
     setBusy(true);
     setError(null);
     try {
-      const typed = Object.fromEntries(phrase.ask.map((place) => [String(place), (words[place] ?? '').trim().toLowerCase()]));
+      const typed = Object.fromEntries(
+        phrase.ask.map((place) => [String(place), (words[place] ?? '').trim().toLowerCase()]),
+      );
       await http.confirmSetup({ words: typed, registration: mode, ...(name.trim() ? { node_name: name.trim() } : {}) });
       next();
     } catch (problem) {
@@ -89,10 +90,23 @@ function Confirm({ phrase, back, next }: { phrase: http.api.Phrase; back: () => 
       <form class={s.form} onSubmit={submit}>
         <div class={s.three}>
           {phrase.ask.map((place) => (
-            <Field key={place} label={t('setup.word', { n: place })} value={words[place] ?? ''} onInput={(word) => setWords({ ...words, [place]: word })} autoFocus={place === phrase.ask[0]} required />
+            <Field
+              key={place}
+              label={t('setup.word', { n: place })}
+              value={words[place] ?? ''}
+              onInput={(word) => setWords({ ...words, [place]: word })}
+              autoFocus={place === phrase.ask[0]}
+              required
+            />
           ))}
         </div>
-        <Field label={t('setup.node_name')} hint={t('setup.node_name_hint')} value={name} onInput={setName} maxLength={60} />
+        <Field
+          label={t('setup.node_name')}
+          hint={t('setup.node_name_hint')}
+          value={name}
+          onInput={setName}
+          maxLength={60}
+        />
         <Segments label={t('setup.registration')} value={mode} onChange={setMode} options={modes()} />
         <Problem error={error} />
         <Button type="submit" look="primary" wide busy={busy}>

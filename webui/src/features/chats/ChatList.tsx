@@ -11,8 +11,8 @@ import { Icon } from '../../ui/Icon/Icon.tsx';
 import { below, Menu, type Place } from '../../ui/Menu/Menu.tsx';
 import { Empty, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
-import { Count } from '../shell/Shell.tsx';
 import shell from '../shell/Shell.module.css';
+import { Count } from '../shell/Shell.tsx';
 import s from './Chats.module.css';
 import { faceOf, filter, filtered, preview, roomName, typingText } from './model.ts';
 
@@ -48,7 +48,13 @@ export function ChatList() {
       {some && (
         <search class={shell.search}>
           <Icon name="search" size={18} />
-          <input type="search" aria-label={t('chats.search')} placeholder={t('chats.search')} value={filter.value} onInput={(event) => (filter.value = event.currentTarget.value)} />
+          <input
+            type="search"
+            aria-label={t('chats.search')}
+            placeholder={t('chats.search')}
+            value={filter.value}
+            onInput={(event) => (filter.value = event.currentTarget.value)}
+          />
         </search>
       )}
       <div class={shell.scroll}>
@@ -86,7 +92,13 @@ function Row({ room }: { room: Room }) {
   const draft = route.value.room === room.room ? '' : state.drafts.value.get(room.room);
   return (
     <a class={s.item} href={`/c/${room.room}`} aria-current={route.value.room === room.room ? 'page' : undefined}>
-      <Avatar id={faceOf(room)} name={name} size={48} group={room.kind === 'group'} presence={room.peer ? state.presence.value.get(room.peer) : undefined} />
+      <Avatar
+        id={faceOf(room)}
+        name={name}
+        size={48}
+        group={room.kind === 'group'}
+        presence={room.peer ? state.presence.value.get(room.peer) : undefined}
+      />
       <span class={s.text}>
         <span class={s.line}>
           <span class={s.name}>{name}</span>

@@ -20,7 +20,11 @@ export function Chats() {
   return (
     <>
       <ChatList />
-      {card ? <Conversation key={card.room} room={card} target={panel === 'reads' ? undefined : target} /> : <Blank missing={room !== undefined && state.loaded.value} />}
+      {card ? (
+        <Conversation key={card.room} room={card} target={panel === 'reads' ? undefined : target} />
+      ) : (
+        <Blank missing={room !== undefined && state.loaded.value} />
+      )}
       <Suspense fallback={null}>
         {card && panel && panel !== 'reads' && <Details room={card} panel={panel} />}
         {dialog === 'new-group' && <CreateGroup onClose={() => back('/')} />}

@@ -1,10 +1,10 @@
 /** What the chat list shows of a room: its name, its last line, and which sign stands beside it. */
 import { computed, signal } from '@preact/signals';
-import { shownText } from '../../core/fold.ts';
 import type { State } from '../../core/store/state.ts';
 import type { Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
 import { client } from '../../session.ts';
+import { wordsOf } from '../message/plain.ts';
 
 export const filter = signal('');
 
@@ -27,9 +27,10 @@ export function preview(state: State, room: Room): string {
   const { last } = room;
   if (!last) return room.kind === 'group' ? t('chats.no_messages') : t('chats.say_hello');
   const who = last.author === state.me ? t('chats.you') : state.nameOf(last.author);
-  if (last.mark?.erased === 'recall') return last.author === state.me ? t('message.you_recalled') : t('message.recalled', { name: who });
+  if (last.mark?.erased === 'recall')
+    return last.author === state.me ? t('message.you_recalled') : t('message.recalled', { name: who });
   if (last.mark?.erased) return t('message.removed_short');
-  const text = shownText(last).replace(/\s+/g, ' ').slice(0, 160);
+  const text = wordsOf(last).slice(0, 160);
   return room.kind === 'group' || last.author === state.me ? t('chats.line', { name: who, text }) : text;
 }
 
@@ -37,5 +38,7 @@ export function typingText(state: State, room: string, group: boolean): string {
   const users = state.typing.value.get(room) ?? [];
   if (!users.length) return '';
   if (!group) return t('chats.typing');
-  return users.length === 1 ? t('chats.typing_one', { name: state.nameOf(users[0] ?? '') }) : t('chats.typing_many', { n: users.length });
+  return users.length === 1
+    ? t('chats.typing_one', { name: state.nameOf(users[0] ?? '') })
+    : t('chats.typing_many', { n: users.length });
 }

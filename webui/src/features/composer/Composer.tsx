@@ -43,7 +43,8 @@ export function Composer({ room }: { room: Room }) {
 function blocked(room: Room): string {
   if (room.state === 'left') return t('composer.left');
   if (can(room, 'post', Date.now())) return '';
-  if (room.role === 'muted') return room.mutedUntilMs > 0 ? t('refusal.muted_until', { time: momentOf(room.mutedUntilMs) }) : t('refusal.muted');
+  if (room.role === 'muted')
+    return room.mutedUntilMs > 0 ? t('refusal.muted_until', { time: momentOf(room.mutedUntilMs) }) : t('refusal.muted');
   return t(room.role === 'visitor' ? 'composer.visitor' : 'composer.muted_all');
 }
 
@@ -135,10 +136,23 @@ function Writer({ room }: { room: Room }) {
   const length = text.length > COUNT_FROM ? [...text].length : 0;
   return (
     <>
-      {mode && <ModeBar kind={mode.kind} name={mode.entry.author === state.me ? t('chats.you') : state.nameOf(mode.entry.author)} text={shownText(mode.entry)} onLeave={leave} />}
+      {mode && (
+        <ModeBar
+          kind={mode.kind}
+          name={mode.entry.author === state.me ? t('chats.you') : state.nameOf(mode.entry.author)}
+          text={shownText(mode.entry)}
+          onLeave={leave}
+        />
+      )}
       {mention.list}
       <div class={s.row}>
-        <IconButton icon="smile" size={22} label={t('composer.emoji')} aria-expanded={emoji !== null} onClick={(event: MouseEvent) => setEmoji(spot(event))} />
+        <IconButton
+          icon="smile"
+          size={22}
+          label={t('composer.emoji')}
+          aria-expanded={emoji !== null}
+          onClick={(event: MouseEvent) => setEmoji(spot(event))}
+        />
         <textarea
           ref={ref}
           class={s.input}
@@ -166,7 +180,13 @@ function Writer({ room }: { room: Room }) {
             {TEXT_MAX - length}
           </span>
         )}
-        <IconButton class={s.send ?? ''} icon={mode?.kind === 'edit' ? 'check' : 'send-horizontal'} label={t(mode?.kind === 'edit' ? 'composer.save' : 'composer.send')} disabled={!text.trim() || length > TEXT_MAX} onClick={send} />
+        <IconButton
+          class={s.send ?? ''}
+          icon={mode?.kind === 'edit' ? 'check' : 'send-horizontal'}
+          label={t(mode?.kind === 'edit' ? 'composer.save' : 'composer.send')}
+          disabled={!text.trim() || length > TEXT_MAX}
+          onClick={send}
+        />
       </div>
       {emoji && (
         <Suspense fallback={null}>
@@ -190,7 +210,17 @@ const spot = (event: MouseEvent): Place => {
   return { x: box.left - 4, y: box.bottom };
 };
 
-function ModeBar({ kind, name, text, onLeave }: { kind: 'reply' | 'edit'; name: string; text: string; onLeave: () => void }) {
+function ModeBar({
+  kind,
+  name,
+  text,
+  onLeave,
+}: {
+  kind: 'reply' | 'edit';
+  name: string;
+  text: string;
+  onLeave: () => void;
+}) {
   return (
     <div class={s.mode}>
       <Icon name={kind === 'edit' ? 'pencil' : 'reply'} size={18} />
@@ -198,7 +228,12 @@ function ModeBar({ kind, name, text, onLeave }: { kind: 'reply' | 'edit'; name: 
         <b>{kind === 'edit' ? t('composer.editing') : t('composer.replying', { name })}</b>
         <span>{text}</span>
       </div>
-      <IconButton icon="x" size={18} label={t(kind === 'edit' ? 'composer.cancel_edit' : 'composer.cancel_reply')} onClick={onLeave} />
+      <IconButton
+        icon="x"
+        size={18}
+        label={t(kind === 'edit' ? 'composer.cancel_edit' : 'composer.cancel_reply')}
+        onClick={onLeave}
+      />
     </div>
   );
 }
@@ -229,9 +264,14 @@ function useMention(room: Room, text: string, caret: number, choose: (person: Na
     people.length > 0 ? (
       <ul id="mention-list" class={s.suggest} role="listbox" aria-label={t('composer.mention')}>
         {people.map((person, i) => (
-          // biome-ignore lint/a11y/useKeyWithClickEvents: the keys of the list are those of the text field
-          // biome-ignore lint/a11y/useFocusableInteractive: focus stays in the text field
-          <li key={person.user} id={`mention-${i}`} role="option" aria-selected={i === index} onMouseDown={(event) => event.preventDefault()} onClick={() => choose(person, start)}>
+          <li
+            key={person.user}
+            id={`mention-${i}`}
+            role="option"
+            aria-selected={i === index}
+            onMouseDown={(event) => event.preventDefault()}
+            onClick={() => choose(person, start)}
+          >
             <Avatar id={person.user} name={person.name} size={30} group={person.user === 'all'} />
             <span>{person.name}</span>
             {person.user === 'all' && <small>{t('composer.everyone')}</small>}
@@ -248,5 +288,7 @@ function candidates(room: Room, word: string): Named[] {
   const people = users.map((user) => ({ user, name: state.nameOf(user) }));
   const everyone = can(room, 'mention_all', Date.now()) ? [{ user: 'all', name: 'all' }] : [];
   const low = word.toLowerCase();
-  return [...everyone, ...people].filter(({ user, name }) => name.toLowerCase().includes(low) || user.startsWith(low)).slice(0, SUGGESTIONS_MAX);
+  return [...everyone, ...people]
+    .filter(({ user, name }) => name.toLowerCase().includes(low) || user.startsWith(low))
+    .slice(0, SUGGESTIONS_MAX);
 }

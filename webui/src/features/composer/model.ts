@@ -5,7 +5,7 @@ import type { Body, Entry } from '../../core/types.ts';
 import { explain } from '../../i18n/refusal.ts';
 import { here } from '../../session.ts';
 import { toast } from '../../ui/Toast/Toast.tsx';
-import { looksLikeMarkdown } from '../message/plain.ts';
+import { looksLikeMarkdown, wordsOf } from '../message/plain.ts';
 
 export const TEXT_MAX = 20_000;
 const QUOTE_CHARS = 200;
@@ -59,10 +59,14 @@ export function mentionsIn(text: string, picked: readonly Named[]): { user: stri
 
 export function bodyOf(text: string, picked: readonly Named[], mode: Mode | undefined): Body {
   const mentions = mentionsIn(text, picked);
-  const common: Body = { text, format: looksLikeMarkdown(text) ? 'md' : 'plain', ...(mentions.length ? { mentions } : {}) };
+  const common: Body = {
+    text,
+    format: looksLikeMarkdown(text) ? 'md' : 'plain',
+    ...(mentions.length ? { mentions } : {}),
+  };
   if (mode?.kind === 'edit') return { ...common, target: mode.entry.id };
   if (mode?.kind !== 'reply') return common;
-  const quote = [...shownText(mode.entry).replace(/\s+/g, ' ').trim()].slice(0, QUOTE_CHARS).join('');
+  const quote = [...wordsOf(mode.entry)].slice(0, QUOTE_CHARS).join('');
   return { ...common, reply_to: { event: mode.entry.id, author: mode.entry.author, quote } };
 }
 

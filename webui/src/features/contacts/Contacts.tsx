@@ -1,5 +1,6 @@
 /** The people of the node, and a card for each of them. */
 import { useState } from 'preact/hooks';
+import { localOf } from '../../core/store/state.ts';
 import { t } from '../../i18n/index.ts';
 import { go, route } from '../../routes.ts';
 import { here } from '../../session.ts';
@@ -7,7 +8,6 @@ import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Button, IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { Empty, Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
-import { localOf } from '../../core/store/state.ts';
 import shell from '../shell/Shell.module.css';
 import { addressOf, isMe, startChat, useDirectory } from './model.ts';
 import s from './Picker.module.css';
@@ -27,17 +27,38 @@ export default function Contacts() {
         </header>
         <search class={shell.search}>
           <Icon name="search" size={18} />
-          <input type="search" aria-label={t('contacts.search')} placeholder={t('contacts.search')} value={query} onInput={(event) => setQuery(event.currentTarget.value)} />
+          <input
+            type="search"
+            aria-label={t('contacts.search')}
+            placeholder={t('contacts.search')}
+            value={query}
+            onInput={(event) => setQuery(event.currentTarget.value)}
+          />
         </search>
         <nav class={shell.scroll} aria-label={t('contacts.people')}>
           <Problem error={error} retry={again} />
           {!shown && !error && <Skeleton />}
-          {shown?.length === 0 && <Empty icon="users" title={t(query ? 'contacts.none_found' : 'contacts.alone')} text={query ? '' : t('contacts.alone_text')} />}
+          {shown?.length === 0 && (
+            <Empty
+              icon="users"
+              title={t(query ? 'contacts.none_found' : 'contacts.alone')}
+              text={query ? '' : t('contacts.alone_text')}
+            />
+          )}
           <ul class={s.people} style={{ padding: '2px 8px' }}>
             {shown?.map((person) => (
               <li key={person.user}>
-                <a class={s.person} href={`/contacts/${encodeURIComponent(person.local)}`} aria-current={sub === person.local ? 'page' : undefined}>
-                  <Avatar id={person.user} name={person.name} size={44} presence={state.presence.value.get(person.user)} />
+                <a
+                  class={s.person}
+                  href={`/contacts/${encodeURIComponent(person.local)}`}
+                  aria-current={sub === person.local ? 'page' : undefined}
+                >
+                  <Avatar
+                    id={person.user}
+                    name={person.name}
+                    size={44}
+                    presence={state.presence.value.get(person.user)}
+                  />
                   <span>
                     <b>{person.name}</b>
                     <small>{addressOf(person.local)}</small>
@@ -82,13 +103,22 @@ function PersonCard({ local }: { local: string }) {
   return (
     <div class={shell.scroll}>
       <header class={shell.head}>
-        <IconButton class={shell.backs ?? ''} icon="arrow-left" label={t('common.back')} onClick={() => go('/contacts')} />
+        <IconButton
+          class={shell.backs ?? ''}
+          icon="arrow-left"
+          label={t('common.back')}
+          onClick={() => go('/contacts')}
+        />
       </header>
       <section class={s.profile} aria-label={name}>
         <Avatar id={user} name={name} size={104} presence={presence} />
         <h1>{name}</h1>
         <p>{addressOf(local)}</p>
-        {presence && <p>{t(presence === 'online' ? 'presence.online' : presence === 'away' ? 'presence.away' : 'presence.offline')}</p>}
+        {presence && (
+          <p>
+            {t(presence === 'online' ? 'presence.online' : presence === 'away' ? 'presence.away' : 'presence.offline')}
+          </p>
+        )}
         <div>
           <Button look="primary" icon="message-circle" busy={busy} disabled={!user} onClick={() => void chat()}>
             {t('contacts.message')}

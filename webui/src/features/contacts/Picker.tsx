@@ -25,7 +25,11 @@ export function Picker({ chosen, onChange, without }: PickerProps) {
   const [query, setQuery] = useState('');
   const { people, error, more, again } = useDirectory(query);
   const toggle = (person: Chosen) =>
-    onChange(chosen.some(({ user }) => user === person.user) ? chosen.filter(({ user }) => user !== person.user) : [...chosen, person]);
+    onChange(
+      chosen.some(({ user }) => user === person.user)
+        ? chosen.filter(({ user }) => user !== person.user)
+        : [...chosen, person],
+    );
   const shown = people?.filter(({ user }) => !isMe(user));
   return (
     <>
@@ -33,7 +37,13 @@ export function Picker({ chosen, onChange, without }: PickerProps) {
       {chosen.length > 0 && (
         <div class={s.chosen}>
           {chosen.map((person) => (
-            <button key={person.user} type="button" class={s.chip} aria-label={t('contacts.unpick', { name: person.name })} onClick={() => toggle(person)}>
+            <button
+              key={person.user}
+              type="button"
+              class={s.chip}
+              aria-label={t('contacts.unpick', { name: person.name })}
+              onClick={() => toggle(person)}
+            >
               <Avatar id={person.user} name={person.name} size={26} />
               {person.name}
               <Icon name="x" size={14} />
@@ -41,7 +51,6 @@ export function Picker({ chosen, onChange, without }: PickerProps) {
           ))}
         </div>
       )}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
       <div class={s.list} role="group" aria-label={t('contacts.people')} tabIndex={0}>
         <Problem error={error} retry={again} />
         {!shown && !error && <Skeleton rows={3} />}
@@ -50,7 +59,6 @@ export function Picker({ chosen, onChange, without }: PickerProps) {
           {shown?.map((person) => {
             const why = without?.get(person.user);
             return (
-              // biome-ignore lint/a11y/useSemanticElements: the whole row is the target
               <button
                 key={person.user}
                 type="button"

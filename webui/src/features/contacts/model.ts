@@ -1,10 +1,10 @@
 /** The directory of the node: people by name or user name, page by page. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import * as http from '../../core/api.ts';
-import { client, here, me, node } from '../../session.ts';
-import { toast } from '../../ui/Toast/Toast.tsx';
 import { explain } from '../../i18n/refusal.ts';
 import { go } from '../../routes.ts';
+import { client, here, me, node } from '../../session.ts';
+import { toast } from '../../ui/Toast/Toast.tsx';
 
 const WAIT_MS = 180;
 
@@ -38,14 +38,22 @@ export function useDirectory(query: string): Directory {
     const timer = setTimeout(() => fetchPage('', []), people === null ? 0 : WAIT_MS);
     return () => clearTimeout(timer);
   }, [query, round]);
-  return { people, error, more: after ? () => fetchPage(after, people ?? []) : undefined, again: () => setRound(round + 1) };
+  return {
+    people,
+    error,
+    more: after ? () => fetchPage(after, people ?? []) : undefined,
+    again: () => setRound(round + 1),
+  };
 }
 
 /** How people read an address: the node's domain where it has one. */
-export const addressOf = (local: string): string => (node.value?.domain ? `${local}@${node.value.domain}` : `@${local}`);
+export const addressOf = (local: string): string =>
+  node.value?.domain ? `${local}@${node.value.domain}` : `@${local}`;
 
 export async function startChat(user: string): Promise<void> {
-  const known = [...here().state.rooms.value.values()].find((room) => room.kind === 'direct' && room.peer === user && room.state === 'member');
+  const known = [...here().state.rooms.value.values()].find(
+    (room) => room.kind === 'direct' && room.peer === user && room.state === 'member',
+  );
   if (known) {
     go(`/c/${known.room}`);
     return;

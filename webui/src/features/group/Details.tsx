@@ -1,6 +1,7 @@
 /** The panel beside a conversation: what the chat is, who is in it, and how it is run. */
 import { useState } from 'preact/hooks';
 import { can } from '../../core/roles.ts';
+import { localOf } from '../../core/store/state.ts';
 import type { Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
@@ -11,28 +12,49 @@ import { IconButton } from '../../ui/Button/Button.tsx';
 import { Confirm } from '../../ui/Dialog/Dialog.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
-import { localOf } from '../../core/store/state.ts';
 import { faceOf, roomName } from '../chats/model.ts';
 import { addressOf } from '../contacts/model.ts';
 import shell from '../shell/Shell.module.css';
+import s from './Details.module.css';
 import { Links } from './Links.tsx';
 import { Manage } from './Manage.tsx';
 import { Members } from './Members.tsx';
-import s from './Details.module.css';
 
 export default function Details({ room, panel }: { room: Room; panel: NonNullable<Route['panel']> }) {
   const base = `/c/${room.room}`;
-  const title = t(panel === 'members' ? 'group.members' : panel === 'links' ? 'group.links' : panel === 'manage' ? 'group.manage' : 'group.details');
+  const title = t(
+    panel === 'members'
+      ? 'group.members'
+      : panel === 'links'
+        ? 'group.links'
+        : panel === 'manage'
+          ? 'group.manage'
+          : 'group.details',
+  );
   const group = room.kind === 'group';
   return (
-    <aside class={s.panel} aria-label={title} onKeyDown={(event) => event.key === 'Escape' && !event.defaultPrevented && go(base)}>
+    <aside
+      class={s.panel}
+      aria-label={title}
+      onKeyDown={(event) => event.key === 'Escape' && !event.defaultPrevented && go(base)}
+    >
       <header class={shell.head}>
-        {panel !== 'info' && <IconButton icon="arrow-left" label={t('common.back')} onClick={() => go(`${base}/info`)} />}
+        {panel !== 'info' && (
+          <IconButton icon="arrow-left" label={t('common.back')} onClick={() => go(`${base}/info`)} />
+        )}
         <h2>{title}</h2>
         <IconButton icon="x" label={t('common.close')} onClick={() => go(base)} />
       </header>
       <div class={s.content}>
-        {panel === 'members' && group ? <Members room={room} /> : panel === 'links' && group ? <Links room={room} /> : panel === 'manage' && group ? <Manage room={room} /> : <Info room={room} />}
+        {panel === 'members' && group ? (
+          <Members room={room} />
+        ) : panel === 'links' && group ? (
+          <Links room={room} />
+        ) : panel === 'manage' && group ? (
+          <Manage room={room} />
+        ) : (
+          <Info room={room} />
+        )}
       </div>
     </aside>
   );
@@ -57,7 +79,13 @@ function Info({ room }: { room: Room }) {
   return (
     <>
       <div class={s.face}>
-        <Avatar id={faceOf(room)} name={name} size={96} group={group} presence={room.peer ? state.presence.value.get(room.peer) : undefined} />
+        <Avatar
+          id={faceOf(room)}
+          name={name}
+          size={96}
+          group={group}
+          presence={room.peer ? state.presence.value.get(room.peer) : undefined}
+        />
         <h2>{name}</h2>
         <p>{group ? t('group.members_count', { n: room.members }) : room.peer ? addressOf(localOf(room.peer)) : ''}</p>
       </div>
@@ -95,7 +123,16 @@ function Info({ room }: { room: Room }) {
           </button>
         </nav>
       )}
-      {leaving && <Confirm title={t('group.leave')} text={t(room.role === 'owner' && room.members > 1 ? 'group.leave_owner' : 'group.leave_text', { name })} action={t('group.leave')} danger onClose={() => setLeaving(false)} onConfirm={() => void leave()} />}
+      {leaving && (
+        <Confirm
+          title={t('group.leave')}
+          text={t(room.role === 'owner' && room.members > 1 ? 'group.leave_owner' : 'group.leave_text', { name })}
+          action={t('group.leave')}
+          danger
+          onClose={() => setLeaving(false)}
+          onConfirm={() => void leave()}
+        />
+      )}
     </>
   );
 }

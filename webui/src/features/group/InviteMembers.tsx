@@ -17,7 +17,12 @@ export default function InviteMembers({ room, onClose }: { room: Room; onClose: 
   const [error, setError] = useState<unknown>(null);
   useEffect(() => {
     http.members(room.room).then(({ members, invited }) => {
-      setWithout(new Map([...members.map(({ user }) => [user, t('group.is_member')] as const), ...invited.map(({ user }) => [user, t('group.is_invited')] as const)]));
+      setWithout(
+        new Map([
+          ...members.map(({ user }) => [user, t('group.is_member')] as const),
+          ...invited.map(({ user }) => [user, t('group.is_invited')] as const),
+        ]),
+      );
     }, setError);
   }, []);
   const submit = async () => {

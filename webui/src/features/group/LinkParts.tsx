@@ -36,8 +36,18 @@ export function LinkMaker<R extends string>({ onMake, roles }: LinkMakerProps<R>
   return (
     <>
       <div class={s.pair}>
-        <Select label={t('link.expires')} value={expiry} onChange={setExpiry} options={EXPIRIES.map((value) => ({ value, label: expiryLabel(value) }))} />
-        <Select label={t('link.uses')} value={uses} onChange={setUses} options={USES.map((value) => ({ value, label: t('link.uses_n', { n: Number(value) }) }))} />
+        <Select
+          label={t('link.expires')}
+          value={expiry}
+          onChange={setExpiry}
+          options={EXPIRIES.map((value) => ({ value, label: expiryLabel(value) }))}
+        />
+        <Select
+          label={t('link.uses')}
+          value={uses}
+          onChange={setUses}
+          options={USES.map((value) => ({ value, label: t('link.uses_n', { n: Number(value) }) }))}
+        />
       </div>
       {roles && <Select label={t('link.role')} value={role} onChange={setRole} options={roles} />}
       <Button look="primary" icon="link" wide busy={busy} onClick={() => void make()}>
@@ -60,7 +70,15 @@ export function Made({ link, onMore }: { link: http.api.Link; onMore: () => void
   );
 }
 
-export function LinkList({ title, links, onDrop }: { title: string; links: readonly http.api.Link[]; onDrop: (id: string) => Promise<void> }) {
+export function LinkList({
+  title,
+  links,
+  onDrop,
+}: {
+  title: string;
+  links: readonly http.api.Link[];
+  onDrop: (id: string) => Promise<void>;
+}) {
   if (!links.length) return null;
   return (
     <section style={{ display: 'grid', gap: '8px' }} aria-label={title}>
@@ -72,7 +90,9 @@ export function LinkList({ title, links, onDrop }: { title: string; links: reado
               {t('link.used', { used: link.uses, max: link.uses_max })}
               {link.role && link.role !== 'user' && ` · ${t(`node_role.${link.role}` as Key)}`}
               <br />
-              <small class={shell.muted}>{link.expires_ms ? t('link.until', { time: momentOf(link.expires_ms) }) : t('link.never')}</small>
+              <small class={shell.muted}>
+                {link.expires_ms ? t('link.until', { time: momentOf(link.expires_ms) }) : t('link.never')}
+              </small>
             </span>
             <IconButton icon="trash-2" size={18} label={t('link.revoke')} onClick={() => void onDrop(link.id)} />
           </div>

@@ -48,14 +48,26 @@ export function Manage({ room }: { room: Room }) {
           void act('topic', { topic: topic.trim() });
         }}
       >
-        <Field label={t('group.topic')} hint={t('group.topic_hint')} value={topic} onInput={setTopic} maxLength={4000} lines />
+        <Field
+          label={t('group.topic')}
+          hint={t('group.topic_hint')}
+          value={topic}
+          onInput={setTopic}
+          maxLength={4000}
+          lines
+        />
         {topic.trim() !== room.topic && (
           <Button type="submit" look="primary" busy={busy === 'topic'}>
             {t('group.save_topic')}
           </Button>
         )}
       </form>
-      <Switch label={t('group.mute_all')} on={room.mutedAll} disabled={busy === 'mute_all'} onChange={(on) => void act('mute_all', { on })} />
+      <Switch
+        label={t('group.mute_all')}
+        on={room.mutedAll}
+        disabled={busy === 'mute_all'}
+        onChange={(on) => void act('mute_all', { on })}
+      />
       <Select
         label={t('group.recall_window')}
         value={String(room.recallWindowS)}

@@ -20,7 +20,10 @@ import s from './Details.module.css';
 
 type Member = http.api.Member;
 type Act = (kind: string, body: Body) => Promise<void>;
-type Layer = { name: 'menu'; member: Member; at: Place } | { name: 'mute' | 'kick' | 'ban' | 'transfer'; member: Member } | null;
+type Layer =
+  | { name: 'menu'; member: Member; at: Place }
+  | { name: 'mute' | 'kick' | 'ban' | 'transfer'; member: Member }
+  | null;
 
 export function Members({ room }: { room: Room }) {
   const { state } = here();
@@ -55,21 +58,47 @@ export function Members({ room }: { room: Room }) {
       {list && (
         <ul aria-label={t('group.members')}>
           {list.members.map((member) => (
-            <MemberRow key={member.user} member={member} me={state.me} room={room} onMenu={(at) => setLayer({ name: 'menu', member, at })} />
+            <MemberRow
+              key={member.user}
+              member={member}
+              me={state.me}
+              room={room}
+              onMenu={(at) => setLayer({ name: 'menu', member, at })}
+            />
           ))}
         </ul>
       )}
       {list && list.invited.length > 0 && <Invited list={list.invited} room={room} act={act} />}
       {list && list.banned.length > 0 && <Bans list={list.banned} act={act} />}
-      {layer?.name === 'menu' && <Menu label={t('group.member_menu', { name: layer.member.name })} at={layer.at} onClose={() => setLayer((now) => (now?.name === 'menu' ? null : now))} items={choices(room, layer.member, act, (name) => setLayer({ name, member: layer.member }))} />}
+      {layer?.name === 'menu' && (
+        <Menu
+          label={t('group.member_menu', { name: layer.member.name })}
+          at={layer.at}
+          onClose={() => setLayer((now) => (now?.name === 'menu' ? null : now))}
+          items={choices(room, layer.member, act, (name) => setLayer({ name, member: layer.member }))}
+        />
+      )}
       {layer && layer.name !== 'menu' && <Layered layer={layer} act={act} onClose={() => setLayer(null)} />}
     </>
   );
 }
 
-function MemberRow({ member, me, room, onMenu }: { member: Member; me: string; room: Room; onMenu: (at: Place) => void }) {
+function MemberRow({
+  member,
+  me,
+  room,
+  onMenu,
+}: {
+  member: Member;
+  me: string;
+  room: Room;
+  onMenu: (at: Place) => void;
+}) {
   const role = roleNow(member.role, member.muted_until_ms, Date.now());
-  const until = role === 'muted' && member.muted_until_ms > 0 ? t('group.muted_until', { time: momentOf(member.muted_until_ms) }) : '';
+  const until =
+    role === 'muted' && member.muted_until_ms > 0
+      ? t('group.muted_until', { time: momentOf(member.muted_until_ms) })
+      : '';
   const self = member.user === me;
   const any = !self && room.state === 'member';
   return (
@@ -84,26 +113,59 @@ function MemberRow({ member, me, room, onMenu }: { member: Member; me: string; r
           {t(`role.${role}` as Key)}
         </span>
       )}
-      {any && <IconButton icon="ellipsis-vertical" label={t('group.member_menu', { name: member.name })} aria-haspopup="menu" onClick={(event: MouseEvent) => onMenu(below(event.currentTarget as Element))} />}
+      {any && (
+        <IconButton
+          icon="ellipsis-vertical"
+          label={t('group.member_menu', { name: member.name })}
+          aria-haspopup="menu"
+          onClick={(event: MouseEvent) => onMenu(below(event.currentTarget as Element))}
+        />
+      )}
     </li>
   );
 }
 
 /** Only what would work is offered; the node decides again. */
-function choices(room: Room, member: Member, act: Act, open: (name: 'mute' | 'kick' | 'ban' | 'transfer') => void): MenuItem[] {
+function choices(
+  room: Room,
+  member: Member,
+  act: Act,
+  open: (name: 'mute' | 'kick' | 'ban' | 'transfer') => void,
+): MenuItem[] {
   const now = Date.now();
   const { user } = member;
   const role = roleNow(member.role, member.muted_until_ms, now);
   const above = outranks(room.role, role);
   const items: (MenuItem | false)[] = [
     { label: t('contacts.message'), icon: 'message-circle', run: () => void startChat(user) },
-    can(room, 'role', now) && role !== 'admin' && { label: t('group.make_admin'), icon: 'shield', run: () => void act('role', { user, role: 'admin' }) },
-    can(room, 'role', now) && role !== 'member' && role !== 'muted' && { label: t('group.make_member'), icon: 'user', run: () => void act('role', { user, role: 'member' }) },
-    can(room, 'role', now) && role !== 'visitor' && { label: t('group.make_visitor'), icon: 'eye', run: () => void act('role', { user, role: 'visitor' }) },
+    can(room, 'role', now) &&
+      role !== 'admin' && {
+        label: t('group.make_admin'),
+        icon: 'shield',
+        run: () => void act('role', { user, role: 'admin' }),
+      },
+    can(room, 'role', now) &&
+      role !== 'member' &&
+      role !== 'muted' && {
+        label: t('group.make_member'),
+        icon: 'user',
+        run: () => void act('role', { user, role: 'member' }),
+      },
+    can(room, 'role', now) &&
+      role !== 'visitor' && {
+        label: t('group.make_visitor'),
+        icon: 'eye',
+        run: () => void act('role', { user, role: 'visitor' }),
+      },
     can(room, 'transfer', now) && { label: t('group.transfer'), icon: 'arrow-right-left', run: () => open('transfer') },
-    can(room, 'mute', now) && above && role === 'muted' && { label: t('group.unmute'), icon: 'mic', run: () => void act('unmute', { user }) },
-    can(room, 'mute', now) && above && role === 'member' && { label: t('group.mute'), icon: 'mic-off', run: () => open('mute') },
-    can(room, 'kick', now) && above && { label: t('group.kick'), icon: 'user-x', danger: true, run: () => open('kick') },
+    can(room, 'mute', now) &&
+      above &&
+      role === 'muted' && { label: t('group.unmute'), icon: 'mic', run: () => void act('unmute', { user }) },
+    can(room, 'mute', now) &&
+      above &&
+      role === 'member' && { label: t('group.mute'), icon: 'mic-off', run: () => open('mute') },
+    can(room, 'kick', now) &&
+      above && { label: t('group.kick'), icon: 'user-x', danger: true, run: () => open('kick') },
     can(room, 'kick', now) && above && { label: t('group.ban'), icon: 'ban', danger: true, run: () => open('ban') },
   ];
   return items.filter((item) => item !== false);
@@ -119,15 +181,44 @@ const spans = (forever: Key): { value: Span; label: string }[] => [
   { value: '0', label: t(forever) },
 ];
 
-function Layered({ layer, act, onClose }: { layer: { name: 'mute' | 'kick' | 'ban' | 'transfer'; member: Member }; act: Act; onClose: () => void }) {
+function Layered({
+  layer,
+  act,
+  onClose,
+}: {
+  layer: { name: 'mute' | 'kick' | 'ban' | 'transfer'; member: Member };
+  act: Act;
+  onClose: () => void;
+}) {
   const { user, name } = layer.member;
   if (layer.name === 'transfer') {
-    return <Confirm title={t('group.transfer')} text={t('group.transfer_text', { name })} action={t('group.transfer')} danger onClose={onClose} onConfirm={() => void act('transfer', { user })} />;
+    return (
+      <Confirm
+        title={t('group.transfer')}
+        text={t('group.transfer_text', { name })}
+        action={t('group.transfer')}
+        danger
+        onClose={onClose}
+        onConfirm={() => void act('transfer', { user })}
+      />
+    );
   }
   return <Sanction kind={layer.name} user={user} name={name} act={act} onClose={onClose} />;
 }
 
-function Sanction({ kind, user, name, act, onClose }: { kind: 'mute' | 'kick' | 'ban'; user: string; name: string; act: Act; onClose: () => void }) {
+function Sanction({
+  kind,
+  user,
+  name,
+  act,
+  onClose,
+}: {
+  kind: 'mute' | 'kick' | 'ban';
+  user: string;
+  name: string;
+  act: Act;
+  onClose: () => void;
+}) {
   const [span, setSpan] = useState<Span>(kind === 'mute' ? '1' : '0');
   const [reason, setReason] = useState('');
   const submit = (event: Event) => {
@@ -135,12 +226,22 @@ function Sanction({ kind, user, name, act, onClose }: { kind: 'mute' | 'kick' | 
     onClose();
     const until = SPANS[span] ? { until_ms: Date.now() + SPANS[span] } : {};
     const why = reason.trim() ? { reason: reason.trim() } : {};
-    void act(kind, kind === 'mute' ? { user, ...until } : kind === 'ban' ? { user, ...until, ...why } : { user, ...why });
+    void act(
+      kind,
+      kind === 'mute' ? { user, ...until } : kind === 'ban' ? { user, ...until, ...why } : { user, ...why },
+    );
   };
   return (
     <Dialog title={t(`group.${kind}_title`, { name })} onClose={onClose}>
       <form onSubmit={submit} style={{ display: 'contents' }}>
-        {kind !== 'kick' && <Select label={t('group.how_long')} value={span} onChange={setSpan} options={spans(kind === 'mute' ? 'group.until_unmuted' : 'group.for_ever')} />}
+        {kind !== 'kick' && (
+          <Select
+            label={t('group.how_long')}
+            value={span}
+            onChange={setSpan}
+            options={spans(kind === 'mute' ? 'group.until_unmuted' : 'group.for_ever')}
+          />
+        )}
         {kind !== 'mute' && <Field label={t('message.reason')} value={reason} onInput={setReason} maxLength={200} />}
         <Actions>
           <Button onClick={onClose}>{t('common.cancel')}</Button>
@@ -166,7 +267,13 @@ function Invited({ list, room, act }: { list: readonly http.api.Guest[]; room: R
               <b>{guest.name}</b>
               <small>{t('group.invited_by', { name: state.nameOf(guest.by) })}</small>
             </div>
-            {(guest.by === state.me || can(room, 'kick', Date.now())) && <IconButton icon="x" label={t('group.uninvite', { name: guest.name })} onClick={() => void act('uninvite', { user: guest.user })} />}
+            {(guest.by === state.me || can(room, 'kick', Date.now())) && (
+              <IconButton
+                icon="x"
+                label={t('group.uninvite', { name: guest.name })}
+                onClick={() => void act('uninvite', { user: guest.user })}
+              />
+            )}
           </li>
         ))}
       </ul>
@@ -184,7 +291,10 @@ function Bans({ list, act }: { list: readonly http.api.Banned[]; act: Act }) {
             <Avatar id={ban.user} name={ban.name} size={40} />
             <div>
               <b>{ban.name}</b>
-              <small>{ban.reason || (ban.until_ms ? t('group.until', { time: momentOf(ban.until_ms) }) : t('group.for_ever'))}</small>
+              <small>
+                {ban.reason ||
+                  (ban.until_ms ? t('group.until', { time: momentOf(ban.until_ms) }) : t('group.for_ever'))}
+              </small>
             </div>
             <Button small onClick={() => void act('unban', { user: ban.user })}>
               {t('group.unban')}

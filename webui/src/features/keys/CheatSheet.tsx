@@ -1,8 +1,8 @@
 /** The table of keys, as a dialog and as a page of the settings. */
 import { t } from '../../i18n/index.ts';
 import { Dialog } from '../../ui/Dialog/Dialog.tsx';
-import { SHORTCUTS } from './keys.ts';
 import s from './Keys.module.css';
+import { SHORTCUTS } from './keys.ts';
 
 export default function CheatSheet({ onClose }: { onClose: () => void }) {
   return (

@@ -19,7 +19,7 @@ function step(by: number, unread: boolean): void {
   const rooms = listed();
   const now = rooms.findIndex(({ room }) => room === route.value.room);
   for (let i = 1; i <= rooms.length; i++) {
-    const room = rooms[(((now < 0 && by < 0 ? 0 : now) + by * i) % rooms.length + rooms.length) % rooms.length];
+    const room = rooms[((((now < 0 && by < 0 ? 0 : now) + by * i) % rooms.length) + rooms.length) % rooms.length];
     if (room && (!unread || room.unread > 0)) {
       go(`/c/${room.room}`);
       return;
@@ -37,12 +37,42 @@ function dark(): void {
 }
 
 export const SHORTCUTS: readonly Shortcut[] = [
-  { keys: 'Ctrl K', key: 'keys.search', run: find, match: (event) => mod(event) && !event.shiftKey && event.key.toLowerCase() === 'k' },
-  { keys: 'Alt ↓', key: 'keys.next_chat', run: () => step(1, false), match: (event) => event.altKey && !event.shiftKey && event.key === 'ArrowDown' },
-  { keys: 'Alt ↑', key: 'keys.previous_chat', run: () => step(-1, false), match: (event) => event.altKey && !event.shiftKey && event.key === 'ArrowUp' },
-  { keys: 'Alt Shift ↓', key: 'keys.next_unread', run: () => step(1, true), match: (event) => event.altKey && event.shiftKey && event.key === 'ArrowDown' },
-  { keys: 'Alt Shift ↑', key: 'keys.previous_unread', run: () => step(-1, true), match: (event) => event.altKey && event.shiftKey && event.key === 'ArrowUp' },
-  { keys: 'Ctrl Shift D', key: 'keys.dark', run: dark, match: (event) => mod(event) && event.shiftKey && event.key.toLowerCase() === 'd' },
+  {
+    keys: 'Ctrl K',
+    key: 'keys.search',
+    run: find,
+    match: (event) => mod(event) && !event.shiftKey && event.key.toLowerCase() === 'k',
+  },
+  {
+    keys: 'Alt ↓',
+    key: 'keys.next_chat',
+    run: () => step(1, false),
+    match: (event) => event.altKey && !event.shiftKey && event.key === 'ArrowDown',
+  },
+  {
+    keys: 'Alt ↑',
+    key: 'keys.previous_chat',
+    run: () => step(-1, false),
+    match: (event) => event.altKey && !event.shiftKey && event.key === 'ArrowUp',
+  },
+  {
+    keys: 'Alt Shift ↓',
+    key: 'keys.next_unread',
+    run: () => step(1, true),
+    match: (event) => event.altKey && event.shiftKey && event.key === 'ArrowDown',
+  },
+  {
+    keys: 'Alt Shift ↑',
+    key: 'keys.previous_unread',
+    run: () => step(-1, true),
+    match: (event) => event.altKey && event.shiftKey && event.key === 'ArrowUp',
+  },
+  {
+    keys: 'Ctrl Shift D',
+    key: 'keys.dark',
+    run: dark,
+    match: (event) => mod(event) && event.shiftKey && event.key.toLowerCase() === 'd',
+  },
   { keys: 'Enter', key: 'keys.send' },
   { keys: 'Shift Enter', key: 'keys.line' },
   { keys: '↑', key: 'keys.edit_last' },
@@ -55,7 +85,8 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { keys: 'Ctrl /', key: 'keys.sheet' },
 ];
 
-const isTyping = (event: KeyboardEvent): boolean => Boolean((event.target as Element | null)?.closest?.('input,textarea,select'));
+const isTyping = (event: KeyboardEvent): boolean =>
+  Boolean((event.target as Element | null)?.closest?.('input,textarea,select'));
 
 export function useKeys(): [boolean, (shown: boolean) => void] {
   const [sheet, setSheet] = useState(false);

@@ -1,5 +1,5 @@
 /** The Markdown subset as vnodes: the lexer's tokens become elements one by one, HTML stays text, images become links. */
-import { type Token, type Tokens, lexer } from 'marked';
+import { lexer, type Token, type Tokens } from 'marked';
 import type { ComponentChildren, VNode } from 'preact';
 import { safeHref } from './plain.ts';
 
@@ -40,7 +40,7 @@ function block(token: Token, key: number, depth: number): ComponentChildren {
     case 'list':
       return list(token as Tokens.List, key, depth);
     case 'text':
-      return <p key={key}>{token.tokens ? inline(token.tokens, depth) : unescape((token as Tokens.Text).text)}</p>;
+      return <p key={key}>{token.tokens ? inline(token.tokens, depth) : letters((token as Tokens.Text).text)}</p>;
     default:
       return <p key={key}>{token.raw}</p>; // tables, HTML and whatever else: as written
   }
@@ -48,8 +48,11 @@ function block(token: Token, key: number, depth: number): ComponentChildren {
 
 function list(token: Tokens.List, key: number, depth: number): VNode {
   const items = token.items.map((item, i) => (
-    // biome-ignore lint/suspicious/noArrayIndexKey: the text is rendered as a whole
-    <li key={i}>{item.tokens.map((inner, j) => (inner.type === 'text' ? inline(inner.tokens ?? [inner], depth) : block(inner, j, depth + 1)))}</li>
+    <li key={i}>
+      {item.tokens.map((inner, j) =>
+        inner.type === 'text' ? inline(inner.tokens ?? [inner], depth) : block(inner, j, depth + 1),
+      )}
+    </li>
   ));
   return token.ordered ? (
     <ol key={key} start={Number(token.start) || 1}>
@@ -84,7 +87,7 @@ function span(token: Token, key: number, depth: number): ComponentChildren {
       return link((token as Tokens.Image).href, (token as Tokens.Image).text || (token as Tokens.Image).href, key);
     case 'text':
     case 'escape':
-      return 'tokens' in token && token.tokens ? inner() : unescape((token as Tokens.Text).text);
+      return 'tokens' in token && token.tokens ? inner() : letters((token as Tokens.Text).text);
     default:
       return token.raw;
   }
@@ -104,4 +107,4 @@ function link(href: string, children: ComponentChildren, key: number): Component
 const NAMED: Readonly<Record<string, string>> = { '&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"', '&#39;': "'" };
 
 /** The lexer escapes for HTML in places; vnodes need the letters themselves. */
-const unescape = (text: string): string => text.replace(/&(?:amp|lt|gt|quot|#39);/g, (found) => NAMED[found] ?? found);
+const letters = (text: string): string => text.replace(/&(?:amp|lt|gt|quot|#39);/g, (found) => NAMED[found] ?? found);

@@ -1,6 +1,6 @@
 /** What can be done with one message; who has read it; erasing somebody's message. */
 import { useEffect, useState } from 'preact/hooks';
-import * as http from '../../core/api.ts';
+import type * as http from '../../core/api.ts';
 import { shownText } from '../../core/fold.ts';
 import type { Entry, Room } from '../../core/types.ts';
 import { momentOf, t } from '../../i18n/index.ts';
@@ -66,7 +66,15 @@ export function MessageMenu({ entry, room, may, at, onClose, onRedact, onReaders
       </button>
     </MenuBar>
   );
-  return <Menu label={t('message.more')} at={at} onClose={onClose} items={items.filter((item) => item !== false)} top={bar} />;
+  return (
+    <Menu
+      label={t('message.more')}
+      at={at}
+      onClose={onClose}
+      items={items.filter((item) => item !== false)}
+      top={bar}
+    />
+  );
 }
 
 export function RedactDialog({ entry, onClose }: { entry: Entry; onClose: () => void }) {
@@ -104,8 +112,16 @@ export function ReadBy({ entry, room, onClose }: { entry: Entry; room: Room; onC
   return (
     <Dialog title={t('receipt.title')} onClose={onClose}>
       <Problem error={error} />
-      <Readers title={t('receipt.read_by', { n: reach.readers.length })} users={reach.readers.map(({ user, readMs }) => ({ user, note: readMs ? momentOf(readMs) : '' }))} />
-      {reach.delivered.length > 0 && <Readers title={t('receipt.delivered_to', { n: reach.delivered.length })} users={reach.delivered.map((user) => ({ user, note: '' }))} />}
+      <Readers
+        title={t('receipt.read_by', { n: reach.readers.length })}
+        users={reach.readers.map(({ user, readMs }) => ({ user, note: readMs ? momentOf(readMs) : '' }))}
+      />
+      {reach.delivered.length > 0 && (
+        <Readers
+          title={t('receipt.delivered_to', { n: reach.delivered.length })}
+          users={reach.delivered.map((user) => ({ user, note: '' }))}
+        />
+      )}
     </Dialog>
   );
 }
@@ -131,12 +147,4 @@ function Readers({ title, users }: { title: string; users: { user: string; note:
 }
 
 /** Marks of all members of a room, for ticks of messages older than this device. */
-export async function learn(room: string): Promise<http.api.Members> {
-  const answer = await http.members(room);
-  const client = here();
-  await client.sync.learnPeople(answer.members.map(({ user, name }) => ({ user, name })));
-  await client.sync.learnReceipts(
-    answer.members.map((member) => ({ room, user: member.user, deliveredIdx: member.delivered_idx, readIdx: member.read_idx, readMs: member.read_ms })),
-  );
-  return answer;
-}
+export const learn = (room: string): Promise<http.api.Members> => here().learnMembers(room);

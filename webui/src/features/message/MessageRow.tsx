@@ -2,9 +2,9 @@
 import { useRef, useState } from 'preact/hooks';
 import { shownText } from '../../core/fold.ts';
 import type { Entry, Pending, Room } from '../../core/types.ts';
+import { Refusal } from '../../core/types.ts';
 import { momentOf, t, timeOf } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
-import { Refusal } from '../../core/types.ts';
 import { here } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { IconButton } from '../../ui/Button/Button.tsx';
@@ -12,12 +12,12 @@ import { Icon } from '../../ui/Icon/Icon.tsx';
 import { below, type Place } from '../../ui/Menu/Menu.tsx';
 import { rewrite, startReply } from '../composer/model.ts';
 import { jump, pulse } from '../timeline/jump.ts';
-import { MessageMenu, ReadBy, RedactDialog } from './MessageMenu.tsx';
-import { ReactionPicker, Reactions } from './Reactions.tsx';
-import { allowed, progressText, reachOf, recalled } from './model.ts';
-import { isOnlyEmoji } from './plain.ts';
-import { MessageText } from './Text.tsx';
 import s from './Message.module.css';
+import { MessageMenu, ReadBy, RedactDialog } from './MessageMenu.tsx';
+import { allowed, progressText, reachOf, recalled } from './model.ts';
+import { isOnlyEmoji, wordsOf } from './plain.ts';
+import { ReactionPicker, Reactions } from './Reactions.tsx';
+import { MessageText } from './Text.tsx';
 
 interface FeedProps {
   first: boolean;
@@ -52,16 +52,17 @@ function Alive({ entry, room, first, last, place, size, focused, onFocus }: { en
   const act = (event: KeyboardEvent) => {
     if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key.toLowerCase();
-    const spot = () => below((event.currentTarget as Element).querySelector('[data-bubble]') ?? (event.currentTarget as Element));
+    const spot = () =>
+      below((event.currentTarget as Element).querySelector('[data-bubble]') ?? (event.currentTarget as Element));
     if (key === 'r' && may.reply) startReply(entry);
     else if (key === 'e' && may.react) setLayer({ name: 'emoji', at: spot() });
     else if (key === 'delete' && may.redact && !mine) setLayer({ name: 'redact' });
-    else if (key === 'enter' || key === ' ' || (key === 'f10' && event.shiftKey)) setLayer({ name: 'menu', at: spot() });
+    else if (key === 'enter' || key === ' ' || (key === 'f10' && event.shiftKey))
+      setLayer({ name: 'menu', at: spot() });
     else return;
     event.preventDefault();
   };
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: articles of a feed take roving focus
     <article
       class={classesOf(mine, !mine && room.kind === 'direct', pulse.value === entry.id && s.pulse, emoji && s.emoji)}
       data-first={first ? 'yes' : 'no'}
@@ -73,27 +74,65 @@ function Alive({ entry, room, first, last, place, size, focused, onFocus }: { en
       onFocus={onFocus}
       onKeyDown={act}
     >
-      {!mine && room.kind === 'group' && <span class={s.face}>{first && <Avatar id={entry.author} name={author} size={38} />}</span>}
+      {!mine && room.kind === 'group' && (
+        <span class={s.face}>{first && <Avatar id={entry.author} name={author} size={38} />}</span>
+      )}
       <div class={s.body}>
         <div class={s.line} {...press}>
           <div class={s.bubble} data-bubble>
             {!mine && room.kind === 'group' && first && !emoji && <span class={s.author}>{author}</span>}
             <Quote entry={entry} />
-            <div class={emoji ? `${s.text} ${s.large}` : s.text} style={{ '--meta': emoji ? '0px' : metaWidth(entry, mine) }}>
+            <div
+              class={emoji ? `${s.text} ${s.large}` : s.text}
+              style={{ '--meta': emoji ? '0px' : metaWidth(entry, mine) }}
+            >
               <MessageText text={text} body={entry.mark?.edited ?? entry.body} me={state.me} />
             </div>
             <Meta entry={entry} room={room} mine={mine} onReaders={() => setLayer({ name: 'readers' })} />
           </div>
           <div class={s.tools} data-open={layer ? 'yes' : 'no'}>
-            {may.react && <IconButton icon="smile" size={18} tabIndex={focused ? 0 : -1} label={t('message.react')} onClick={(event: MouseEvent) => setLayer({ name: 'emoji', at: below(event.currentTarget as Element) })} />}
-            {may.reply && <IconButton icon="reply" size={18} tabIndex={focused ? 0 : -1} label={t('message.reply')} onClick={() => startReply(entry)} />}
-            <IconButton icon="ellipsis-vertical" size={18} tabIndex={focused ? 0 : -1} label={t('message.more')} aria-haspopup="menu" aria-expanded={layer?.name === 'menu'} onClick={(event: MouseEvent) => setLayer({ name: 'menu', at: below(event.currentTarget as Element) })} />
+            {may.react && (
+              <IconButton
+                icon="smile"
+                size={18}
+                tabIndex={focused ? 0 : -1}
+                label={t('message.react')}
+                onClick={(event: MouseEvent) => setLayer({ name: 'emoji', at: below(event.currentTarget as Element) })}
+              />
+            )}
+            {may.reply && (
+              <IconButton
+                icon="reply"
+                size={18}
+                tabIndex={focused ? 0 : -1}
+                label={t('message.reply')}
+                onClick={() => startReply(entry)}
+              />
+            )}
+            <IconButton
+              icon="ellipsis-vertical"
+              size={18}
+              tabIndex={focused ? 0 : -1}
+              label={t('message.more')}
+              aria-haspopup="menu"
+              aria-expanded={layer?.name === 'menu'}
+              onClick={(event: MouseEvent) => setLayer({ name: 'menu', at: below(event.currentTarget as Element) })}
+            />
           </div>
         </div>
         <Reactions entry={entry} enabled={may.react} />
       </div>
       {layer?.name === 'menu' && (
-        <MessageMenu entry={entry} room={room} may={may} at={layer.at} onClose={close} onRedact={() => setLayer({ name: 'redact' })} onReaders={() => setLayer({ name: 'readers' })} onEmoji={(at) => setLayer({ name: 'emoji', at })} />
+        <MessageMenu
+          entry={entry}
+          room={room}
+          may={may}
+          at={layer.at}
+          onClose={close}
+          onRedact={() => setLayer({ name: 'redact' })}
+          onReaders={() => setLayer({ name: 'readers' })}
+          onEmoji={(at) => setLayer({ name: 'emoji', at })}
+        />
       )}
       {layer?.name === 'emoji' && <ReactionPicker entry={entry} at={layer.at} onClose={close} />}
       {layer?.name === 'redact' && <RedactDialog entry={entry} onClose={close} />}
@@ -102,7 +141,8 @@ function Alive({ entry, room, first, last, place, size, focused, onFocus }: { en
   );
 }
 
-const metaWidth = (entry: Entry, mine: boolean): string => `${58 + (mine ? 20 : 0) + (entry.mark?.edits ? 46 : 0)}px`;
+const metaWidth = (entry: Entry, mine: boolean): string =>
+  `${12 + timeOf(entry.atMs).length * 6.4 + (mine ? 20 : 0) + (entry.mark?.edits ? 46 : 0)}px`;
 
 /** Right click, or a long press on a touch screen. */
 function usePress(open: (at: Place) => void) {
@@ -132,9 +172,15 @@ function Quote({ entry }: { entry: Entry }) {
   const gone = target?.mark?.erased;
   const name = reply.author === state.me ? t('chats.you') : state.nameOf(reply.author);
   return (
-    <button type="button" class={s.quote} tabIndex={-1} aria-label={t('message.jump', { name })} onClick={() => (jump.value = { room: entry.room, id: reply.event })}>
+    <button
+      type="button"
+      class={s.quote}
+      tabIndex={-1}
+      aria-label={t('message.jump', { name })}
+      onClick={() => (jump.value = { room: entry.room, id: reply.event })}
+    >
       <b>{name}</b>
-      <span>{gone ? t('message.removed_short') : target ? shownText(target) : reply.quote || t('message.quoted')}</span>
+      <span>{gone ? t('message.removed_short') : target ? wordsOf(target) : reply.quote || t('message.quoted')}</span>
     </button>
   );
 }
@@ -151,12 +197,23 @@ function Meta({ entry, room, mine, onReaders }: { entry: Entry; room: Room; mine
       </time>
       {reach &&
         (room.kind === 'group' ? (
-          <button type="button" tabIndex={-1} class={reach.progress === 'read' ? `${s.tick} ${s.read}` : s.tick} aria-label={progressText(room, reach)} title={progressText(room, reach)} onClick={onReaders}>
+          <button
+            type="button"
+            tabIndex={-1}
+            class={reach.progress === 'read' ? `${s.tick} ${s.read}` : s.tick}
+            aria-label={progressText(room, reach)}
+            title={progressText(room, reach)}
+            onClick={onReaders}
+          >
             <Icon name={reach.progress === 'sent' ? 'check' : 'check-check'} size={15} />
           </button>
         ) : (
           <span class={reach.progress === 'read' ? `${s.tick} ${s.read}` : s.tick}>
-            <Icon name={reach.progress === 'sent' ? 'check' : 'check-check'} size={15} label={progressText(room, reach)} />
+            <Icon
+              name={reach.progress === 'sent' ? 'check' : 'check-check'}
+              size={15}
+              label={progressText(room, reach)}
+            />
           </span>
         ))}
     </span>
@@ -176,8 +233,14 @@ function Tombstone({ entry, place, size, focused, onFocus }: { entry: Entry } & 
         : t('message.recalled', { name: state.nameOf(entry.author) })
       : t(mark?.reason ? 'message.removed_reason' : 'message.removed', { name: actor, reason: mark?.reason ?? '' });
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: articles of a feed take roving focus
-    <article class={s.centred} tabIndex={focused ? 0 : -1} aria-posinset={place} aria-setsize={size} aria-label={text} onFocus={onFocus}>
+    <article
+      class={s.centred}
+      tabIndex={focused ? 0 : -1}
+      aria-posinset={place}
+      aria-setsize={size}
+      aria-label={text}
+      onFocus={onFocus}
+    >
       <span class={s.tombstone}>
         <Icon name={mark?.erased === 'recall' ? 'undo-2' : 'trash-2'} size={14} />
         {text}
@@ -198,9 +261,16 @@ export function PendingRow({ item, first, last, place, size, focused, onFocus }:
   const text = typeof item.body.text === 'string' ? item.body.text : '';
   const offline = client.status.value !== 'online';
   const icon = failed ? 'circle-alert' : item.state === 'accepted' ? 'check' : 'clock';
-  const label = t(failed ? 'receipt.failed' : item.state === 'accepted' ? 'receipt.sent' : offline ? 'receipt.queued' : 'receipt.sending');
+  const label = t(
+    failed
+      ? 'receipt.failed'
+      : item.state === 'accepted'
+        ? 'receipt.sent'
+        : offline
+          ? 'receipt.queued'
+          : 'receipt.sending',
+  );
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: articles of a feed take roving focus
     <article
       class={classesOf(true, false, !failed && s.waiting)}
       data-first={first ? 'yes' : 'no'}
@@ -227,7 +297,9 @@ export function PendingRow({ item, first, last, place, size, focused, onFocus }:
         </div>
         {failed && (
           <div class={s.failed} role="alert">
-            <span>{t('message.not_sent', { reason: explain(new Refusal(item.code, item.text, item.detail)).text })}</span>
+            <span>
+              {t('message.not_sent', { reason: explain(new Refusal(item.code, item.text, item.detail)).text })}
+            </span>
             <button type="button" onClick={() => void client.outbox.retry(item.clientId)}>
               {t('common.retry')}
             </button>
@@ -240,4 +312,3 @@ export function PendingRow({ item, first, last, place, size, focused, onFocus }:
     </article>
   );
 }
-

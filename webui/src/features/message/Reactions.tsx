@@ -4,8 +4,8 @@ import type { Entry } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
 import { here } from '../../session.ts';
 import type { Place } from '../../ui/Menu/Menu.tsx';
-import { react } from './model.ts';
 import s from './Message.module.css';
+import { react } from './model.ts';
 
 const EmojiGrid = lazy(() => import('../../ui/Emoji/EmojiGrid.tsx'));
 

@@ -12,7 +12,6 @@ import { startEdit } from '../composer/model.ts';
 
 export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const;
 const REEDIT_MS = 5 * 60_000;
-const QUOTE_CHARS = 200;
 
 export interface Allowed {
   reply: boolean;
@@ -65,11 +64,15 @@ export async function react(entry: Entry, value: string): Promise<void> {
   const body = { target: entry.id, value, on };
   const line = state.timeline(entry.room);
   const before = line.entries.value;
-  line.entries.value = before.map((other) => (other.id === entry.id ? evolve(other, state.me, 'reaction', body) : other)); // shown at once
+  line.entries.value = before.map((other) =>
+    other.id === entry.id ? evolve(other, state.me, 'reaction', body) : other,
+  ); // shown at once
   try {
     await here().act(entry.room, 'reaction', body);
   } catch (error) {
-    line.entries.value = line.entries.value.map((other) => (other.id === entry.id ? evolve(other, state.me, 'reaction', { ...body, on: !on }) : other));
+    line.entries.value = line.entries.value.map((other) =>
+      other.id === entry.id ? evolve(other, state.me, 'reaction', { ...body, on: !on }) : other,
+    );
     report(error);
   }
 }
@@ -77,12 +80,12 @@ export async function react(entry: Entry, value: string): Promise<void> {
 /** The last own message that can still be edited: ↑ in an empty composer. */
 export function editLast(room: Room): boolean {
   const { state } = here();
-  const mine = state.timeline(room.room).entries.value.findLast((entry) => allowed(entry, room, state.me, '', Date.now()).edit);
+  const mine = state
+    .timeline(room.room)
+    .entries.value.findLast((entry) => allowed(entry, room, state.me, '', Date.now()).edit);
   if (mine) startEdit(mine);
   return mine !== undefined;
 }
-
-export const quoteOf = (entry: Entry): string => [...shownText(entry).replace(/\s+/g, ' ').trim()].slice(0, QUOTE_CHARS).join('');
 
 export type Progress = 'sent' | 'delivered' | 'read';
 
@@ -94,10 +97,16 @@ export interface Reach {
 
 export function reachOf(line: Timeline, entry: Entry, me: string): Reach {
   const others = [...line.receipts.value.values()].filter((receipt) => receipt.user !== me);
-  const readers = others.filter((receipt) => receipt.readIdx >= entry.idx).map(({ user, readMs }) => ({ user, readMs }));
-  const delivered = others.filter((receipt) => receipt.deliveredIdx >= entry.idx && receipt.readIdx < entry.idx).map(({ user }) => user);
+  const readers = others
+    .filter((receipt) => receipt.readIdx >= entry.idx)
+    .map(({ user, readMs }) => ({ user, readMs }));
+  const delivered = others
+    .filter((receipt) => receipt.deliveredIdx >= entry.idx && receipt.readIdx < entry.idx)
+    .map(({ user }) => user);
   return { progress: readers.length ? 'read' : delivered.length ? 'delivered' : 'sent', readers, delivered };
 }
 
 export const progressText = (room: Room, reach: Reach): string =>
-  room.kind === 'group' && reach.progress === 'read' ? t('receipt.read_by', { n: reach.readers.length }) : t(`receipt.${reach.progress}`);
+  room.kind === 'group' && reach.progress === 'read'
+    ? t('receipt.read_by', { n: reach.readers.length })
+    : t(`receipt.${reach.progress}`);

@@ -1,8 +1,20 @@
 /** Plain text as parts: words, links and mentions. Whether Markdown is needed at all is decided here, cheaply. */
+import { shownText } from '../../core/fold.ts';
+import type { Entry } from '../../core/types.ts';
+
 export interface Part {
   text: string;
   href?: string;
   user?: string;
+}
+
+/** The words of a message on one line, without the signs of Markdown. */
+export function wordsOf(entry: Entry): string {
+  const text = shownText(entry);
+  const plain = looksLikeMarkdown(text)
+    ? text.replace(/^ {0,3}(?:>|#{1,6} |[-+*] )/gmu, '').replace(/(\*\*|__|~~|[*`])(?=\S)(.+?)\1/gu, '$2')
+    : text;
+  return plain.replace(/\s+/g, ' ').trim();
 }
 
 interface Mention {
@@ -55,4 +67,7 @@ function linksOf(text: string): Part[] {
 
 /** One to three emoji and nothing else are shown large. */
 export const isOnlyEmoji = (text: string): boolean =>
-  text.length <= 36 && /^(?:(?:\p{Extended_Pictographic}|\p{Regional_Indicator}{2}|[0-9#*]\ufe0f\u20e3)(?:\p{Emoji_Modifier}|\ufe0f|\u200d\p{Extended_Pictographic})*\s*){1,3}$/u.test(text);
+  text.length <= 36 &&
+  /^(?:(?:\p{Extended_Pictographic}|\p{Regional_Indicator}{2}|[0-9#*]\ufe0f\u20e3)(?:\p{Emoji_Modifier}|\ufe0f|\u200d\p{Extended_Pictographic})*\s*){1,3}$/u.test(
+    text,
+  );

@@ -67,7 +67,12 @@ export default function Settings() {
         {page ? (
           <>
             <header class={shell.head}>
-              <IconButton class={shell.backs ?? ''} icon="arrow-left" label={t('common.back')} onClick={() => go('/settings')} />
+              <IconButton
+                class={shell.backs ?? ''}
+                icon="arrow-left"
+                label={t('common.back')}
+                onClick={() => go('/settings')}
+              />
               <h1>{t(page.key)}</h1>
             </header>
             <div class={shell.scroll}>
@@ -81,7 +86,16 @@ export default function Settings() {
           </>
         )}
       </main>
-      {leaving && <Confirm title={t('settings.sign_out')} text={t('settings.sign_out_text')} action={t('settings.sign_out')} danger onClose={() => setLeaving(false)} onConfirm={() => void signOut()} />}
+      {leaving && (
+        <Confirm
+          title={t('settings.sign_out')}
+          text={t('settings.sign_out_text')}
+          action={t('settings.sign_out')}
+          danger
+          onClose={() => setLeaving(false)}
+          onConfirm={() => void signOut()}
+        />
+      )}
     </>
   );
 }
@@ -113,7 +127,15 @@ function Profile() {
           <small>{addressOf(who.local)}</small>
         </div>
       </div>
-      <Field label={t('auth.name')} hint={t('settings.name_hint')} value={name} onInput={setName} maxLength={60} autoComplete="name" required />
+      <Field
+        label={t('auth.name')}
+        hint={t('settings.name_hint')}
+        value={name}
+        onInput={setName}
+        maxLength={60}
+        autoComplete="name"
+        required
+      />
       <Problem error={error} />
       <Actions>
         <Button type="submit" look="primary" busy={busy} disabled={!name.trim() || name.trim() === who.name}>
@@ -147,12 +169,28 @@ function Devices() {
             <div>
               <b>{device.name || device.client || t('settings.device_unnamed')}</b>
               <small>
-                {device.current ? t('settings.this_device') : device.online ? t('presence.online') : t('settings.seen', { time: momentOf(device.seen_ms) })}
+                {device.current
+                  ? t('settings.this_device')
+                  : device.online
+                    ? t('presence.online')
+                    : t('settings.seen', { time: momentOf(device.seen_ms) })}
                 {device.address && ` · ${device.address}`}
               </small>
             </div>
-            <IconButton icon="pencil" size={18} label={t('settings.rename_device', { name: device.name })} onClick={() => setRenaming(device)} />
-            {!device.current && <IconButton icon="log-out" size={18} label={t('settings.end_device', { name: device.name })} onClick={() => setEnding(device)} />}
+            <IconButton
+              icon="pencil"
+              size={18}
+              label={t('settings.rename_device', { name: device.name })}
+              onClick={() => setRenaming(device)}
+            />
+            {!device.current && (
+              <IconButton
+                icon="log-out"
+                size={18}
+                label={t('settings.end_device', { name: device.name })}
+                onClick={() => setEnding(device)}
+              />
+            )}
           </li>
         ))}
       </ul>
@@ -162,13 +200,39 @@ function Devices() {
         </Button>
       )}
       {renaming && <RenameDevice device={renaming} onClose={() => setRenaming(null)} onDone={load} />}
-      {ending === 'others' && <Confirm title={t('settings.end_others')} text={t('settings.end_others_text')} action={t('settings.end_others')} danger onClose={() => setEnding(null)} onConfirm={() => run(http.endOthers())} />}
-      {ending && ending !== 'others' && <Confirm title={t('settings.end')} text={t('settings.end_text', { name: ending.name })} action={t('settings.end')} danger onClose={() => setEnding(null)} onConfirm={() => run(http.endDevice(ending.id))} />}
+      {ending === 'others' && (
+        <Confirm
+          title={t('settings.end_others')}
+          text={t('settings.end_others_text')}
+          action={t('settings.end_others')}
+          danger
+          onClose={() => setEnding(null)}
+          onConfirm={() => run(http.endOthers())}
+        />
+      )}
+      {ending && ending !== 'others' && (
+        <Confirm
+          title={t('settings.end')}
+          text={t('settings.end_text', { name: ending.name })}
+          action={t('settings.end')}
+          danger
+          onClose={() => setEnding(null)}
+          onConfirm={() => run(http.endDevice(ending.id))}
+        />
+      )}
     </section>
   );
 }
 
-function RenameDevice({ device, onClose, onDone }: { device: http.api.Device; onClose: () => void; onDone: () => void }) {
+function RenameDevice({
+  device,
+  onClose,
+  onDone,
+}: {
+  device: http.api.Device;
+  onClose: () => void;
+  onDone: () => void;
+}) {
   const [name, setName] = useState(device.name);
   const [error, setError] = useState<unknown>(null);
   const save = async (event: Event) => {
@@ -221,8 +285,24 @@ function Password() {
   return (
     <form class={shell.card} onSubmit={save}>
       <input type="text" name="username" autocomplete="username" value={me.value?.local} readOnly hidden />
-      <Field label={t('settings.old_password')} type="password" value={old} onInput={setOld} autoComplete="current-password" error={wrong ? t('settings.wrong_password') : undefined} required />
-      <Field label={t('auth.new_password')} type="password" hint={t('auth.password_hint')} value={fresh} onInput={setFresh} autoComplete="new-password" required />
+      <Field
+        label={t('settings.old_password')}
+        type="password"
+        value={old}
+        onInput={setOld}
+        autoComplete="current-password"
+        error={wrong ? t('settings.wrong_password') : undefined}
+        required
+      />
+      <Field
+        label={t('auth.new_password')}
+        type="password"
+        hint={t('auth.password_hint')}
+        value={fresh}
+        onInput={setFresh}
+        autoComplete="new-password"
+        required
+      />
       <Switch label={t('settings.end_others_too')} on={others} onChange={setOthers} />
       {!wrong && <Problem error={error} />}
       <Actions>

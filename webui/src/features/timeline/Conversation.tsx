@@ -1,17 +1,16 @@
 /** One chat: its head, its timeline and its composer. */
 import type { Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
-import { route } from '../../routes.ts';
+import { go, route } from '../../routes.ts';
 import { here } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { faceOf, roomName, typingText } from '../chats/model.ts';
 import { Composer } from '../composer/Composer.tsx';
-import { go } from '../../routes.ts';
 import shell from '../shell/Shell.module.css';
-import { Timeline } from './Timeline.tsx';
 import s from './Timeline.module.css';
+import { Timeline } from './Timeline.tsx';
 
 export function Conversation({ room, target }: { room: Room; target: string | undefined }) {
   return (
@@ -34,7 +33,10 @@ function Head({ room }: { room: Room }) {
   const name = roomName(state, room);
   const typing = typingText(state, room.room, room.kind === 'group');
   const presence = room.peer ? state.presence.value.get(room.peer) : undefined;
-  const sub = room.kind === 'group' ? t('group.members_count', { n: room.members }) : t(presence === 'online' ? 'presence.online' : presence === 'away' ? 'presence.away' : 'presence.offline');
+  const sub =
+    room.kind === 'group'
+      ? t('group.members_count', { n: room.members })
+      : t(presence === 'online' ? 'presence.online' : presence === 'away' ? 'presence.away' : 'presence.offline');
   const open = route.value.panel !== undefined && route.value.panel !== 'reads';
   return (
     <header class={s.head}>
@@ -44,8 +46,15 @@ function Head({ room }: { room: Room }) {
         <h1>{name}</h1>
         <p class={typing ? `${s.sub} ${s.live}` : s.sub}>{typing || sub}</p>
       </a>
-      {room.kind === 'group' && room.state === 'member' && <IconButton icon="user-plus" label={t('group.invite')} onClick={() => go(`/c/${room.room}/invite`)} />}
-      <IconButton icon="info" label={t('group.details')} aria-expanded={open} onClick={() => go(open ? `/c/${room.room}` : `/c/${room.room}/info`)} />
+      {room.kind === 'group' && room.state === 'member' && (
+        <IconButton icon="user-plus" label={t('group.invite')} onClick={() => go(`/c/${room.room}/invite`)} />
+      )}
+      <IconButton
+        icon="info"
+        label={t('group.details')}
+        aria-expanded={open}
+        onClick={() => go(open ? `/c/${room.room}` : `/c/${room.room}/info`)}
+      />
     </header>
   );
 }

@@ -39,7 +39,14 @@ export function Timeline({ room, target }: { room: Room; target: string | undefi
   useEffect(() => {
     if (client.status.value === 'online' && error) open();
   }, [client.status.value]);
-  if (!line.ready.value || (unreadAfter !== null && !line.start.value && line.lo.value > unreadAfter + 1 && line.entries.value.length < 300 && !error)) {
+  if (
+    !line.ready.value ||
+    (unreadAfter !== null &&
+      !line.start.value &&
+      line.lo.value > unreadAfter + 1 &&
+      line.entries.value.length < 300 &&
+      !error)
+  ) {
     return (
       <div class={s.frame}>
         {error ? (
@@ -67,7 +74,12 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   const start = line.start.value;
   const pending = state.outbox.value;
   const rows = useMemo(
-    () => rowsOf(entries, pending.filter((item) => item.room === room.room), { me: state.me, start, unreadAfter }),
+    () =>
+      rowsOf(
+        entries,
+        pending.filter((item) => item.room === room.room),
+        { me: state.me, start, unreadAfter },
+      ),
     [entries, pending, start, unreadAfter, room.room],
   );
   const box = useRef<HTMLDivElement>(null);
@@ -87,13 +99,16 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
     scrollEndThreshold: END_PX,
   });
 
+  const stick = useRef(true);
   const opened = useRef(false);
   useLayoutEffect(() => {
     if (opened.current || rows.length === 0) return;
     opened.current = true;
     const first = rows.findIndex((row) => row.type === 'unread');
-    if (first > 0) v.scrollToIndex(Math.max(0, first - 1), { align: 'start' });
-    else v.scrollToEnd();
+    if (first > 0) {
+      stick.current = false;
+      v.scrollToIndex(Math.max(0, first - 1), { align: 'start' });
+    } else v.scrollToEnd();
   });
 
   // own messages always come into view
@@ -101,6 +116,17 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   useLayoutEffect(() => {
     if (mine) requestAnimationFrame(() => v.scrollToEnd());
   }, [mine]);
+
+  // at the end it stays at the end, whatever grows: exact to the pixel, and only when the content changed
+  const total = v.getTotalSize();
+  useLayoutEffect(() => {
+    const el = box.current;
+    if (el && stick.current && el.scrollHeight - el.scrollTop - el.clientHeight > 1) el.scrollTop = el.scrollHeight;
+  }, [rows, total]);
+  const scrolled = () => {
+    const el = box.current;
+    if (el) stick.current = el.scrollHeight - el.scrollTop - el.clientHeight <= END_PX;
+  };
 
   useOlder(room.room, v.getVirtualItems()[0]?.index ?? 0, start, rows.length);
   const seen = useSeen(room, v, rows, box);
@@ -111,17 +137,44 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   const items = v.getVirtualItems();
   return (
     <div class={s.frame}>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
-      <div ref={box} class={s.box} tabIndex={0} role="region" aria-label={t('timeline.messages')} onKeyDown={(event) => roam(event, rows, v, focused, setFocused, box.current)}>
-        <div class={s.inner} style={{ height: `${v.getTotalSize()}px` }} role="feed" aria-label={t('timeline.feed')} aria-busy={!start && entries.length === 0}>
+      <div
+        ref={box}
+        class={s.box}
+        tabIndex={0}
+        role="region"
+        aria-label={t('timeline.messages')}
+        onScroll={scrolled}
+        onKeyDown={(event) => roam(event, rows, v, focused, setFocused, box.current)}
+      >
+        <div
+          class={s.inner}
+          style={{ height: `${v.getTotalSize()}px` }}
+          role="feed"
+          aria-label={t('timeline.feed')}
+          aria-busy={!start && entries.length === 0}
+        >
           <div class={s.rows} style={{ transform: `translateY(${items[0]?.start ?? 0}px)` }}>
             {items.map((item, at) => {
               const row = rows[item.index];
               const gap = at > 0 ? item.start - (items[at - 1]?.end ?? item.start) : 0;
               return (
                 row && (
-                  <div key={row.key} data-index={item.index} data-key={row.key} ref={v.measureElement} class={s.row} style={gap > 0 ? { marginTop: `${gap}px` } : undefined}>
-                    <RowView row={row} room={room} place={item.index + 1} size={rows.length} focused={focused === row.key} onFocus={() => setFocused(row.key)} />
+                  <div
+                    key={row.key}
+                    data-index={item.index}
+                    data-key={row.key}
+                    ref={v.measureElement}
+                    class={s.row}
+                    style={gap > 0 ? { marginTop: `${gap}px` } : undefined}
+                  >
+                    <RowView
+                      row={row}
+                      room={room}
+                      place={item.index + 1}
+                      size={rows.length}
+                      focused={focused === row.key}
+                      onFocus={() => setFocused(row.key)}
+                    />
                   </div>
                 )
               );
@@ -130,7 +183,13 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
         </div>
       </div>
       {!atEnd && rows.length > 0 && opened.current && (
-        <button type="button" class={s.down} data-new={fresh > 0 ? 'yes' : 'no'} aria-label={fresh > 0 ? t('timeline.new', { n: fresh }) : t('timeline.to_end')} onClick={() => v.scrollToEnd()}>
+        <button
+          type="button"
+          class={s.down}
+          data-new={fresh > 0 ? 'yes' : 'no'}
+          aria-label={fresh > 0 ? t('timeline.new', { n: fresh }) : t('timeline.to_end')}
+          onClick={() => v.scrollToEnd()}
+        >
           <Icon name="arrow-down" size={20} />
           {fresh > 0 && t('timeline.new', { n: fresh })}
         </button>
@@ -178,7 +237,8 @@ function useSeen(room: Room, v: V, rows: readonly Row[], box: { current: HTMLDiv
   let idx = 0;
   for (const item of v.getVirtualItems()) {
     const row = rows[item.index];
-    if ((row?.type === 'message' || row?.type === 'notice') && item.start + item.size * 0.6 <= bottom) idx = Math.max(idx, row.entry.idx);
+    if ((row?.type === 'message' || row?.type === 'notice') && item.start + item.size * 0.6 <= bottom)
+      idx = Math.max(idx, row.entry.idx);
   }
   const ending = v.isAtEnd(END_PX) ? client.state.timeline(room.room).hi.value : 0;
   const to = Math.max(idx, ending);
@@ -230,9 +290,23 @@ function useJump(room: string, target: string | undefined, rows: readonly Row[],
 const STEPS: Readonly<Record<string, number>> = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
 
 /** Roving focus over the messages; the keys act only while focus is in the timeline. */
-function roam(event: KeyboardEvent, rows: readonly Row[], v: V, focused: string | null, focus: (key: string) => void, box: HTMLElement | null): void {
+function roam(
+  event: KeyboardEvent,
+  rows: readonly Row[],
+  v: V,
+  focused: string | null,
+  focus: (key: string) => void,
+  box: HTMLElement | null,
+): void {
   const step = STEPS[event.key];
-  if (!step || event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).closest('input,textarea,[role=menu]')) return;
+  if (
+    !step ||
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    (event.target as Element).closest('input,textarea,[role=menu]')
+  )
+    return;
   const stops = rows.flatMap((row, i) => (row.type === 'message' || row.type === 'pending' ? [i] : []));
   const now = stops.indexOf(rows.findIndex((row) => row.key === focused));
   const next = now < 0 ? stops.length - 1 : Math.max(0, Math.min(stops.length - 1, now + step));
@@ -242,7 +316,9 @@ function roam(event: KeyboardEvent, rows: readonly Row[], v: V, focused: string 
   event.preventDefault();
   focus(row.key);
   v.scrollToIndex(index, { align: 'auto' });
-  requestAnimationFrame(() => box?.querySelector<HTMLElement>(`[data-key="${row.key}"] article`)?.focus({ preventScroll: true }));
+  requestAnimationFrame(() =>
+    box?.querySelector<HTMLElement>(`[data-key="${row.key}"] article`)?.focus({ preventScroll: true }),
+  );
 }
 
 interface RowProps {

@@ -19,7 +19,11 @@ interface Options {
   unreadAfter: number | null; // read mark when the chat was opened, if something was unread
 }
 
-export function rowsOf(entries: readonly Entry[], pending: readonly Pending[], { me, start, unreadAfter }: Options): Row[] {
+export function rowsOf(
+  entries: readonly Entry[],
+  pending: readonly Pending[],
+  { me, start, unreadAfter }: Options,
+): Row[] {
   const rows: Row[] = start ? [{ key: 'start', type: 'start' }] : [];
   let day = 0;
   let divided = unreadAfter === null;
@@ -34,7 +38,8 @@ export function rowsOf(entries: readonly Entry[], pending: readonly Pending[], {
       divided = true;
       rows.push({ key: 'unread', type: 'unread' });
     }
-    if (isContent(entry.kind)) rows.push(joined(rows, { key: `e${entry.idx}`, type: 'message', entry, first: true, last: true }, me));
+    if (isContent(entry.kind))
+      rows.push(joined(rows, { key: `e${entry.idx}`, type: 'message', entry, first: true, last: true }, me));
     else rows.push({ key: `e${entry.idx}`, type: 'notice', entry });
   }
   for (const item of pending) {
@@ -54,7 +59,11 @@ const isErased = (row: Bubble): boolean => row.type === 'message' && Boolean(row
 function joined(rows: Row[], row: Bubble, me: string): Bubble {
   const before = rows.at(-1);
   if (!before || (before.type !== 'message' && before.type !== 'pending')) return row;
-  const together = authorOf(before, me) === authorOf(row, me) && timeOf(row) - timeOf(before) < GROUP_MS && !isErased(before) && !isErased(row);
+  const together =
+    authorOf(before, me) === authorOf(row, me) &&
+    timeOf(row) - timeOf(before) < GROUP_MS &&
+    !isErased(before) &&
+    !isErased(row);
   if (!together) return row;
   rows[rows.length - 1] = { ...before, last: false };
   return { ...row, first: false };

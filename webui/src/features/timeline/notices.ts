@@ -4,10 +4,31 @@ import type { Entry } from '../../core/types.ts';
 import { type Key, momentOf, t } from '../../i18n/index.ts';
 
 const SIMPLE = new Set([
-  'create', 'invite', 'uninvite', 'decline', 'join', 'leave', 'kick', 'ban', 'unban', 'role', 'transfer', 'mute', 'unmute', 'name', 'topic', 'settings',
+  'create',
+  'invite',
+  'uninvite',
+  'decline',
+  'join',
+  'leave',
+  'kick',
+  'ban',
+  'unban',
+  'role',
+  'transfer',
+  'mute',
+  'unmute',
+  'name',
+  'topic',
+  'settings',
 ]);
 
+/** Sentences begin with a capital; between Chinese characters stands no space. */
 export function noticeOf(state: State, entry: Entry): string {
+  const text = sentence(state, entry).replace(/(?<=\p{Script=Han}) (?=\p{Script=Han})/gu, '');
+  return text.startsWith(t('notice.you')) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+}
+
+function sentence(state: State, entry: Entry): string {
   const body = entry.body ?? {};
   const text = (key: string): string => (typeof body[key] === 'string' ? (body[key] as string) : '');
   const who = (user: string): string => (user === state.me ? t('notice.you') : state.nameOf(user));

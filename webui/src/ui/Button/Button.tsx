@@ -15,7 +15,17 @@ interface ButtonProps {
   small?: boolean;
 }
 
-export function Button({ children, onClick, look = 'secondary', icon, type = 'button', disabled, busy, wide, small }: ButtonProps) {
+export function Button({
+  children,
+  onClick,
+  look = 'secondary',
+  icon,
+  type = 'button',
+  disabled,
+  busy,
+  wide,
+  small,
+}: ButtonProps) {
   const classes = [s.button, s[look], wide && s.wide, small && s.small].filter(Boolean).join(' ');
   return (
     <button type={type} class={classes} disabled={disabled || busy} aria-busy={busy || undefined} onClick={onClick}>

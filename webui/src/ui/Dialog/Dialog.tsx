@@ -5,7 +5,17 @@ import { t } from '../../i18n/index.ts';
 import { Button, IconButton } from '../Button/Button.tsx';
 import s from './Dialog.module.css';
 
-export function Dialog({ title, onClose, children, wide }: { title: string; onClose: () => void; children: ComponentChildren; wide?: boolean }) {
+export function Dialog({
+  title,
+  onClose,
+  children,
+  wide,
+}: {
+  title: string;
+  onClose: () => void;
+  children: ComponentChildren;
+  wide?: boolean;
+}) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
@@ -14,7 +24,6 @@ export function Dialog({ title, onClose, children, wide }: { title: string; onCl
     return () => dialog?.close();
   }, []);
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape is the keyboard's way; this is the click outside
     <dialog
       ref={ref}
       class={wide ? `${s.dialog} ${s.wide}` : s.dialog}

@@ -11,11 +11,36 @@ const KEY = 'startalk.emoji';
 
 const split = (text: string): string[] => text.split(' ');
 const GROUPS = [
-  ['emoji.smileys', split('😀 😃 😄 😁 😆 😅 🤣 😂 🙂 😉 😊 😇 🥰 😍 🤩 😘 😋 😜 🤪 🤗 🤭 🤫 🤔 🫡 🤐 😐 😏 🙄 😬 😌 😴 🤤 😷 🤒 🤕 🤢 🤯 🥳 😎 🤓 😕 😟 🙁 😮 😳 🥺 😢 😭 😱 😖 😞 😩 😤 😡 🤬 💀 💩 🤡 👻 🤖')],
-  ['emoji.people', split('👍 👎 👌 🤌 ✌️ 🤞 🤟 🤘 👈 👉 👆 👇 ☝️ 👋 🤚 ✋ 🖖 👏 🙌 🫶 👐 🤝 🙏 ✍️ 💪 🧠 👀 👂 👃 👄 🙋 🤷 🤦 🙇 💁 🧑‍💻 👨‍👩‍👧 🏃 💃 🕺')],
-  ['emoji.nature', split('🐶 🐱 🐭 🐰 🦊 🐻 🐼 🐯 🦁 🐮 🐷 🐸 🐵 🐔 🐧 🦄 🐝 🦋 🐢 🐙 🐬 🐳 🐉 🌸 🌹 🌻 🌲 🍀 🍁 🍄 🌙 ⭐ ☀️ ⛅ ⚡ 🔥 🌈 ❄️ 💧 🌊')],
-  ['emoji.food', split('🍎 🍊 🍋 🍌 🍉 🍇 🍓 🍑 🍍 🥝 🍅 🥑 🌽 🥕 🍞 🧀 🍳 🍔 🍟 🍕 🌮 🍜 🍣 🍚 🥟 🍦 🎂 🍰 🍫 🍩 🍪 🍵 ☕ 🧋 🍺 🍷 🥂 🍾')],
-  ['emoji.things', split('⚽ 🏀 🏓 🎮 🎲 🎯 🎸 🎧 🎬 🎨 🚗 🚕 🚌 🚲 ✈️ 🚀 🏠 🏢 ⏰ 📱 💻 📷 📎 📌 📅 📝 📚 💡 🔑 🔒 🎁 🎈 🎉 🧧 🏮 💰 🏆 💯 ✅ ❌ ❓ ❗ ⚠️ 🚫 ❤️ 🧡 💛 💚 💙 💜 🖤 💔 💕 ✨')],
+  [
+    'emoji.smileys',
+    split(
+      '😀 😃 😄 😁 😆 😅 🤣 😂 🙂 😉 😊 😇 🥰 😍 🤩 😘 😋 😜 🤪 🤗 🤭 🤫 🤔 🫡 🤐 😐 😏 🙄 😬 😌 😴 🤤 😷 🤒 🤕 🤢 🤯 🥳 😎 🤓 😕 😟 🙁 😮 😳 🥺 😢 😭 😱 😖 😞 😩 😤 😡 🤬 💀 💩 🤡 👻 🤖',
+    ),
+  ],
+  [
+    'emoji.people',
+    split(
+      '👍 👎 👌 🤌 ✌️ 🤞 🤟 🤘 👈 👉 👆 👇 ☝️ 👋 🤚 ✋ 🖖 👏 🙌 🫶 👐 🤝 🙏 ✍️ 💪 🧠 👀 👂 👃 👄 🙋 🤷 🤦 🙇 💁 🧑‍💻 👨‍👩‍👧 🏃 💃 🕺',
+    ),
+  ],
+  [
+    'emoji.nature',
+    split(
+      '🐶 🐱 🐭 🐰 🦊 🐻 🐼 🐯 🦁 🐮 🐷 🐸 🐵 🐔 🐧 🦄 🐝 🦋 🐢 🐙 🐬 🐳 🐉 🌸 🌹 🌻 🌲 🍀 🍁 🍄 🌙 ⭐ ☀️ ⛅ ⚡ 🔥 🌈 ❄️ 💧 🌊',
+    ),
+  ],
+  [
+    'emoji.food',
+    split(
+      '🍎 🍊 🍋 🍌 🍉 🍇 🍓 🍑 🍍 🥝 🍅 🥑 🌽 🥕 🍞 🧀 🍳 🍔 🍟 🍕 🌮 🍜 🍣 🍚 🥟 🍦 🎂 🍰 🍫 🍩 🍪 🍵 ☕ 🧋 🍺 🍷 🥂 🍾',
+    ),
+  ],
+  [
+    'emoji.things',
+    split(
+      '⚽ 🏀 🏓 🎮 🎲 🎯 🎸 🎧 🎬 🎨 🚗 🚕 🚌 🚲 ✈️ 🚀 🏠 🏢 ⏰ 📱 💻 📷 📎 📌 📅 📝 📚 💡 🔑 🔒 🎁 🎈 🎉 🧧 🏮 💰 🏆 💯 ✅ ❌ ❓ ❗ ⚠️ 🚫 ❤️ 🧡 💛 💚 💙 💜 🖤 💔 💕 ✨',
+    ),
+  ],
 ] as const;
 
 const recent = (): string[] => {
@@ -37,7 +62,7 @@ export default function EmojiGrid({ label, at, onClose, onPick }: EmojiGridProps
     if (!panel) return;
     const before = document.activeElement;
     panel.showPopover?.();
-    const box = panel.getBoundingClientRect();
+    const box = { width: panel.offsetWidth, height: panel.offsetHeight };
     const under = at.y + box.height + GAP <= innerHeight;
     panel.style.left = `${Math.max(GAP, Math.min(at.x, innerWidth - box.width - GAP))}px`;
     panel.style.top = `${under ? at.y : Math.max(GAP, Math.min(at.y - box.height - 44, innerHeight - box.height - GAP))}px`;
@@ -50,14 +75,23 @@ export default function EmojiGrid({ label, at, onClose, onPick }: EmojiGridProps
     };
   }, []);
   const pick = (emoji: string) => {
-    localStorage.setItem(KEY, JSON.stringify([emoji, ...recent().filter((other) => other !== emoji)].slice(0, RECENT_MAX)));
+    localStorage.setItem(
+      KEY,
+      JSON.stringify([emoji, ...recent().filter((other) => other !== emoji)].slice(0, RECENT_MAX)),
+    );
     onPick(emoji);
   };
   const last = recent();
   const groups = last.length ? [['emoji.recent', last] as const, ...GROUPS] : GROUPS;
   return (
-    <div ref={ref} class={s.panel} popover="auto" role="dialog" aria-label={label} onKeyDown={(event) => steer(event, ref.current)}>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
+    <div
+      ref={ref}
+      class={s.panel}
+      popover="auto"
+      role="dialog"
+      aria-label={label}
+      onKeyDown={(event) => steer(event, ref.current)}
+    >
       <div class={s.scroll} tabIndex={0} role="region" aria-label={label}>
         {groups.map(([key, list]) => (
           <section key={key} aria-label={t(key)}>

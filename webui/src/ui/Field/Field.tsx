@@ -43,7 +43,11 @@ export function Field(props: FieldProps) {
         {label}
       </label>
       <div class={s.box}>
-        {lines ? <textarea {...common} rows={3} /> : <input {...common} type={(shown ? 'text' : type) as 'text'} spellcheck={false} />}
+        {lines ? (
+          <textarea {...common} rows={3} />
+        ) : (
+          <input {...common} type={(shown ? 'text' : type) as 'text'} spellcheck={false} />
+        )}
         {type === 'password' && (
           <IconButton
             class={s.peek ?? ''}
@@ -92,7 +96,13 @@ export function Select<V extends string>({ label, value, options, onChange, disa
         {label}
       </label>
       <div class={s.box}>
-        <select id={id} class={s.input} value={value} disabled={disabled} onChange={(event) => onChange(event.currentTarget.value as V)}>
+        <select
+          id={id}
+          class={s.input}
+          value={value}
+          disabled={disabled}
+          onChange={(event) => onChange(event.currentTarget.value as V)}
+        >
           {options.map((option) => (
             <option key={option.value} value={option.value}>
               {option.label}
@@ -105,9 +115,26 @@ export function Select<V extends string>({ label, value, options, onChange, disa
   );
 }
 
-export function Switch({ label, on, onChange, disabled }: { label: string; on: boolean; onChange: (on: boolean) => void; disabled?: boolean }) {
+export function Switch({
+  label,
+  on,
+  onChange,
+  disabled,
+}: {
+  label: string;
+  on: boolean;
+  onChange: (on: boolean) => void;
+  disabled?: boolean;
+}) {
   return (
-    <button type="button" class={s.switch} role="switch" aria-checked={on} disabled={disabled} onClick={() => onChange(!on)}>
+    <button
+      type="button"
+      class={s.switch}
+      role="switch"
+      aria-checked={on}
+      disabled={disabled}
+      onClick={() => onChange(!on)}
+    >
       <span>{label}</span>
       <span class={s.track} aria-hidden="true" />
     </button>
@@ -118,7 +145,12 @@ export function Switch({ label, on, onChange, disabled }: { label: string; on: b
 export function Segments<V extends string>({ label, value, options, onChange }: SelectProps<V>) {
   const ref = useRef<HTMLDivElement>(null);
   const move = (event: KeyboardEvent) => {
-    const step = event.key === 'ArrowRight' || event.key === 'ArrowDown' ? 1 : event.key === 'ArrowLeft' || event.key === 'ArrowUp' ? -1 : 0;
+    const step =
+      event.key === 'ArrowRight' || event.key === 'ArrowDown'
+        ? 1
+        : event.key === 'ArrowLeft' || event.key === 'ArrowUp'
+          ? -1
+          : 0;
     if (!step) return;
     event.preventDefault();
     const now = options.findIndex((option) => option.value === value);
@@ -134,7 +166,6 @@ export function Segments<V extends string>({ label, value, options, onChange }: 
       </span>
       <div ref={ref} class={s.segments} role="radiogroup" aria-label={label} onKeyDown={move}>
         {options.map((option) => (
-          // biome-ignore lint/a11y/useSemanticElements: buttons keep icon and words in one target
           <button
             key={option.value}
             type="button"

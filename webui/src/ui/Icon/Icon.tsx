@@ -1,8 +1,19 @@
 /** One icon of the set, drawn with the text's colour; decorative unless `label` says what it means. */
-import { h } from 'preact';
-import icons from 'virtual:icons';
 
-export function Icon({ name, size = 20, label, class: className }: { name: string; size?: number; label?: string; class?: string | undefined }) {
+import icons from 'virtual:icons';
+import { h } from 'preact';
+
+export function Icon({
+  name,
+  size = 20,
+  label,
+  class: className,
+}: {
+  name: string;
+  size?: number;
+  label?: string;
+  class?: string | undefined;
+}) {
   const shapes = (icons[name] ?? []).map(([tag, attributes], i) => h(tag, { ...attributes, key: i }));
   return (
     <svg

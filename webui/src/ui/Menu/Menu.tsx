@@ -42,9 +42,8 @@ export function Menu({ label, items, at, onClose, top }: MenuProps) {
     if (!menu) return;
     const before = document.activeElement;
     menu.showPopover?.();
-    const box = menu.getBoundingClientRect();
-    menu.style.left = `${Math.max(GAP, Math.min(at.x, innerWidth - box.width - GAP))}px`;
-    menu.style.top = `${Math.max(GAP, Math.min(at.y, innerHeight - box.height - GAP))}px`;
+    menu.style.left = `${Math.max(GAP, Math.min(at.x, innerWidth - menu.offsetWidth - GAP))}px`;
+    menu.style.top = `${Math.max(GAP, Math.min(at.y, innerHeight - menu.offsetHeight - GAP))}px`;
     const closed = (event: Event) => (event as ToggleEvent).newState === 'closed' && onClose();
     menu.addEventListener('toggle', closed);
     choices(menu)[0]?.focus();
@@ -59,7 +58,15 @@ export function Menu({ label, items, at, onClose, top }: MenuProps) {
     item.run();
   };
   return (
-    <div ref={ref} class={s.menu} popover="auto" role="menu" aria-label={label} tabIndex={-1} onKeyDown={(event) => steer(event, ref.current, onClose)}>
+    <div
+      ref={ref}
+      class={s.menu}
+      popover="auto"
+      role="menu"
+      aria-label={label}
+      tabIndex={-1}
+      onKeyDown={(event) => steer(event, ref.current, onClose)}
+    >
       {top}
       {items.map((item) => (
         <button
@@ -79,13 +86,14 @@ export function Menu({ label, items, at, onClose, top }: MenuProps) {
 }
 
 export const MenuBar = ({ children, label }: { children: ComponentChildren; label: string }) => (
-  // biome-ignore lint/a11y/useSemanticElements: a fieldset cannot stand in a menu
   <div class={s.bar} role="group" aria-label={label}>
     {children}
   </div>
 );
 
-const choices = (menu: HTMLElement | null): HTMLElement[] => [...(menu?.querySelectorAll<HTMLElement>('[role=menuitem]') ?? [])];
+const choices = (menu: HTMLElement | null): HTMLElement[] => [
+  ...(menu?.querySelectorAll<HTMLElement>('[role=menuitem]') ?? []),
+];
 
 function steer(event: KeyboardEvent, menu: HTMLElement | null, close: () => void): void {
   const all = choices(menu);
@@ -96,7 +104,8 @@ function steer(event: KeyboardEvent, menu: HTMLElement | null, close: () => void
   else if (event.key === 'Home') go(0);
   else if (event.key === 'End') go(-1);
   else if (event.key === 'Escape' || event.key === 'Tab') close();
-  else if (event.key.length === 1) all.find((item) => item.textContent?.trim().toLowerCase().startsWith(event.key.toLowerCase()))?.focus();
+  else if (event.key.length === 1)
+    all.find((item) => item.textContent?.trim().toLowerCase().startsWith(event.key.toLowerCase()))?.focus();
   else return;
   if (event.key === 'Enter' || event.key === ' ') return;
   event.preventDefault();

@@ -1,14 +1,24 @@
 /** The states every screen shares: nothing here yet, loading, something went wrong; and a link to copy or scan. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { explain } from '../../i18n/refusal.ts';
 import { t } from '../../i18n/index.ts';
+import { explain } from '../../i18n/refusal.ts';
 import { Button } from '../Button/Button.tsx';
 import { Icon } from '../Icon/Icon.tsx';
 import { toast } from '../Toast/Toast.tsx';
 import s from './Parts.module.css';
 
-export function Empty({ icon, title, text, children }: { icon: string; title: string; text?: string; children?: ComponentChildren }) {
+export function Empty({
+  icon,
+  title,
+  text,
+  children,
+}: {
+  icon: string;
+  title: string;
+  text?: string;
+  children?: ComponentChildren;
+}) {
   return (
     <div class={s.empty}>
       <span class={s.disc}>
@@ -25,7 +35,6 @@ export function Skeleton({ rows = 6 }: { rows?: number }) {
   return (
     <div role="status" aria-label={t('common.loading')}>
       {Array.from({ length: rows }, (_, i) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: the rows are all alike
         <div key={i} class={s.skeleton} aria-hidden="true">
           <i />
           <div>
@@ -92,7 +101,14 @@ export function Qr({ text, label, size = 208 }: { text: string; label: string; s
   const path = cells?.flatMap((row, y) => row.flatMap((on, x) => (on ? [`M${x} ${y}h1v1h-1z`] : []))).join('') ?? '';
   return (
     <div class={s.qr}>
-      <svg role="img" aria-label={label} width={size} height={size} viewBox={`0 0 ${n} ${n}`} shape-rendering="crispEdges">
+      <svg
+        role="img"
+        aria-label={label}
+        width={size}
+        height={size}
+        viewBox={`0 0 ${n} ${n}`}
+        shape-rendering="crispEdges"
+      >
         <path d={path} fill="currentColor" />
       </svg>
     </div>
