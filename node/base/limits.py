@@ -13,6 +13,8 @@ NODE_FRAME_BYTES_MAX: Final = 8 * 1024 * 1024  # what a device accepts from its 
 JSON_BODY_BYTES_MAX: Final = 1024 * 1024  # requests are designed to stay under 40 KiB
 HEADER_LINE_BYTES_MAX: Final = 8 * 1024
 HEADERS_BYTES_MAX: Final = 16 * 1024  # all header lines of a request
+FIRST_REQUEST_S: Final = 10  # a connection that has not asked anything by then is closed
+REQUEST_BODY_S: Final = 30  # a body of 1 MiB arrives by then even on a slow line
 BODY_BYTES_MAX: Final = 64 * 1024  # an event body; four fit in a frame
 DEPTH_MAX: Final = 16  # nesting of a body; kinds are designed for <= 8
 KEYS_MAX: Final = 128  # keys of one map in a body

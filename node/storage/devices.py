@@ -90,6 +90,11 @@ class DeviceStore:
             pk, DeviceId(device), created_ms, seen_ms, account, UserId(user), local, name, NodeRole(role), frozen_ms
         )
 
+    def is_alive(self, tx: Tx, pk: int) -> bool:
+        """Whether the session still stands and its account is not frozen."""
+        sql = "SELECT 1 FROM devices d JOIN accounts a ON a.id = d.account WHERE d.id = ? AND a.frozen_ms = 0"
+        return tx.one(sql, (pk,)) is not None
+
     def of_account(self, tx: Tx, account: int) -> list[DeviceRow]:
         """All devices of an account, the last used first."""
         sql = f"SELECT {_COLUMNS} FROM devices WHERE account = ? ORDER BY seen_ms DESC, id DESC"  # noqa: S608 - the parts are constants

@@ -7,6 +7,7 @@ GET parses `request` from the query string, every other method from a JSON body.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
@@ -15,6 +16,7 @@ import msgspec
 from aiohttp import hdrs, web
 from msgspec import Struct
 
+from node.base import limits
 from node.base.errors import Code, Rejected
 from node.core.account import ADMIN_ROLES, NodeRole
 from node.services.actor import Actor
@@ -185,7 +187,16 @@ def _exactly(method: str) -> dict[str, bool]:
 
 
 async def _no_body(request: web.Request) -> None:
-    await request.read()  # bounded by the application; an empty object is fine
+    await _read(request)  # an empty object is fine
+
+
+async def _read(request: web.Request) -> bytes:
+    """The body; its size is bounded by the application. Raises Rejected when it trickles in."""
+    try:
+        async with asyncio.timeout(limits.REQUEST_BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise Rejected(Code.BAD_REQUEST, "The request took too long to arrive.", limit=limits.REQUEST_BODY_S) from None
 
 
 def _query_parser(kind: type[Any]) -> Callable[[web.Request], Awaitable[Any]]:
@@ -207,7 +218,7 @@ def _body_parser(kind: type[Any]) -> Callable[[web.Request], Awaitable[Any]]:
     async def parse(request: web.Request) -> Any:
         if request.content_type != JSON:
             raise Rejected(Code.UNSUPPORTED, "Send the body as application/json.", field="content-type")
-        data = await request.read()
+        data = await _read(request)
         try:
             return decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

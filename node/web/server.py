@@ -176,7 +176,13 @@ class WebServer:
                 listener.path.chmod(0o600)
                 return server
             return await loop.create_server(
-                protocol, listener.host, listener.port, ssl=listener.tls, backlog=1024, reuse_address=True
+                protocol,
+                listener.host,
+                listener.port,
+                ssl=listener.tls,
+                ssl_handshake_timeout=limits.FIRST_REQUEST_S if listener.tls else None,
+                backlog=1024,
+                reuse_address=True,
             )
         except OSError as error:
             raise _cannot_listen(listener, error) from error
@@ -295,6 +301,22 @@ class _Connection(RequestHandler):
     def __init__(self, manager: web.Server, *, failures: Failures, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self._failures = failures
+        self._impatience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Whoever connects must ask something soon; between requests the keep-alive time counts."""
+        super().connection_made(transport)
+        self._impatience = self._loop.call_later(limits.FIRST_REQUEST_S, self._close_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The timer must not outlive the connection."""
+        if self._impatience is not None:
+            self._impatience.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_silent(self) -> None:
+        if self._request_count == 0:
+            self.force_close()
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -36,12 +36,14 @@ from node.services.receipts import Receipts
 from node.services.settings import Settings
 from node.services.sync import Delivered, Sync, to_mark
 from node.storage.database import Database
+from node.storage.devices import DeviceStore
 from node.storage.log import Appended
 from node.storage.rooms import Rooms
 from node.wire import c2s
 
 PROGRAM: Final = "startalk-node"
 CONGESTED_POLL_S: Final = 0.05  # a reader of requests that waits for its socket to drain looks this often
+_DEVICES: Final = DeviceStore()
 log = Log("socket")
 
 
@@ -129,6 +131,9 @@ class DeviceSession:
         if frame.version != c2s.VERSION:
             raise Rejected(Code.UNSUPPORTED, f"This node speaks version {c2s.VERSION}.", limit=c2s.VERSION)
         desk = self.desk
+        if not desk.db.view(lambda tx: _DEVICES.is_alive(tx, self.actor.device_pk)):
+            # Signed out between the upgrade and hello, when the feed did not know this socket yet.
+            raise Rejected(Code.NOT_SIGNED_IN, "This device was signed out.")
         self._socket.hold()
         desk.db.view(lambda _: self._greet(frame.cursor))  # one snapshot, or the cards would be newer than their head
         self.ready = True

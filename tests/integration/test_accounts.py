@@ -298,6 +298,18 @@ async def test_ending_a_session_closes_its_open_sockets(home: House, how: str) -
     assert await ended(ws)
 
 
+async def test_a_session_that_ended_before_hello_gets_no_welcome(home: House) -> None:
+    bert = await home.bot("bert")
+    phone = await sign_in(home, "bert")
+    url = home.base.replace("http", "ws") + "/c2s"
+    ws = await phone.http.ws_connect(url, headers=phone.headers, protocols=(c2s.SUBPROTOCOL,))
+    await bert.ok("DELETE", f"/devices/{phone.me['device']}")
+    await ws.send_bytes(c2s.encode_frame(c2s.Hello(c2s.VERSION)))
+    said = await ws.receive(timeout=5)
+    assert b"not_signed_in" in said.data
+    assert await ended(ws)
+
+
 # --- profile and password -------------------------------------------------------------------------------
 
 

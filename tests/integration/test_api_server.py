@@ -27,13 +27,13 @@ CSP = (
 )
 
 
-async def raw(home: House, request: bytes) -> bytes:
-    """What a connection answers to these bytes."""
+async def raw(home: House, request: bytes, *, until: bytes = b"") -> bytes:
+    """What a connection answers to these bytes, up to its end or to `until`."""
     host, port = home.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
     async with asyncio.timeout(5):
-        answer = await reader.read()
+        answer = await (reader.readuntil(until) if until else reader.read())
     writer.close()
     await writer.wait_closed()
     return answer
@@ -105,6 +105,20 @@ async def test_what_is_not_http_gets_a_short_answer(home: House, request_bytes: 
     assert json.loads(body)["error"]["code"] in {"bad_request", "too_large"}
     assert b"aiohttp" not in body.lower()
     await home.stranger().ok("GET", "/node")
+
+
+async def test_who_connects_and_says_nothing_is_sent_away(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FIRST_REQUEST_S", 0.05)
+    assert await raw(home, b"") == b""
+    assert await raw(home, b"GET /health HTTP/1.1\r\nHost: casa") == b""
+    assert parts(await raw(home, get("/health")))[0] == 200
+
+
+async def test_a_body_that_trickles_in_is_given_up(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REQUEST_BODY_S", 0.05)
+    head = "POST /api/v1/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"
+    found, _, body = parts(await raw(home, head.encode(), until=b"}}"))
+    assert (found, json.loads(body)["error"]["detail"]) == (400, {"limit": 0.05})
 
 
 async def test_headers_up_to_the_limit_are_fine(home: House) -> None:
