@@ -103,10 +103,20 @@ def build_if_needed(root: Path, env: Mapping[str, str], *, may_install: bool = F
         raise BuildFailed(f"{sources} is not complete: package-lock.json is missing.")
     npm = machine_npm() or wheel_npm(may_install=may_install)
     wanted = stamp_of(sources)
-    _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], sources)
+    if not is_installed(sources):
+        _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], sources)
     _run([*npm, "run", "build"], sources)
     _replace(sources / "dist", built, wanted)
     return True
+
+
+def is_installed(sources: Path) -> bool:
+    """Whether node_modules holds what the lock asks for: npm writes its own copy of the lock at the end of an install."""
+    try:
+        installed = (sources / "node_modules/.package-lock.json").stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return installed >= (sources / "package-lock.json").stat().st_mtime
 
 
 def needed_in(root: Path, env: Mapping[str, str]) -> bool:

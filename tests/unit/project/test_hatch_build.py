@@ -65,6 +65,17 @@ def test_what_is_installed_or_built_is_no_source(checkout: Path) -> None:
     assert hatch_build.stamp_of(checkout / "webui") == before
 
 
+def test_packages_are_installed_again_only_when_the_lock_is_newer(checkout: Path) -> None:
+    sources = checkout / "webui"
+    assert not hatch_build.is_installed(sources)
+    (sources / "node_modules").mkdir()
+    (sources / "node_modules/.package-lock.json").write_text("{}", encoding="utf-8")
+    os.utime(sources / "package-lock.json", (1_000, 1_000))
+    assert hatch_build.is_installed(sources)
+    os.utime(sources / "node_modules/.package-lock.json", (999, 999))
+    assert not hatch_build.is_installed(sources)
+
+
 def test_a_stamp_without_an_index_counts_for_nothing(checkout: Path) -> None:
     pretend_built(checkout)
     (checkout / hatch_build.BUILT / "index.html").unlink()
