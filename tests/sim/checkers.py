@@ -168,7 +168,7 @@ def check_posts(world: World, services: Services, logs: dict[bytes, Chronicle]) 
         for wish in device.wishes:
             entry = stored.get((device.device, wish.client_id))
             yield from _check_wish(device, wish, entry, logs)
-            if entry is not None:
+            if entry is not None and (device.device, wish.client_id) not in world.refused:
                 placed.append(entry[0])
         if placed != sorted(placed):
             yield f"{device.name}: posts are not in the order they were sent: {placed}"

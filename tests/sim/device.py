@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -116,7 +117,9 @@ class Socket(asyncio.Protocol):
 class Device:
     """One device of one user."""
 
-    def __init__(self, *, network: Network, node: Address, user: UserId, device: DeviceId, token: str, number: int) -> None:
+    def __init__(
+        self, *, network: Network, node: Address, user: UserId, device: DeviceId, token: str, number: int
+    ) -> None:
         self.user, self.device, self.number = user, device, number
         self.name = f"{user.partition('@')[0]}-{number}"
         self.network, self._node, self._token = network, node, token
@@ -168,10 +171,8 @@ class Device:
     async def run(self) -> None:
         """Connects again and again, for ever."""
         while True:
-            try:
+            with suppress(ConnectionError):
                 await self._session()
-            except ConnectionError:
-                pass
             self.ready, self.socket = False, None
             for future in self.pages.values():
                 if not future.done():
@@ -241,8 +242,7 @@ class Device:
             case c2s.Welcome():
                 self._welcome(frame)
             case c2s.Rooms():
-                for card in frame.rooms:
-                    self.cards[card.room] = card
+                self.cards |= {card.room: card for card in frame.rooms}
                 if not frame.more:
                     self._greeted()
             case c2s.RoomChanged():
@@ -251,22 +251,29 @@ class Device:
                 self._entries([c2s.decode_entry(bytes(raw)) for raw in frame.entries])
             case c2s.Receipts():
                 self._move(frame.seq)
+            case _:
+                self._answer(frame)
+
+    def _answer(self, frame: c2s.NodeFrame) -> None:
+        match frame:
             case c2s.Posted():
                 for item in frame.items:
                     self._posted(item)
             case c2s.Refused():
                 self._refused(frame)
             case c2s.Page():
-                future = self.pages.pop(frame.n, None)
-                if future is None:
-                    self._complain("a page nobody asked for")
-                elif not future.done():
-                    future.set_result(frame)
-            case c2s.Error():
-                if frame.code not in {"slow_reader", "upgrading", "conflict"}:
-                    self._complain(f"closed with {frame.code}: {frame.text}")
+                self._paged(frame)
+            case c2s.Error() if frame.code not in {"slow_reader", "upgrading", "conflict"}:
+                self._complain(f"closed with {frame.code}: {frame.text}")
             case _:
                 pass
+
+    def _paged(self, frame: c2s.Page) -> None:
+        future = self.pages.pop(frame.n, None)
+        if future is None:
+            self._complain("a page nobody asked for")
+        elif not future.done():
+            future.set_result(frame)
 
     def _welcome(self, frame: c2s.Welcome) -> None:
         if self.cursor is None:

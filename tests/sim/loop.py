@@ -73,7 +73,9 @@ class SimLoop(asyncio.BaseEventLoop):
         self.threads: list[Call] = []  # what has not run yet
         self.faults: list[str] = []  # exceptions nobody caught
         self.slow_disk = 0.0  # chance that a commit takes long
-        self._random = Random(f"loop {seed}")
+        self.commit_begun: asyncio.Event | None = None  # set when the next COMMIT is on its way to the disk
+        self._order = Random(f"order {seed}")
+        self._disk = Random(f"disk {seed}")
         self._selector = Instant(self)
         self._clock_resolution = RESOLUTION_S
         self.set_exception_handler(self._note_fault)
@@ -100,18 +102,20 @@ class SimLoop(asyncio.BaseEventLoop):
             if isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)
         ]
         if len(steps) > 1:
-            for place, handle in zip(steps, self._random.sample([handles[n] for n in steps], len(steps)), strict=True):
+            for place, handle in zip(steps, self._order.sample([handles[n] for n in steps], len(steps)), strict=True):
                 handles[place] = handle
             ready.clear()
             ready.extend(handles)
         super()._run_once()  # type: ignore[misc]
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         """The function runs on the loop, a little later."""
         call = Call(self.create_future(), func, args)
         self.threads.append(call)
-        slow = self.slow_disk and self._random.random() < self.slow_disk
-        self.call_later(SLOW_COMMIT_S if slow else self._random.uniform(*COMMIT_S), self._run_call, call)
+        if self.commit_begun is not None and args == ("COMMIT",):
+            self.commit_begun.set()
+        slow = self._disk.random() < self.slow_disk
+        self.call_later(SLOW_COMMIT_S if slow else self._disk.uniform(*COMMIT_S), self._run_call, call)
         return call.future
 
     def _run_call(self, call: Call) -> None:
@@ -119,7 +123,7 @@ class SimLoop(asyncio.BaseEventLoop):
             self.threads.remove(call)
             call.run()
 
-    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:  # type: ignore[override]
+    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         """Listens on the simulated network."""
         return Listening(self.network, protocol_factory, (host, port))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from random import Random
 
 from tests.sim.world import World
 
 DOWN_S = (0.1, 8.0)
 CRASHES_MAX = 4
+COMMIT_WAIT_S = 5.0
 
 
 class Nemesis:
@@ -46,6 +48,8 @@ class Nemesis:
     async def _restart(self) -> None:
         world, random = self._world, self._random
         if random.random() < 0.75:
+            if random.random() < 0.8:
+                await self._wait_for_commit()
             await world.crash()
         else:
             world.note("restart")
@@ -53,6 +57,13 @@ class Nemesis:
         await asyncio.sleep(random.uniform(*DOWN_S))
         world.open()
         await world.start()
+
+    async def _wait_for_commit(self) -> None:
+        """The worst moment: a commit has begun and has not ended."""
+        begun = self._world.loop.commit_begun = asyncio.Event()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(begun.wait(), COMMIT_WAIT_S)
+        self._world.loop.commit_begun = None
 
     def _cut(self) -> None:
         pipes = self._world.network.pipes

@@ -76,7 +76,9 @@ class Pipe(asyncio.Transport):
 
     peer: Pipe
 
-    def __init__(self, network: Network, loop: asyncio.AbstractEventLoop, random: Random, local: Address, remote: Address) -> None:
+    def __init__(
+        self, network: Network, loop: asyncio.AbstractEventLoop, random: Random, local: Address, remote: Address
+    ) -> None:
         super().__init__({"sockname": local, "peername": remote})
         self.network, self._loop, self._random = network, loop, random
         self.local, self.remote = local, remote

@@ -14,7 +14,21 @@ from tests.sim.device import Device
 from tests.sim.world import World
 
 TALK = ("say", "say", "say", "say", "say", "burst", "reply", "edit", "recall", "react", "read", "read", "page")
-MANAGE = ("create", "direct", "invite", "accept", "accept", "kick", "leave", "role", "mute", "unmute", "mute_all", "rename", "ban")
+MANAGE = (
+    "create",
+    "direct",
+    "invite",
+    "accept",
+    "accept",
+    "kick",
+    "leave",
+    "role",
+    "mute",
+    "unmute",
+    "mute_all",
+    "rename",
+    "ban",
+)
 
 
 async def live(world: World, device: Device, until_s: float) -> None:
@@ -85,13 +99,21 @@ def talk(device: Device, what: str, room: bytes, other: UserId, random: Random) 
     if what in {"say", "burst"} or not known:
         mention = content.Mention(user=other, start=0, len=1)
         for _ in range(random.randint(5, 25) if what == "burst" else 1):
-            device.wish(room, content.Text(text="word " * random.randint(1, 40), mentions=(mention,) * random.randint(0, 1)))
+            device.wish(
+                room, content.Text(text="word " * random.randint(1, 40), mentions=(mention,) * random.randint(0, 1))
+            )
         return
-    mine = [entry for entry in known if device.wishes and entry.event_id in {w.posted.event_id for w in device.wishes if w.posted}]
+    mine = [
+        entry
+        for entry in known
+        if device.wishes and entry.event_id in {w.posted.event_id for w in device.wishes if w.posted}
+    ]
     entry = random.choice(mine if mine and what in {"edit", "recall"} else known)
     bodies: dict[str, Body] = {
         "edit": content.Edit(target=entry.event_id, text="other words"),
-        "recall": content.Recall(target=entry.event_id) if random.random() < 0.7 else content.Redact(target=entry.event_id),
+        "recall": content.Recall(target=entry.event_id)
+        if random.random() < 0.7
+        else content.Redact(target=entry.event_id),
         "react": content.Reaction(target=entry.event_id, value=random.choice("👍🌱"), on=random.random() < 0.8),
         "reply": content.Text(text="yes", reply_to=content.ReplyTo(event=entry.event_id, author=other)),
     }

@@ -23,9 +23,12 @@ from node.main import Node, Services, build, open_services
 from node.runtime.config import Config
 from node.runtime.entropy import SeededEntropy
 from node.runtime.lifecycle import Supervisor
+from node.services.actor import Actor
+from node.services.posting import Answer, Post
 from node.services.settings import RATE_MAX, RATES, Change
 from node.storage.accounts import AccountStore, NewAccount
 from node.storage.database import Tx
+from node.storage.log import Appended
 from tests.sim import disk
 from tests.sim.device import Device
 from tests.sim.loop import SimLoop
@@ -85,6 +88,7 @@ class World:
         self.devices: list[Device] = []
         self.story: list[str] = []  # what the nemesis did, for people
         self.faults: list[str] = []
+        self.refused: set[tuple[bytes, bytes]] = set()  # (device, client id) that the node refused at least once
         self.restarts = 0
         self._folder = folder
         self._life = 0
@@ -126,12 +130,28 @@ class World:
         """The node serves."""
         services = self.services
         services.db._conn.execute(f"PRAGMA wal_autocheckpoint = {self.random.choice((4000, 30))}")
+        self._witness_refusals()
         self._node = node = build(services)
         parts = node.parts
         self._supervisor = Supervisor(parts, clock=services.clock, entropy=services.entropy, metrics=services.metrics)
         serving = asyncio.Event()
         self._running = self.loop.create_task(self._supervisor.run(serving.set))
         await serving.wait()
+
+    def _witness_refusals(self) -> None:
+        """A refusal may be lost on the way; then the post is sent again and may be accepted late."""
+        posting = self.services.posting
+        submit = posting.submit
+
+        def witnessed(actor: Actor, post: Post, answer: Answer) -> None:
+            def noted(entry: Appended | None, error: Exception | None) -> None:
+                if error is not None:
+                    self.refused.add((actor.device, post.client_id))
+                answer(entry, error)
+
+            submit(actor, post, noted)
+
+        posting.submit = witnessed  # type: ignore[method-assign]
 
     async def stop(self) -> None:
         """An orderly end."""

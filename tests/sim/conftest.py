@@ -1,0 +1,20 @@
+"""Options of ``make sim``: one seed, or how many."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=None, help="replay this seed of the simulation")
+    parser.addoption("--seeds", type=int, default=None, help="try this many seeds of the simulation")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Seeds go in blocks, so that workers share them."""
+    if "block" in metafunc.fixturenames:
+        from tests.sim.test_seeds import blocks
+
+        config = metafunc.config
+        chosen = blocks(config.getoption("--seed", None), config.getoption("--seeds", None))
+        metafunc.parametrize("block", chosen, ids=[f"{block[0]}-{block[-1]}" for block in chosen])
