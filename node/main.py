@@ -144,6 +144,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         throttle=LoginThrottle(clock=clock, rates=settings),
         devices=feed,
         names=feed,
+        metrics=metrics,
     )
     posting = Posting(
         db=db,

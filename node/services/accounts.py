@@ -23,6 +23,7 @@ from node.core.account import NodeRole, Registration, check_display_name, check_
 from node.core.content import check_line
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
+from node.runtime.metrics import Metrics
 from node.services.actor import Actor
 from node.services.invites import Invites, check_reach, parse_token, require_admin
 from node.services.login_throttle import LoginThrottle
@@ -93,6 +94,7 @@ class Accounts:
         throttle: LoginThrottle,
         devices: DeviceDoor,
         names: NameDoor,
+        metrics: Metrics,
     ) -> None:
         self._db = db
         self._log = log
@@ -105,6 +107,7 @@ class Accounts:
         self._throttle = throttle
         self._door = devices
         self._names = names
+        self._metrics = metrics
         self._accounts = AccountStore(users=users)
         self._devices = DeviceStore()
         self._audit = AuditStore()
@@ -176,7 +179,15 @@ class Accounts:
 
         With `end_oldest` the device that was away longest makes room when there are ten.
         """
-        local = local.strip().lower()
+        try:
+            signed_in = await self._login(local.strip().lower(), password, origin, end_oldest=end_oldest)
+        except Rejected as error:
+            self._metrics.logins.inc(of=error.code.value)
+            raise
+        self._metrics.logins.inc(of="ok")
+        return signed_in
+
+    async def _login(self, local: str, password: str, origin: Origin, *, end_oldest: bool) -> SignedIn:
         account = await self._prove(local, password, origin.address)
         if account.frozen_ms:
             raise _frozen()

@@ -199,3 +199,5 @@ async def test_guessing_is_slowed_and_the_right_password_waits_too(strict_home: 
     assert await stranger.refused("POST", "/login", {"local": "nobody-here", "password": "guess"}) == "rate_limited"
     home.clock.advance(seconds=31)
     await stranger.ok("POST", "/login", right)
+    counted = home.services.metrics.logins.values
+    assert counted == {"bad_credentials": 2 * limits.LOGIN_FAILURES_PER_ACCOUNT, "rate_limited": 2, "ok": 1}
