@@ -57,7 +57,7 @@ def _option(param: Any) -> tuple[str, str]:
     names = ", ".join(f"`{name}`" for name in (*param.opts, *param.secondary_opts))
     help_text = _cell(param.help)
     if "[env:" not in help_text and param.default not in {None, "", False}:
-        shown = {True: "on"}.get(param.default, param.default)
+        shown = "on" if param.default is True else param.default
         help_text += f" Default: `{shown}`."
     return names, help_text.replace("[env:", "Variable:").replace("; default:", ". Default:").replace("]", ".")
 
