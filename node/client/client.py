@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 from weakref import WeakSet
 
@@ -364,7 +364,9 @@ class Client:
         backoff = Backoff(entropy=self._entropy)
         while self.fault is None:
             try:
-                connection = await Connection.open(self.api, cursor=self.cursor, program=self._program)
+                connection = await Connection.open(
+                    self.api, cursor=self.cursor, program=self._program, clock=self._clock
+                )
                 backoff.reset()
                 await self._serve(connection)
             except (SignedOut, Rejected) as error:
@@ -377,19 +379,13 @@ class Client:
         """One connection until it is lost."""
         try:
             await self._begin(connection)
-            async with asyncio.TaskGroup() as group:
-                beat = group.create_task(_beat(connection, connection.welcome.heartbeat_s, self._clock))
-                try:
-                    while True:
-                        await self._take(connection, await connection.receive())
-                finally:
-                    beat.cancel()
-        except* (Lost, SignedOut, Rejected) as group_of_one:
-            raise _first_of(group_of_one) from None
+            while True:
+                await self._take(connection, await connection.receive())
         finally:
             self._connection = None
-            async with asyncio.timeout(GOODBYE_S):
-                await connection.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_S):
+                    await connection.close()
 
     async def _begin(self, connection: Connection) -> None:
         """Takes the welcome and the snapshot, then says again what was not answered."""
@@ -498,17 +494,6 @@ class Client:
         if self._first is not None and self._first.full:
             self._first = None  # nobody reads: later readers begin with now
         return [*self._readers, *([] if self._first is None else [self._first])]
-
-
-async def _beat(connection: Connection, every_s: int, clock: Clock) -> None:
-    while True:
-        await asyncio.sleep(every_s)
-        await connection.send(c2s.Ping(clock.now_ms()))
-
-
-def _first_of(group: BaseExceptionGroup[Exception]) -> Exception:
-    found = group.exceptions[0]
-    return _first_of(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 def _error_of(frame: c2s.Error) -> Exception:

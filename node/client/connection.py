@@ -15,6 +15,7 @@ from node.base import limits
 from node.base.errors import Rejected
 from node.client.api import Api
 from node.client.errors import Lost, SignedOut
+from node.runtime.clock import Clock
 from node.wire import c2s
 from node.wire.codec import Decoder
 
@@ -27,13 +28,14 @@ _decode: Final[Decoder[c2s.NodeFrame]] = Decoder(c2s.NodeFrame, size_bytes_max=l
 class Connection:
     """An open socket that was welcomed."""
 
-    def __init__(self, ws: aiohttp.ClientWebSocketResponse, welcome: c2s.Welcome) -> None:
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse, welcome: c2s.Welcome, clock: Clock) -> None:
         self.welcome = welcome
         self._ws = ws
-        self._silence_s = SILENCE_S * welcome.heartbeat_s
+        self._clock = clock
+        self._heard_at = self._pinged_at = clock.monotonic()
 
     @classmethod
-    async def open(cls, api: Api, *, cursor: int | None, program: str) -> Connection:
+    async def open(cls, api: Api, *, cursor: int | None, program: str, clock: Clock) -> Connection:
         """Upgrade, hello, welcome. Raises Lost, SignedOut, Rejected."""
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -49,7 +51,7 @@ class Connection:
         if not isinstance(frame, c2s.Welcome):
             await ws.close()
             raise Lost("The node did not say welcome.")
-        return cls(ws, frame)
+        return cls(ws, frame, clock)
 
     async def send(self, frame: c2s.Frame) -> None:
         """Sends a frame; a lost connection shows in `receive`."""
@@ -59,12 +61,22 @@ class Connection:
             return
 
     async def receive(self) -> c2s.NodeFrame:
-        """The next frame. Raises Lost, SignedOut."""
-        try:
-            async with asyncio.timeout(self._silence_s):
-                return await _receive(self._ws)
-        except TimeoutError:
-            raise Lost("Nothing was heard from the node for too long.") from None
+        """The next frame; pings when it is time, so somebody must always be receiving. Raises Lost, SignedOut."""
+        every_s = self.welcome.heartbeat_s
+        while True:
+            now = self._clock.monotonic()
+            if now - self._heard_at > SILENCE_S * every_s:
+                raise Lost("Nothing was heard from the node for too long.")
+            if now - self._pinged_at >= every_s:
+                self._pinged_at = now
+                await self.send(c2s.Ping(self._clock.now_ms()))
+            try:
+                async with asyncio.timeout(max(0.001, self._pinged_at + every_s - now)):
+                    frame = await _receive(self._ws)
+            except TimeoutError:
+                continue
+            self._heard_at = self._clock.monotonic()
+            return frame
 
     async def close(self) -> None:
         """Says goodbye."""
@@ -92,9 +104,10 @@ async def _receive(ws: aiohttp.ClientWebSocketResponse) -> c2s.NodeFrame:
     while True:
         message = await ws.receive()
         if message.type is not aiohttp.WSMsgType.BINARY:
-            if ws.close_code == c2s.CLOSE_SIGNED_OUT:
+            code = message.data if message.type is aiohttp.WSMsgType.CLOSE else ws.close_code
+            if code == c2s.CLOSE_SIGNED_OUT:
                 raise SignedOut("This device was signed out.")
-            raise Lost(f"The connection was closed ({ws.close_code}).")
+            raise Lost(f"The connection was closed ({code}).")
         try:
             return _decode(message.data)
         except Rejected:

@@ -41,7 +41,8 @@ class Delivered(Struct, frozen=True):
 
 
 class FeedPage(Struct, frozen=True):
-    """Entries and receipts of (cursor, end]; `complete` when `end` is the feed's head."""
+    """Entries and receipts of (cursor, end]; `complete` when `end` is the feed's head. `last_seq` is what a device that got
+    the entries acknowledges."""
 
     end: int
     entries: tuple[Raw, ...]
@@ -49,6 +50,7 @@ class FeedPage(Struct, frozen=True):
     people: tuple[c2s.Person, ...]
     delivered: tuple[Delivered, ...]
     complete: bool
+    last_seq: int = 0
 
 
 class HistoryPage(Struct, frozen=True):
@@ -188,6 +190,7 @@ class Sync:
             people=tuple(c2s.Person(user, name) for user, name in self._users.renamed_since(tx, cursor, end)),
             delivered=tuple(delivered.values()),
             complete=not full,
+            last_seq=taken[-1][0] if taken else 0,
         )
 
     def history(self, access: RoomAccess, idx: int, limit: int, *, back: bool) -> HistoryPage:

@@ -431,8 +431,9 @@ class SocketDoor:
         if self._stopping:
             raise Rejected(Code.UPGRADING, "The node restarts; come back in a moment.", retry_after_s=2)
         actor = self._auth.socket_actor(request)
+        # up to twice the limit a message is read and refused with a reason; beyond, the library ends the socket with 1009
         ws = web.WebSocketResponse(
-            protocols=(c2s.SUBPROTOCOL,), max_msg_size=limits.FRAME_BYTES_MAX, compress=False, timeout=1.0
+            protocols=(c2s.SUBPROTOCOL,), max_msg_size=2 * limits.FRAME_BYTES_MAX, compress=False, timeout=1.0
         )
         if not ws.can_prepare(request).ok:
             raise Rejected(Code.BAD_REQUEST, "This address speaks WebSocket only.")

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
-import msgspec
 import pytest
 import pytest_asyncio
 
@@ -50,7 +49,7 @@ class Wire:
     async def hear(self) -> c2s.NodeFrame:
         message = await asyncio.wait_for(self.ws.receive(), 5)
         assert message.type is aiohttp.WSMsgType.BINARY, f"closed with {self.ws.close_code}"
-        return msgspec.msgpack.decode(message.data, type=c2s.NodeFrame)  # type: ignore[return-value]
+        return c2s.decode_node_frame(message.data)
 
     async def welcome(self, cursor: int | None = None) -> c2s.Welcome:
         """Hello, welcome, snapshot."""
@@ -62,19 +61,18 @@ class Wire:
             if isinstance(frame, c2s.Rooms) and not frame.more:
                 return welcome
 
-    async def ends(self, code: Code | None, close: int) -> None:
-        """The node says why and closes; frames before are skipped."""
+    async def ends(self, code: Code | None, close: int | None) -> None:
+        """The node says why (`code`) and closes with `close`, or just drops the connection (None); earlier frames are skipped."""
+        said: str | None = None
         while True:
             message = await asyncio.wait_for(self.ws.receive(), 5)
             if message.type is not aiohttp.WSMsgType.BINARY:
-                assert code is None, "closed without an error frame"
                 break
             frame = c2s.decode_node_frame(message.data)
-            if isinstance(frame, c2s.Error):
-                assert frame.code == code
-                await asyncio.wait_for(self.ws.receive(), 5)
-                break
-        assert self.ws.close_code == close
+            said = frame.code if isinstance(frame, c2s.Error) else said
+        assert said == code
+        # ws.close_code would be 1006: the library answers the close frame on a connection that is gone already
+        assert (message.data if message.type is aiohttp.WSMsgType.CLOSE else None) == close
 
 
 @asynccontextmanager
@@ -173,11 +171,18 @@ async def test_a_message_above_the_limit_ends_the_socket(node: Node, alice: Clie
         await socket.ends(Code.TOO_LARGE, c2s.CLOSE_TOO_LARGE)
 
 
+async def test_a_message_far_above_the_limit_is_not_even_read(node: Node, alice: Client) -> None:
+    async with wire(node, alice.token) as socket:
+        await socket.welcome()
+        await socket.ws.send_bytes(bytes(3 * limits.FRAME_BYTES_MAX))
+        await socket.ends(None, aiohttp.WSCloseCode.MESSAGE_TOO_BIG)
+
+
 async def test_who_says_no_hello_is_dropped(node: Node, alice: Client) -> None:
     async with wire(node, alice.token) as socket:
         node.clock.advance(seconds=limits.HELLO_S + 1)
         await alice.typing(next(iter(alice.rooms), bytes(32)))  # type: ignore[arg-type]  # keeps Alice's own socket heard
-        await socket.ends(None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE)
+        await socket.ends(None, None)
 
 
 # --- hearing and not hearing ----------------------------------------------------------------------------
@@ -198,7 +203,7 @@ async def test_a_silent_socket_is_dropped_and_one_that_pings_stays(node: Node, a
         await lively.say(c2s.Ping(1))
         assert await lively.hear() == c2s.Pong(1)
         node.clock.advance(seconds=2)
-        await silent.ends(None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE)
+        await silent.ends(None, None)
         await lively.say(c2s.Ping(2))
         assert await lively.hear() == c2s.Pong(2)
 
@@ -274,8 +279,7 @@ async def test_at_the_end_of_the_node_every_device_hears_when_to_come_back(tmp_p
         while not isinstance(frame, c2s.Error):
             frame = await socket.hear()
         assert (frame.code, frame.retry_after_ms > 0) == (Code.UPGRADING, True)
-        await ws.receive()
-        assert ws.close_code == c2s.CLOSE_RESTARTING
+        assert (await ws.receive()).data == c2s.CLOSE_RESTARTING
         assert await upgrade_status(node, Authorization=f"Bearer {alice.token}") == (503, Code.UPGRADING)
 
 
