@@ -164,6 +164,7 @@ export class Sync {
       if (next && room && entry.seq > room.asOf && folded.mark?.erased) next = uncount(next, target, this.#state.me);
     }
     if (next && next !== room) change.rooms.set(entry.room, next);
+    change.receipts.push(ownReceipt(entry));
     this.#settle(change, entry);
   }
 
@@ -327,6 +328,15 @@ export class Sync {
     }
   }
 }
+
+/** Who writes has read: the node sends no receipt for that, the entry says it. */
+const ownReceipt = ({ room, author, idx, atMs }: Entry): Receipt => ({
+  room,
+  user: author,
+  deliveredIdx: idx,
+  readIdx: idx,
+  readMs: atMs,
+});
 
 /** Marks only grow, whatever order they arrive in. */
 function grown(before: Receipt | undefined, next: Receipt): Receipt {
