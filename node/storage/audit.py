@@ -31,8 +31,3 @@ class AuditStore:
             (line.at_ms, line.actor, line.action, line.subject),
         )
         tx.execute("DELETE FROM audit WHERE at_ms < ?", (line.at_ms - KEPT_MS,))
-
-    def last(self, tx: Tx, limit: int) -> list[AuditLine]:
-        """The newest lines, newest first."""
-        sql = "SELECT at_ms, actor, action, subject FROM audit ORDER BY id DESC LIMIT ?"
-        return [AuditLine(*row) for row in tx.all(sql, (limit,))]

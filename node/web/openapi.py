@@ -6,12 +6,11 @@ Nothing here is written by hand twice: a path, its access, its bodies and its re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
 
 import node
 from node.base.errors import HTTP_STATUS, Code
@@ -128,16 +127,6 @@ def _responses(row: Endpoint, schema: dict[Any, dict[str, Any]]) -> dict[str, An
             "content": {JSON: {"schema": schema[api.Failure]}},
         }
     return responses
-
-
-def structs_of(rows: Iterable[Endpoint]) -> list[type[Struct]]:
-    """Every struct that the table names, for the TypeScript types."""
-    found: dict[type[Struct], None] = {}
-    for row in rows:
-        for kind in (row.request, row.answer):
-            if kind is not None:
-                found[kind] = None
-    return list(found)
 
 
 class Documentation:

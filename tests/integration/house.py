@@ -192,7 +192,7 @@ def main_role() -> Any:
 async def house(data: Path, *, relaxed: bool = True, **settings: Any) -> AsyncIterator[House]:
     """A node from start to end."""
     clock = ManualClock()
-    config = Config(data=str(data), password_cost="small", https=False, http_port=0, **settings)
+    config = Config(**{"data": str(data), "password_cost": "small", "https": False, "http_port": 0, **settings})
     services = main.open_services(config, clock=clock, entropy=SeededEntropy("house"))
     node = main.build(services)
     server = node.web

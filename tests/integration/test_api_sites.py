@@ -107,6 +107,25 @@ async def test_behind_a_proxy_with_tls_the_cookie_is_a_host_cookie(tmp_path: Pat
         assert stored == ("203.0.113.x",)
 
 
+async def test_over_tls_the_cookie_is_a_host_cookie_and_the_socket_is_secure(tmp_path: Path) -> None:
+    async with house(tmp_path / "node", https=True, https_host="127.0.0.1", https_port=0) as home:
+        (port,) = [bound.port for bound in home.server.bound if bound.secure]
+        made = await home.console().ok("POST", "/admin/invites", {})
+        browser = home.browser()
+        browser.base = f"https://127.0.0.1:{port}"
+        browser.headers = browser_headers(browser.base)
+        body = {"local": "bert", "password": PASSWORD, "token": made["token"]}
+        found = await browser.ask("POST", "/register", body, ssl=False)
+        assert re.match(
+            r"__Host-startalk-[a-z2-7]{8}=[^;]+; HttpOnly; Max-Age=\d+; Path=/; SameSite=Lax; Secure$",
+            found.headers["Set-Cookie"],
+        )
+        assert f"connect-src 'self' wss://127.0.0.1:{port};" in found.headers["Content-Security-Policy"]
+        assert (await browser.ok("GET", "/me", ssl=False))["local"] == "bert"
+        browser.headers["Origin"] = f"http://127.0.0.1:{port}"
+        assert await browser.refused("PATCH", "/me", {"name": "x"}, ssl=False) == "cross_site"
+
+
 @pytest.mark.parametrize(
     ("forwarded", "address"),
     [
