@@ -23,8 +23,8 @@ export interface NodeInfo {
   domain: string;
   node: string;
   version: string;
-  registration: 'open' | 'invite' | 'closed';
-  setup: 'owner_needed' | 'phrase' | 'done';
+  registration: 'closed' | 'invite' | 'open';
+  setup: 'done' | 'owner_needed' | 'phrase';
 }
 
 /** `token` is the base64url text of the 16 bytes in the link. */
@@ -42,7 +42,7 @@ export interface RoomPreview {
 
 /** `kind` is account or room; `expires_ms` 0 = never. */
 export interface InviteInfo {
-  kind: 'account' | 'room' | 'reset';
+  kind: 'account' | 'reset' | 'room';
   node_name: string;
   role: string;
   expires_ms: number;
@@ -62,12 +62,13 @@ export interface Register {
   mode?: 'cookie' | 'token';
 }
 
-/** `mode` token gives the session token in the body (bots, apps) instead of a cookie (browsers). */
+/** `mode` token gives the session token in the body (bots, apps) instead of a cookie (browsers). With `end_oldest` the device that was away longest is signed out when there are ten. */
 export interface Login {
   local: string;
   password: string;
   device_name?: string;
   mode?: 'cookie' | 'token';
+  end_oldest?: boolean;
 }
 
 /** Sets a new password with an admin's one-time token; ends all sessions of the account. */
@@ -86,7 +87,7 @@ export interface Me {
   device: string;
   node: string;
   domain: string;
-  setup: 'owner_needed' | 'phrase' | 'done';
+  setup: 'done' | 'owner_needed' | 'phrase';
 }
 
 /** `token` only with mode token; shown once. */
@@ -146,13 +147,13 @@ export interface People {
 /** A room as one member's list shows it. */
 export interface Room {
   room: string;
-  kind: 'group' | 'direct';
+  kind: 'direct' | 'group';
   name: string;
   topic: string;
   hub: string;
   peer: Person | null;
   role: string;
-  state: 'member' | 'invited' | 'left';
+  state: 'invited' | 'left' | 'member';
   muted_all: boolean;
   muted_until_ms: number;
   recall_window_s: number;
@@ -310,14 +311,14 @@ export interface Phrase {
 export interface ConfirmSetup {
   words: Record<string, string>;
   node_name?: string | null;
-  registration?: 'open' | 'invite' | 'closed' | null;
+  registration?: 'closed' | 'invite' | 'open' | null;
 }
 
 /** An account invite. */
 export interface MakeInvite {
   expires_s?: number;
   uses?: number;
-  role?: 'user' | 'node_admin' | 'bot';
+  role?: 'bot' | 'node_admin' | 'user';
 }
 
 /** An account as the admin sees it. */
@@ -340,7 +341,7 @@ export interface Accounts {
 
 /** A field left out stays. */
 export interface ChangeAccount {
-  role?: 'user' | 'node_admin' | null;
+  role?: 'node_admin' | 'user' | null;
   frozen?: boolean | null;
 }
 
@@ -348,7 +349,7 @@ export interface ChangeAccount {
 export interface NodeSettings {
   name: string;
   domain: string;
-  registration: 'open' | 'invite' | 'closed';
+  registration: 'closed' | 'invite' | 'open';
   rates: Record<string, number>;
 }
 
@@ -356,7 +357,7 @@ export interface NodeSettings {
 export interface ChangeSettings {
   name?: string | null;
   domain?: string | null;
-  registration?: 'open' | 'invite' | 'closed' | null;
+  registration?: 'closed' | 'invite' | 'open' | null;
   rates?: Record<string, number> | null;
 }
 

@@ -29,6 +29,7 @@ const READ_EACH_MS = 1_000;
 const UNREAD_PAGES_MAX = 5;
 const JUMP_PAGES_MAX = 40;
 const NAMES_AFTER_MS = 150;
+const NEWEST = 2 ** 40; // above every place in a log
 
 export class Client {
   readonly state: State;
@@ -205,7 +206,7 @@ export class Client {
     const line = this.state.timeline(room);
     if (line.ready.value) return;
     await this.sync.run(() => this.#fromCache(line));
-    if (line.hi.value < line.lo.value || line.hi.value === 0) await this.#page(room, this.#head(room) + 1);
+    if (line.hi.value < line.lo.value || line.hi.value === 0) await this.#page(room, NEWEST);
     const card = this.state.rooms.value.get(room);
     for (
       let i = 0;
@@ -215,10 +216,6 @@ export class Client {
       await this.older(room);
     }
     line.ready.value = true;
-  }
-
-  #head(room: string): number {
-    return this.state.rooms.value.get(room)?.headIdx ?? 0;
   }
 
   async #fromCache(line: Timeline): Promise<void> {

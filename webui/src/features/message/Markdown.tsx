@@ -5,9 +5,20 @@ import { safeHref } from './plain.ts';
 
 const OPTIONS = { gfm: true, breaks: true };
 const DEPTH_MAX = 12;
+const TOO_DEEP = /(?:>[ \t]*){40}|(?:[-+*][ \t]+){40}|\[{40}|(?:!\[){20}/;
 
 export default function Markdown({ text }: { text: string }) {
-  return <>{blocks(lexer(text, OPTIONS), 0)}</>;
+  return <>{blocks(tokensOf(text), 0)}</>;
+}
+
+/** Nesting is counted before the lexer, which recurses: a text that is too deep is shown as it was written. */
+function tokensOf(text: string): readonly Token[] {
+  if (TOO_DEEP.test(text)) return [{ type: 'plain', raw: text }];
+  try {
+    return lexer(text, OPTIONS);
+  } catch {
+    return [{ type: 'plain', raw: text }];
+  }
 }
 
 function blocks(tokens: readonly Token[], depth: number): ComponentChildren {

@@ -1,0 +1,215 @@
+// @vitest-environment node
+/** The device against a node: first visit, live entries, reconnect, folds, unread counts, outbox. */
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { fromText } from '../src/core/bytes.ts';
+import { Client } from '../src/core/client.ts';
+import { shownText } from '../src/core/fold.ts';
+import { ALICE, BOB, DEVICE, FakeNode } from './fake-node.ts';
+
+const ME = {
+  user: ALICE,
+  local: 'alice',
+  name: 'Alice',
+  role: 'user',
+  lang: '',
+  device: DEVICE,
+  node: '',
+  domain: '',
+  setup: 'done' as const,
+};
+let node: FakeNode;
+let client: Client;
+let room: string;
+
+const start = async (): Promise<Client> => {
+  const made = await Client.start({ me: ME, program: 'test', open: node.open });
+  await vi.waitFor(() => expect(made.status.value).toBe('online'));
+  await vi.waitFor(() => expect(made.state.loaded.value).toBe(true));
+  return made;
+};
+const card = () => client.state.rooms.value.get(room);
+const texts = () => client.state.timeline(room).entries.value.map(shownText);
+const say = (text: string, author = BOB) => node.append(room, author, 'text', { text });
+
+beforeEach(async () => {
+  vi.stubGlobal('fetch', () => Promise.reject(new Error('no HTTP in this test')));
+  indexedDB = new (await import('fake-indexeddb')).IDBFactory();
+  node = new FakeNode();
+  room = node.addRoom('Trip');
+});
+afterEach(() => client?.close());
+
+describe('the feed', () => {
+  test('a first visit shows the snapshot and pages the rest', async () => {
+    for (let i = 1; i <= 100; i++) say(`m${i}`);
+    client = await start();
+    expect(card()).toMatchObject({ name: 'Trip', unread: 100 });
+    await client.open(room);
+    expect(texts().at(-1)).toBe('m100');
+    expect(texts()[0]).toBe('m1');
+    expect(client.state.timeline(room).start.value).toBe(true);
+  });
+
+  test('live entries count as unread once, and own ones read the chat', async () => {
+    client = await start();
+    await client.open(room);
+    say('one');
+    say('two');
+    await vi.waitFor(() => expect(card()?.unread).toBe(2));
+    node.append(room, ALICE, 'text', { text: 'mine' });
+    await vi.waitFor(() => expect(card()).toMatchObject({ unread: 0, readIdx: 3 }));
+    expect(texts()).toEqual(['one', 'two', 'mine']);
+  });
+
+  test('after a loss it resumes at the cursor and sees everything once', async () => {
+    client = await start();
+    await client.open(room);
+    say('before');
+    await vi.waitFor(() => expect(texts()).toEqual(['before']));
+    node.drop();
+    await vi.waitFor(() => expect(client.status.value).toBe('offline'));
+    say('while away');
+    client.wake();
+    await vi.waitFor(() => expect(texts()).toEqual(['before', 'while away']));
+    expect(card()?.unread).toBe(2);
+  });
+
+  test('a restart shows the stored log without the network', async () => {
+    client = await start();
+    await client.open(room);
+    say('kept');
+    await vi.waitFor(() => expect(node.acks.at(-1)).toBe(1));
+    client.close();
+    const open = () => ({ close() {}, readyState: 0 }) as unknown as WebSocket;
+    client = await Client.start({ me: ME, program: 'test', open });
+    await client.open(room);
+    expect(texts()).toEqual(['kept']);
+  });
+
+  test('an acknowledgement never precedes the stored cursor', async () => {
+    client = await start();
+    for (let i = 0; i < 20; i++) say(`m${i}`);
+    await vi.waitFor(() => expect(node.acks.at(-1)).toBe(20));
+    expect(client.sync.cursor).toBe(20);
+    expect([...node.acks]).toEqual([...node.acks].sort((a, b) => a - b));
+  });
+
+  test('when the node has forgotten the cursor the cache is fetched anew', async () => {
+    client = await start();
+    await client.open(room);
+    say('old');
+    await vi.waitFor(() => expect(texts()).toEqual(['old']));
+    node.forgetCursors = true;
+    node.drop();
+    await vi.waitFor(() => expect(client.status.value).toBe('offline'));
+    client.wake();
+    await vi.waitFor(() => expect(client.status.value).toBe('online'));
+    await vi.waitFor(() => expect(texts()).toEqual(['old']));
+  });
+});
+
+describe('marks', () => {
+  test('edit, reaction and recall fold into the message', async () => {
+    client = await start();
+    await client.open(room);
+    const first = say('helo');
+    const target = fromText(node.idOf(first));
+    node.append(room, BOB, 'edit', { target, text: 'hello' });
+    node.append(room, BOB, 'reaction', { target, value: '👍', on: true });
+    await vi.waitFor(() => expect(texts()).toEqual(['hello']));
+    await vi.waitFor(() =>
+      expect(client.state.timeline(room).entries.value[0]?.mark?.reactions).toEqual({ '👍': [BOB] }),
+    );
+    expect(card()?.unread).toBe(1);
+    node.append(room, BOB, 'recall', { target });
+    await vi.waitFor(() => expect(client.state.timeline(room).entries.value[0]?.mark?.erased).toBe('recall'));
+    expect(card()?.unread).toBe(0);
+    expect(card()?.last?.mark?.erased).toBe('recall');
+  });
+
+  test('a page of the past shows the present state', async () => {
+    const first = say('helo');
+    node.append(room, BOB, 'edit', { target: fromText(node.idOf(first)), text: 'hello' });
+    client = await start();
+    await client.open(room);
+    expect(texts()).toEqual(['hello']);
+  });
+});
+
+describe('the outbox', () => {
+  const bodies = () => node.log.map(({ body }) => body.text);
+
+  test('posts in order, each once', async () => {
+    client = await start();
+    await client.open(room);
+    for (const text of ['a', 'b', 'c', 'd']) await client.send(room, 'text', { text });
+    await vi.waitFor(() => expect(client.state.outbox.value).toEqual([]));
+    expect(bodies()).toEqual(['a', 'b', 'c', 'd']);
+    expect(texts()).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  test('what is written offline leaves after the connection is back', async () => {
+    client = await start();
+    node.drop();
+    await vi.waitFor(() => expect(client.status.value).toBe('offline'));
+    await client.send(room, 'text', { text: 'later' });
+    expect(client.state.outbox.value[0]?.state).toBe('queued');
+    client.wake();
+    await vi.waitFor(() => expect(bodies()).toEqual(['later']));
+    await vi.waitFor(() => expect(client.state.outbox.value).toEqual([]));
+  });
+
+  test('survives a restart', async () => {
+    client = await start();
+    node.drop();
+    await vi.waitFor(() => expect(client.status.value).toBe('offline'));
+    await client.send(room, 'text', { text: 'kept' });
+    client.close();
+    client = await start();
+    await vi.waitFor(() => expect(bodies()).toEqual(['kept']));
+  });
+
+  test('a lost answer does not make two messages', async () => {
+    client = await start();
+    node.silent = true;
+    await client.send(room, 'text', { text: 'once' });
+    await vi.waitFor(() => expect(client.status.value).toBe('offline'));
+    node.silent = false;
+    client.wake();
+    await vi.waitFor(() => expect(client.state.outbox.value).toEqual([]));
+    expect(bodies()).toEqual(['once']);
+  });
+
+  test('a refusal fails with its reason, can be retried and deleted', async () => {
+    client = await start();
+    node.refuse = () => ['muted', { until_ms: 0 }];
+    await client.send(room, 'text', { text: 'shout' });
+    await vi.waitFor(() => expect(client.state.outbox.value[0]).toMatchObject({ state: 'failed', code: 'muted' }));
+    const id = client.state.outbox.value[0]?.clientId ?? '';
+    await client.outbox.retry(id);
+    await vi.waitFor(() => expect(node.posts).toEqual([id, id]));
+    await vi.waitFor(() => expect(client.state.outbox.value[0]?.state).toBe('failed'));
+    await client.outbox.drop(id);
+    expect(client.state.outbox.value).toEqual([]);
+  });
+
+  test('a rate limit is waited out', async () => {
+    client = await start();
+    let refusals = 1;
+    node.refuse = () => (refusals-- > 0 ? ['rate_limited', { retry_after_s: 0.01 }] : null);
+    await client.send(room, 'text', { text: 'slowly' });
+    await vi.waitFor(() => expect(bodies()).toEqual(['slowly']));
+  });
+});
+
+test('reading moves the mark once and counts down', async () => {
+  for (let i = 1; i <= 5; i++) say(`m${i}`);
+  client = await start();
+  await client.open(room);
+  client.read(room, 3);
+  await vi.waitFor(() => expect(card()).toMatchObject({ readIdx: 3, unread: 2 }));
+  client.read(room, 2);
+  client.read(room, 5);
+  await vi.waitFor(() => expect(card()).toMatchObject({ readIdx: 5, unread: 0 }));
+  await vi.waitFor(() => expect(node.rooms.get(room)?.read).toBe(5), { timeout: 3_000 });
+});
