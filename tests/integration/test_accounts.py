@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
 from node.base import limits
+from node.base.errors import Code, Rejected
 from node.base.ids import format_id, parse_id
+from node.services.accounts import Origin
 from node.wire import c2s
-from tests.integration.house import PASSWORD, Caller, House
+from tests.integration.house import PASSWORD, Caller, House, house
 
 
 def registration(local: str, token: str = "", **more: str) -> dict[str, str]:
@@ -238,6 +241,79 @@ async def test_numbers_of_devices_are_never_given_twice(home: House) -> None:
     assert before
     assert after
     assert after[0] == before[0] + 1
+
+
+async def test_a_costlier_hash_replaces_an_old_one_at_login(tmp_path: Path) -> None:
+    def stored(home: House) -> str:
+        row = home.services.db.view(lambda tx: tx.one("SELECT password FROM accounts"))
+        assert row is not None
+        return str(row[0])
+
+    async with house(tmp_path / "node") as home:
+        await home.bot("bert")
+        assert "m=19456,t=2" in stored(home)
+    async with house(tmp_path / "node", password_cost="standard") as home:
+        await sign_in(home, "bert")
+        assert "m=65536,t=3" in stored(home)
+        await sign_in(home, "bert")
+
+
+async def fill_the_pool(home: House, tasks: int) -> list[asyncio.Task[bool]]:
+    """Keeps the hashing threads busy, so that what comes next waits its turn."""
+    found = [asyncio.create_task(home.services.passwords.waste(str(number))) for number in range(tasks)]
+    await asyncio.sleep(0)
+    return found
+
+
+async def test_a_busy_node_refuses_logins_without_counting_them(home: House) -> None:
+    await home.bot("bert")
+    login = {"local": "bert", "password": PASSWORD, "mode": "token"}
+    busy = await fill_the_pool(home, limits.ARGON2_AT_ONCE + limits.ARGON2_WAITING_MAX)
+    origin = Origin(address="192.0.2.1")
+    for _ in range(10):
+        with pytest.raises(Rejected) as caught:
+            await home.services.accounts.login("bert", PASSWORD, origin)
+        assert (caught.value.code, caught.value.detail) == (Code.RATE_LIMITED, {"retry_after_s": 5})
+    await asyncio.gather(*busy)
+    await home.stranger().ok("POST", "/login", login)
+
+
+@pytest.mark.parametrize(("meanwhile", "code"), [("password", Code.BAD_CREDENTIALS), ("frozen", Code.FORBIDDEN)])
+async def test_what_changes_while_a_password_is_hashed_counts(home: House, meanwhile: str, code: Code) -> None:
+    bert = await home.bot("bert")
+    busy = await fill_the_pool(home, limits.ARGON2_AT_ONCE * 2)
+    login = asyncio.create_task(home.services.accounts.login("bert", PASSWORD, Origin(address="192.0.2.1")))
+    await asyncio.sleep(0)
+    if meanwhile == "frozen":
+        await home.console().ok("PATCH", f"/admin/users/{bert.me['user']}", {"frozen": True})
+    else:
+        await home.services.db.write(lambda tx: tx.execute("UPDATE accounts SET password = 'changed'"))
+    with pytest.raises(Rejected) as caught:
+        await login
+    assert caught.value.code is code
+    await asyncio.gather(*busy)
+    rows = home.services.db.view(lambda tx: tx.all("SELECT id FROM devices"))
+    assert len(rows) == 1
+
+
+async def test_two_changes_of_a_password_at_once(home: House) -> None:
+    bert = await home.bot("bert")
+    answers = await asyncio.gather(
+        *(bert.ask("POST", "/me/password", {"old": PASSWORD, "new": f"new word no {n}"}) for n in range(2))
+    )
+    assert sorted(found.code for found in answers) == ["", "conflict"]
+
+
+async def test_who_cannot_be_written_down_can_still_read(home: House) -> None:
+    bert = await home.bot("bert")
+    home.services.db.trouble, home.services.db._final = "The disk is broken.", True
+    home.clock.advance(seconds=120)
+    await bert.ok("GET", "/me")
+    found = await bert.ask("PATCH", "/me", {"name": "Bertram"})
+    assert (found.status, found.code) == (503, "read_only")
+    assert "The disk is broken." in found.body["error"]["text"]
+    assert await home.stranger().refused("POST", "/login", {"local": "bert", "password": PASSWORD}) == "read_only"
+    home.services.db.trouble, home.services.db._final = "", False
 
 
 # --- devices --------------------------------------------------------------------------------------------
