@@ -6,10 +6,12 @@ import asyncio
 from contextlib import suppress
 from random import Random
 
+from node.storage.database import Tx
+from tests.sim.loop import SLOW_COMMIT_S
 from tests.sim.world import World
 
-DOWN_S = (0.1, 8.0)
-CRASHES_MAX = 4
+DOWN_S = (0.1, 4.0)
+CRASHES_MAX = 5
 COMMIT_WAIT_S = 5.0
 
 
@@ -21,21 +23,25 @@ class Nemesis:
         self._random = Random(f"nemesis {world.seed}")
         self._crashes = 0
         self._harms = {
-            "cut": self._cut, "stall": self._stall, "lazy": self._lazy, "clock": self._clock, "slow disk": self._slow_disk,
+            "cut": self._cut, "stall": self._stall, "lazy": self._lazy, "clock": self._clock, "slow disk": self._slow_disk, "neighbour": self._bad_neighbour,
         }  # fmt: skip
 
     async def run(self, until_s: float) -> None:
         """One harm after the other."""
         world, random = self._world, self._random
         while True:
-            await asyncio.sleep(random.uniform(0.5, 8.0))
+            await asyncio.sleep(random.uniform(0.2, 4.0))
             if world.loop.time() > until_s:
                 return
-            if random.random() < 0.25 and self._crashes < CRASHES_MAX:
+            if random.random() < 0.35 and self._crashes < CRASHES_MAX:
                 self._crashes += 1
                 await self._restart()
             else:
-                self._harms[random.choice(("cut", "cut", "cut", "stall", "lazy", "clock", "slow disk"))]()
+                self._harms[
+                    random.choice(
+                        ("cut", "cut", "cut", "stall", "lazy", "clock", "slow disk", "neighbour", "neighbour")
+                    )
+                ]()
 
     def heal(self) -> None:
         """Everybody reads again and acknowledges at once."""
@@ -59,11 +65,29 @@ class Nemesis:
         await world.start()
 
     async def _wait_for_commit(self) -> None:
-        """The worst moment: a commit has begun and has not ended."""
-        begun = self._world.loop.commit_begun = asyncio.Event()
+        """The worst moments: a commit has begun and has not ended, for an instant or for so long that an answer given
+        too early would have arrived."""
+        loop, slow = self._world.loop, self._random.random() < 0.5
+        if slow:
+            loop.slow_disk = 1.0
+        begun = loop.commit_begun = asyncio.Event()
         with suppress(TimeoutError):
             await asyncio.wait_for(begun.wait(), COMMIT_WAIT_S)
-        self._world.loop.commit_begun = None
+        loop.commit_begun = None
+        if slow:
+            await asyncio.sleep(self._random.uniform(0.0, SLOW_COMMIT_S))
+            loop.slow_disk = 0.0
+
+    def _bad_neighbour(self) -> None:
+        """A transaction that fails after a change: its whole batch is undone and runs again."""
+
+        def fail(tx: Tx) -> None:
+            tx.execute("INSERT INTO meta (key, value) VALUES ('half', 1)")
+            raise ZeroDivisionError
+
+        if self._world.node is not None:
+            self._world.note("a bad neighbour in the batch")
+            self._world.services.db.submit(fail, lambda result, error: None)
 
     def _cut(self) -> None:
         pipes = self._world.network.pipes

@@ -20,7 +20,7 @@ from tests.sim.net import Network
 from tests.sim.workload import live
 from tests.sim.world import World, shrunk
 
-LIVE_S = (15.0, 60.0)
+LIVE_S = (10.0, 40.0)
 HEAL_S = 150.0  # longer than every heartbeat, back-off and slow-reader limit together
 MEMORY = Path("/dev/shm")
 

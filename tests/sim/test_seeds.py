@@ -8,7 +8,7 @@ import pytest
 
 from tests.sim.run import run
 
-SEEDS = 240
+SEEDS = 220
 BLOCK = 10
 KNOWN = Path(__file__).with_name("seeds.txt")
 
@@ -46,15 +46,16 @@ def test_a_seed_replays_exactly() -> None:
 @pytest.mark.slow
 def test_worlds_are_not_dull() -> None:
     """The seeds meet what they are there for."""
-    outcomes = [run(seed) for seed in range(1, 13)]
+    outcomes = [run(seed) for seed in range(1, 9)]
     story = "\n".join(line for outcome in outcomes for line in outcome.story)
     for event in (
         "crash, commit",
         "torn",
         "restart",
         "stops reading",
+        "a bad neighbour",
         "notices False, node notices False",
         "the clock is off",
     ):
-        assert event in story, f"no {event!r} in twelve worlds"
-    assert sum(outcome.entries for outcome in outcomes) > 2_000
+        assert event in story, f"no {event!r} in eight worlds"
+    assert sum(outcome.entries for outcome in outcomes) > 1_500

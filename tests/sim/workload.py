@@ -35,7 +35,7 @@ async def live(world: World, device: Device, until_s: float) -> None:
     """One device's person, until a point in time."""
     random = Random(f"person {world.seed} {device.number}")
     while True:
-        await asyncio.sleep(random.expovariate(1.2))
+        await asyncio.sleep(random.expovariate(1.6))
         if world.loop.time() > until_s:
             return
         if device.first_head is None:
