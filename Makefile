@@ -69,7 +69,7 @@ lint: setup  ## Style, spelling and import contracts
 
 contracts: setup  ## Which part may import which
 	@$(BIN)/lint-imports --no-cache > .venv/contracts.log 2>&1 || { cat .venv/contracts.log; exit 1; }
-	@tail -n 2 .venv/contracts.log | head -n 1
+	@grep '^Contracts:' .venv/contracts.log
 
 types: setup  ## mypy --strict
 	@$(BIN)/mypy --no-error-summary
