@@ -300,9 +300,9 @@ class Client:
         """Asks `user` in."""
         return await self.post(room, content.Invite(user=user))
 
-    async def accept(self, room: RoomId) -> c2s.PostedItem:
+    async def accept(self, room: bytes) -> c2s.PostedItem:
         """Follows an invitation."""
-        return await self.post(room, content.Join())
+        return await self.post(RoomId(room), content.Join())
 
     async def decline(self, room: RoomId) -> c2s.PostedItem:
         """Says no to an invitation."""
