@@ -6,10 +6,13 @@ here, although it comes from our own source.
 
 from __future__ import annotations
 
+import json
+import re
 from html import escape
 from typing import Any, Final
 
 Json = dict[str, Any]
+_CODE: Final = re.compile(r"``?([^`]+)``?")
 
 STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --mark: #2f6fde; }
@@ -41,8 +44,8 @@ def render(document: Json) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{escape(info["title"])} API</title><link rel="stylesheet" href="/api/docs.css"></head><body><main>'
-        f"<h1>{escape(info['title'])} API</h1><p>Version {escape(info['version'])}. {escape(info['description'])} "
+        f'<title>{escape(info["title"])} API</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/api/docs.css"></head><body><main>'
+        f"<h1>{escape(info['title'])} API</h1><p>Version {escape(info['version'])}. Ids are text, times are unix milliseconds, durations seconds. "
         'The same for machines: <a href="/api/v1/openapi.json">openapi.json</a>.</p>'
         "<p>Sign in with <code>POST /api/v1/login</code> and mode <code>token</code>, then send "
         "<code>Authorization: Bearer …</code>. Every refusal has the body <code>Failure</code>.</p>"
@@ -55,7 +58,7 @@ def _operation(method: str, path: str, operation: Json) -> str:
     asks = operation.get("requestBody")
     title = f"<span class=method>{escape(method)}</span><code>{escape(path)}</code>"
     access = f"<span class=access>{escape(operation['x-access'])}</span>"
-    lines = [f"<h3>{title}{access}</h3>", f"<p>{escape(operation['description'])}</p>"]
+    lines = [f"<h3>{title}{access}</h3>", f"<p>{_prose(operation['description'])}</p>"]
     lines += [
         f"<p>Query <code>{escape(parameter['name'])}</code> {_type(parameter['schema'])}</p>"
         for parameter in operation["parameters"]
@@ -78,15 +81,23 @@ def _schemas(schemas: Json) -> str:
     for name, schema in schemas.items():
         required = set(schema.get("required", ()))
         rows = "".join(
-            f"<tr><td><code>{escape(field)}</code></td><td>{_type(kind)}</td>"
-            f"<td>{'required' if field in required else 'default ' + escape(repr(kind.get('default')))}</td></tr>"
-            for field, kind in schema.get("properties", {}).items()
+            _field(field, kind, required=field in required) for field, kind in schema.get("properties", {}).items()
         )
         parts.append(
-            f'<article id="{escape(name)}"><h3>{escape(name)}</h3><p>{escape(schema.get("description", ""))}</p>'
+            f'<article id="{escape(name)}"><h3>{escape(name)}</h3><p>{_prose(schema.get("description", ""))}</p>'
             f"<table>{rows}</table></article>"
         )
     return "".join([*parts, "</section>"])
+
+
+def _field(name: str, kind: Json, *, required: bool) -> str:
+    need = "required" if required else f"default <code>{escape(json.dumps(kind.get('default')))}</code>"
+    return f"<tr><td><code>{escape(name)}</code></td><td>{_type(kind)}</td><td>{need}</td></tr>"
+
+
+def _prose(text: str) -> str:
+    """Escaped, with names in backticks as code."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
 def _type(schema: Json) -> str:
@@ -96,9 +107,13 @@ def _type(schema: Json) -> str:
     if "anyOf" in schema:
         return " or ".join(_type(part) for part in schema["anyOf"])
     if "enum" in schema:
-        return " ".join(f"<code>{escape(repr(value))}</code>" for value in schema["enum"])
+        return " ".join(f"<code>{escape(json.dumps(value))}</code>" for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
+    if schema.get("type") == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"map to {_type(schema['additionalProperties'])}"
+    if "minLength" in schema and schema["minLength"] == schema.get("maxLength"):
+        return f"string of {schema['minLength']} characters"
     bounds = {
         "minLength": "at least {} characters", "maxLength": "at most {} characters", "minimum": "≥ {}", "maximum": "≤ {}",
     }  # fmt: skip
