@@ -16,6 +16,7 @@ async function start(): Promise<void> {
   await startLook();
   document.addEventListener('click', follow);
   addEventListener('online', () => client.value?.wake());
+  addEventListener('offline', () => client.value?.sleep());
   addEventListener('vite:preloadError', reload);
   document.addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'visible') client.value?.wake();

@@ -33,7 +33,7 @@ const say = (text: string, author = BOB) => node.append(room, author, 'text', { 
 
 beforeEach(async () => {
   vi.stubGlobal('fetch', () => Promise.reject(new Error('no HTTP in this test')));
-  indexedDB = new (await import('fake-indexeddb')).IDBFactory();
+  vi.stubGlobal('indexedDB', new (await import('fake-indexeddb')).IDBFactory());
   node = new FakeNode();
   room = node.addRoom('Trip');
 });

@@ -23,7 +23,7 @@ let room: string;
 
 beforeEach(async () => {
   vi.stubGlobal('fetch', () => Promise.reject(new Error('no HTTP in this test')));
-  indexedDB = new (await import('fake-indexeddb')).IDBFactory();
+  vi.stubGlobal('indexedDB', new (await import('fake-indexeddb')).IDBFactory());
   node = new FakeNode();
   room = node.addRoom('Trip');
   client = await Client.start({ me: ME, program: 'test', open: node.open });

@@ -141,6 +141,10 @@ export class Client {
     if (this.#link instanceof Socket) this.#link.wake();
   }
 
+  sleep(): void {
+    if (this.#link instanceof Socket) this.#link.sleep();
+  }
+
   async #apply(frame: NodeFrame): Promise<number | null> {
     if (frame.t === 'typing') this.#typing(frame.room, frame.user, frame.on);
     if (frame.t === 'presence')

@@ -69,6 +69,11 @@ export class Socket implements Link {
     this.#connect();
   }
 
+  /** The machine says that it has no network: do not wait for a time-out to believe it. */
+  sleep(): void {
+    if (!this.#closed && this.#socket) this.#lost();
+  }
+
   request(request: Request): Promise<Answer> {
     if (this.status.value !== 'online') return Promise.reject(new Refusal('offline', 'The node cannot be reached.'));
     const n = this.#n++;

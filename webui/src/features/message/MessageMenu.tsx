@@ -86,7 +86,7 @@ export function RedactDialog({ entry, onClose }: { entry: Entry; onClose: () => 
   };
   return (
     <Dialog title={t('message.redact_title')} onClose={onClose}>
-      <form onSubmit={submit}>
+      <form onSubmit={submit} style={{ display: 'contents' }}>
         <p class={shell.muted}>{t('message.redact_text')}</p>
         <Field label={t('message.reason')} value={reason} onInput={setReason} maxLength={200} autoFocus />
         <Actions>

@@ -283,7 +283,7 @@ export function PendingRow({ item, first, last, place, size, focused, onFocus }:
     >
       <div class={s.body}>
         <div class={s.line}>
-          <div class={s.bubble}>
+          <div class={s.bubble} data-bubble>
             <div class={s.text} style={{ '--meta': '78px' }}>
               <MessageText text={text} body={item.body} me={client.state.me} />
             </div>

@@ -35,7 +35,9 @@ function Head({ room }: { room: Room }) {
   const presence = room.peer ? state.presence.value.get(room.peer) : undefined;
   const sub =
     room.kind === 'group'
-      ? t('group.members_count', { n: room.members })
+      ? room.state === 'member'
+        ? t('group.members_count', { n: room.members })
+        : ''
       : t(presence === 'online' ? 'presence.online' : presence === 'away' ? 'presence.away' : 'presence.offline');
   const open = route.value.panel !== undefined && route.value.panel !== 'reads';
   return (
