@@ -9,7 +9,7 @@ from typing import Final
 
 # --- bytes on a wire -------------------------------------------------------------------------------------
 FRAME_BYTES_MAX: Final = 256 * 1024  # one event plus margin
-NODE_FRAME_BYTES_MAX: Final = 8 * 1024 * 1024  # what a device accepts from its node: a page of cards with long last messages
+NODE_FRAME_BYTES_MAX: Final = 8 * 1024 * 1024  # what a device accepts: a page of cards with long last messages
 JSON_BODY_BYTES_MAX: Final = 1024 * 1024  # requests are designed to stay under 40 KiB
 HEADER_LINE_BYTES_MAX: Final = 8 * 1024
 HEADERS_BYTES_MAX: Final = 16 * 1024  # all header lines of a request
