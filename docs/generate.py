@@ -125,6 +125,7 @@ def exit_statuses() -> str:
 
 def limits_page() -> str:
     """Every number of node/base/limits.py with its comment."""
+    shown = set()
     lines = [
         "# Limits\n",
         "Every number that bounds something, from `node/base/limits.py`. The unit is in the name: `_S` seconds, `_MS` milliseconds, `_BYTES`, `_CHARS`.",
@@ -134,7 +135,11 @@ def limits_page() -> str:
         if section := re.fullmatch(r"# --- (.+?) -+", raw):
             lines += [f"\n## {section[1][:1].upper() + section[1][1:]}\n", "| Limit | Value | Why |", "|---|---|---|"]
         elif found := re.fullmatch(r"([A-Z][A-Z0-9_]+): Final = .+?(?:  # (.*))?", raw):
+            shown.add(found[1])
             lines.append(f"| `{found[1]}` | {getattr(limits, found[1]):,} | {found[2] or ''} |")
+    assert shown == {name for name in vars(limits) if name.isupper()}, (
+        "a limit stands on one line: NAME: Final = number  # why"
+    )
     return "\n".join(lines)
 
 
