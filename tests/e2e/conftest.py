@@ -107,8 +107,7 @@ def meet(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Callable
     yield new
     failed = request.node.stash.get(FAILED, True)
     for person in people:
-        trace = TRACES / f"{request.node.name}-{person.name}.zip"
-        person.leave(trace if failed or person.complaints else None)
+        person.leave(TRACES / f"{request.node.name}-{person.name}" if failed or person.complaints else None)
     assert not [line for person in people for line in person.complaints]
 
 

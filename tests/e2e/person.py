@@ -16,8 +16,9 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 DESKTOP = (1280, 800)
 PHONE = (390, 844)
 PASSWORD = "four blue herons fly"
-# A refusal by the node, or a node that is away, is an event of the story; the browser prints it as an error all the same.
-_NETWORK = re.compile(r"Failed to load resource: (the server responded with a status of 4\d\d|net::ERR_(INTERNET_DISCONNECTED|CONNECTION_REFUSED))")
+# A refusal by the node is an event of a story, and a certificate of the node's own allows no service worker; the browser
+# prints both as errors all the same.
+_USUAL = re.compile(r"status of 4\d\d|An SSL certificate error occurred when fetching the script")
 _OUTAGE = re.compile(r"WebSocket connection to .* failed|net::ERR_|status of 503|Failed to fetch|FetchEvent")
 _WATCH_CSP = """addEventListener('securitypolicyviolation', (event) =>
     console.error(`CSP ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))"""
@@ -46,7 +47,7 @@ class Person:
         self.expects_outage = False
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type != "error" or _NETWORK.search(message.text):
+        if message.type != "error" or _USUAL.search(message.text):
             return
         if not (self.expects_outage and _OUTAGE.search(message.text)):
             self.complaints.append(f"{self.name}: {message.text} ({message.page.url if message.page else 'worker'})")
@@ -56,8 +57,10 @@ class Person:
         dialog.dismiss()
 
     def leave(self, trace: Path | None = None) -> None:
-        """Closes the browser; keeps what it recorded when `trace` names a file."""
-        self.context.tracing.stop(**({"path": trace} if trace else {}))
+        """Closes the browser; keeps what it recorded, and its last sight, when `trace` names files."""
+        if trace:
+            self.page.screenshot(path=f"{trace}.png")
+            self.context.tracing.stop(path=f"{trace}.zip")
         self.context.close()
 
     # --- looking --------------------------------------------------------------------------------------------
@@ -113,11 +116,11 @@ class Person:
         self.chat(chat).click()
         expect(self.page.get_by_role("main").get_by_role("heading", name=chat)).to_be_visible()
 
-    def writes(self, text: str) -> Locator:
+    def writes(self, text: str, shown: str = "") -> Locator:
         """Writes and sends; the message, as the writer sees it."""
         self.composer.fill(text)
         self.composer.press("Enter")
-        sent = self.message(text)
+        sent = self.message(shown or text)
         expect(sent).to_be_visible()
         return sent
 
