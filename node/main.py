@@ -30,6 +30,7 @@ from node.services.posting import Posting
 from node.services.presence import Presence
 from node.services.receipts import Receipts
 from node.services.rooms import RoomBook
+from node.services.sessions import Sessions
 from node.services.settings import Settings
 from node.services.sync import Sync
 from node.storage import database
@@ -68,6 +69,7 @@ class Services(Struct, frozen=True, kw_only=True):
     settings: Settings
     passwords: Passwords
     invites: Invites
+    sessions: Sessions
     accounts: Accounts
     feed: Feed
     sync: Sync
@@ -131,6 +133,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
     sync = Sync(db=db, rooms=rooms, log=log, users=users, clock=clock)
     passwords = Passwords(cost=config.password_cost, peppers=identity.pepper, entropy=entropy)
     invites = Invites(db=db, rooms=rooms, clock=clock, entropy=entropy, node=identity.nid)
+    sessions = Sessions(db=db, clock=clock, entropy=entropy, devices=feed)
     accounts = Accounts(
         db=db,
         users=users,
@@ -142,7 +145,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         settings=settings,
         invites=invites,
         throttle=LoginThrottle(clock=clock, rates=settings),
-        devices=feed,
+        sessions=sessions,
         names=feed,
         metrics=metrics,
     )
@@ -174,6 +177,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         settings=settings,
         passwords=passwords,
         invites=invites,
+        sessions=sessions,
         accounts=accounts,
         feed=feed,
         sync=sync,
@@ -202,7 +206,12 @@ def build(services: Services) -> Node:
     from node.web.throttle import ApiThrottle
 
     config, metrics = services.config, services.metrics
-    auth = Auth(accounts=services.accounts, node=services.identity.nid, trusted_proxies=config.trusted_proxies)
+    auth = Auth(
+        sessions=services.sessions,
+        console=services.accounts.console(),
+        node=services.identity.nid,
+        trusted_proxies=config.trusted_proxies,
+    )
     sockets = _sockets(services, auth)
     certificate = _certificate(config, services.clock) if config.https else None
     greeter = Greeter(
@@ -211,8 +220,10 @@ def build(services: Services) -> Node:
     shown = Origins(public=lambda: origins(config, server.bound)[0])
     accounts, invites, settings = services.accounts, services.invites, services.settings
     resources = (
-        DoorResource(greeter=greeter, accounts=accounts, invites=invites, settings=settings),
-        AccountResource(greeter=greeter, accounts=accounts),
+        DoorResource(
+            greeter=greeter, accounts=accounts, sessions=services.sessions, invites=invites, settings=settings
+        ),
+        AccountResource(greeter=greeter, accounts=accounts, sessions=services.sessions),
         PeopleResource(accounts=accounts),
         RoomResource(
             book=services.book,

@@ -23,7 +23,8 @@ from node.main import Services, open_services
 from node.runtime.clock import SystemClock
 from node.runtime.config import Config
 from node.runtime.entropy import SystemEntropy
-from node.services.accounts import NewPerson, Origin
+from node.services.accounts import NewPerson
+from node.services.sessions import Origin
 from node.storage.accounts import AccountUse
 from node.storage.keys import KeyFolder
 from node.wire import api
@@ -161,7 +162,7 @@ class StoppedDesk:
         """A new account from a token; the session it comes with is ended."""
         person = NewPerson(local=local, password=password, name=name, token=token)
         session = self.run(self.services.accounts.register(person, Origin(address="", client=PROGRAM)))
-        self.run(self.services.accounts.logout(session.actor))
+        self.run(self.services.sessions.logout(session.actor))
 
     def reset(self, local: str) -> Links:
         """A link that sets a new password."""

@@ -1,8 +1,4 @@
-"""Accounts and their sessions: opening one, signing in and out, passwords, names, devices, what admins do to them.
-
-A session is an opaque token of 256 bits; the database knows its SHA-256 and one row per device (storage/devices.py).
-It dies after 30 idle days or 180 days, when it is ended, and for as long as the account is frozen. `authenticate` is
-the only maker of an `Actor` for a token.
+"""Accounts: opening one, signing in, passwords, names, what admins do to them. Sessions are in services/sessions.py.
 
 Passwords are hashed on threads *between* two looks at the database, so whatever was seen before is asked again inside
 the transaction that acts on it: two people with one invitation or one name race there, and one of them loses.
@@ -10,17 +6,14 @@ the transaction that acts on it: two people with one invitation or one name race
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
 from typing import Final
 
 from msgspec import Struct
 
 from node.base import limits
 from node.base.errors import Code, Rejected
-from node.base.ids import DEVICE_ID_BYTES, DeviceId, NodeId, UserId, format_id, make_user, parse_id, parse_user
+from node.base.ids import DEVICE_ID_BYTES, DeviceId, NodeId, UserId, format_id, make_user, parse_user
 from node.core.account import NodeRole, Registration, check_display_name, check_local_name, skeleton
-from node.core.content import check_line
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.runtime.metrics import Metrics
@@ -28,27 +21,17 @@ from node.services.actor import Actor
 from node.services.invites import Invites, check_reach, parse_token, require_admin
 from node.services.login_throttle import LoginThrottle
 from node.services.passwords import Hashed, Passwords
-from node.services.ports import DeviceDoor, NameDoor
+from node.services.ports import NameDoor
+from node.services.sessions import Origin, Sessions
 from node.services.settings import Settings
 from node.storage.accounts import AccountRow, AccountStore, AccountUse, NewAccount
 from node.storage.audit import AuditLine, AuditStore
 from node.storage.database import Database, Tx
-from node.storage.devices import DeviceRow, DeviceStore, NewDevice, SessionRow
 from node.storage.log import Log
 from node.storage.users import Users
 
-SEEN_EVERY_MS: Final = 60_000  # how exact `seen_ms` is; each step costs a write
 CONSOLE_LOCAL: Final = "node"  # a reserved name, so nobody has this account
 PAGE_MAX: Final = 100
-_SIGNED_OUT: Final = "This device was signed out."
-
-
-class Origin(Struct, frozen=True, kw_only=True):
-    """Where a sign-in comes from. `address` is used for throttling and stored shortened."""
-
-    address: str
-    client: str = ""
-    device_name: str = ""
 
 
 class SignedIn(Struct, frozen=True):
@@ -56,14 +39,6 @@ class SignedIn(Struct, frozen=True):
 
     actor: Actor
     token: str
-
-
-class DeviceView(Struct, frozen=True):
-    """A device in its owner's list."""
-
-    row: DeviceRow
-    current: bool
-    online: bool
 
 
 class NewPerson(Struct, frozen=True, kw_only=True):
@@ -92,7 +67,7 @@ class Accounts:
         settings: Settings,
         invites: Invites,
         throttle: LoginThrottle,
-        devices: DeviceDoor,
+        sessions: Sessions,
         names: NameDoor,
         metrics: Metrics,
     ) -> None:
@@ -105,11 +80,10 @@ class Accounts:
         self._settings = settings
         self._invites = invites
         self._throttle = throttle
-        self._door = devices
+        self._sessions = sessions
         self._names = names
         self._metrics = metrics
         self._accounts = AccountStore(users=users)
-        self._devices = DeviceStore()
         self._audit = AuditStore()
 
     # --- opening an account -----------------------------------------------------------------------------
@@ -142,7 +116,7 @@ class Accounts:
                 self._invites.spend_account(tx, self._invites.for_account(tx, token, now_ms))
             pk = self._accounts.insert(tx, new, now_ms)
             self._accounts.set_name(tx, pk, name, self._log.next_seq(tx))
-            return self._open_session(tx, self._account(tx, pk), origin, secret)
+            return self._sessions.open(tx, self._account(tx, pk), origin, secret)
 
         return SignedIn(await self._db.write(write), format_id(secret))
 
@@ -200,12 +174,12 @@ class Accounts:
                 raise _frozen()
             if present.password != account.password:
                 raise _wrong()
-            oldest = self._make_room(tx, present, end_oldest=end_oldest)
+            oldest = self._sessions.make_room(tx, account.pk, end_oldest=end_oldest)
             if hashed is not None:
                 self._accounts.set_password(tx, account.pk, hashed.text, hashed.pepper)
             if oldest is not None:
-                self._end(tx, account.pk, oldest)
-            return self._open_session(tx, present, origin, secret)
+                self._sessions.end(tx, account.pk, oldest)
+            return self._sessions.open(tx, present, origin, secret)
 
         return SignedIn(await self._db.write(write), format_id(secret))
 
@@ -231,56 +205,6 @@ class Accounts:
             return await self._passwords.hash(password)
         return None
 
-    def _make_room(self, tx: Tx, account: AccountRow, *, end_oldest: bool) -> DeviceId | None:
-        """The device to end so that one more fits; None when there is room. Raises Rejected."""
-        alive = [
-            row for row in self._devices.of_account(tx, account.pk) if not self._is_dead(row.created_ms, row.seen_ms)
-        ]
-        most = limits.DEVICES_PER_ACCOUNT_MAX
-        if len(alive) < most:
-            return None
-        if not end_oldest:
-            text = "You are signed in on ten devices; sign out on one of them first."
-            raise Rejected(Code.LIMIT_REACHED, text, limit=most, used=len(alive))
-        return alive[-1].device
-
-    def _open_session(self, tx: Tx, account: AccountRow, origin: Origin, secret: bytes) -> Actor:
-        now_ms = self._clock.now_ms()
-        idle, absolute = now_ms - limits.SESSION_IDLE_S * 1000, now_ms - limits.SESSION_ABSOLUTE_S * 1000
-        self._devices.delete_dead(tx, account.pk, idle, absolute)
-        device = DeviceId(self._entropy.token_bytes(DEVICE_ID_BYTES))
-        new = NewDevice(
-            account=account.pk,
-            device=device,
-            token_hash=_digest(secret),
-            name=_device_name(origin.device_name or origin.client),
-            client=origin.client,
-            address=shorten(origin.address),
-        )
-        return _actor(account, device, self._devices.insert(tx, new, now_ms))
-
-    def authenticate(self, token: str) -> Actor:
-        """Who holds this token. Raises Rejected with `not_signed_in`."""
-        try:
-            secret = parse_id(token, limits.TOKEN_BYTES)
-        except ValueError:
-            raise _not_signed_in() from None
-        row = self._db.view(lambda tx: self._devices.session(tx, _digest(secret)))
-        if row is None or self._is_dead(row.created_ms, row.seen_ms):
-            raise _not_signed_in()
-        if row.frozen_ms:
-            raise Rejected(Code.NOT_SIGNED_IN, "This account is frozen; ask the admin of this node.")
-        self._note_seen(row)
-        return Actor(
-            user=row.user,
-            user_pk=row.account_pk,
-            account_role=row.role,
-            device=row.device,
-            device_pk=row.device_pk,
-            local=row.local,
-            name=row.name,
-        )
-
     def console(self) -> Actor:
         """Whoever may open the admin socket: acts as the owner, without an account of their own."""
         return Actor(
@@ -292,23 +216,6 @@ class Accounts:
             local=CONSOLE_LOCAL,
             name=CONSOLE_LOCAL,
         )
-
-    async def logout(self, actor: Actor) -> None:
-        """Ends this session."""
-        await self._db.write(lambda tx: self._end(tx, actor.user_pk, actor.device))
-
-    def _is_dead(self, created_ms: int, seen_ms: int) -> bool:
-        now_ms = self._clock.now_ms()
-        return now_ms - seen_ms > limits.SESSION_IDLE_S * 1000 or now_ms - created_ms > limits.SESSION_ABSOLUTE_S * 1000
-
-    def _note_seen(self, row: SessionRow) -> None:
-        now_ms = self._clock.now_ms()
-        if now_ms - row.seen_ms < SEEN_EVERY_MS:
-            return
-        try:
-            self._db.submit(lambda tx: self._devices.touch(tx, row.device_pk, now_ms), lambda _result, _error: None)
-        except Rejected:
-            return  # a node that cannot write can still be read
 
     # --- one's own account ------------------------------------------------------------------------------
 
@@ -342,9 +249,9 @@ class Accounts:
                 raise Rejected(Code.CONFLICT, "The password was changed on another device just now.")
             self._store_password(tx, actor.user_pk, hashed)
             if secret:
-                self._devices.renew(tx, actor.device_pk, _digest(secret))
+                self._sessions.renew(tx, actor, secret)
             if end_others:
-                self._end_others(tx, actor.user_pk, actor.device_pk)
+                self._sessions.end_others(tx, actor.user_pk, actor.device_pk)
 
         await self._db.write(write)
         return format_id(secret) if secret else ""
@@ -360,60 +267,13 @@ class Accounts:
             live = self._invites.for_reset(tx, secret, self._clock.now_ms())
             self._invites.spend_account(tx, live)
             self._store_password(tx, live.account, hashed)
-            self._end_others(tx, live.account, 0)
+            self._sessions.end_others(tx, live.account, 0)
 
         await self._db.write(write)
 
     def _store_password(self, tx: Tx, pk: int, hashed: Hashed) -> None:
         self._accounts.set_password(tx, pk, hashed.text, hashed.pepper)
         self._invites.end_resets(tx, pk, self._clock.now_ms())
-
-    # --- devices ----------------------------------------------------------------------------------------
-
-    def devices(self, actor: Actor) -> list[DeviceView]:
-        """The actor's devices, the last used first."""
-        rows = self._db.view(lambda tx: self._devices.of_account(tx, actor.user_pk))
-        return [
-            DeviceView(row, row.pk == actor.device_pk, bool(self._door.of_device(row.device, actor.user)))
-            for row in rows
-            if not self._is_dead(row.created_ms, row.seen_ms)
-        ]
-
-    async def rename_device(self, actor: Actor, device: DeviceId, name: str) -> None:
-        """Raises Rejected with `not_found` for somebody else's device."""
-        name = name.strip()
-        check_line(name, "name")
-        if len(name) > limits.DEVICE_NAME_CHARS_MAX:
-            raise Rejected(
-                Code.BAD_REQUEST,
-                "A device name has at most 60 characters.",
-                field="name",
-                limit=limits.DEVICE_NAME_CHARS_MAX,
-            )
-        if not await self._db.write(lambda tx: self._devices.rename(tx, actor.user_pk, device, name)):
-            raise _no_device()
-
-    async def end_device(self, actor: Actor, device: DeviceId) -> None:
-        """Signs a device out, its open sockets too. Raises Rejected with `not_found` for somebody else's."""
-        if not await self._db.write(lambda tx: self._end(tx, actor.user_pk, device)):
-            raise _no_device()
-
-    async def end_other_devices(self, actor: Actor) -> None:
-        """Signs all other devices out."""
-        await self._db.write(lambda tx: self._end_others(tx, actor.user_pk, actor.device_pk))
-
-    def _end(self, tx: Tx, account: int, device: DeviceId) -> bool:
-        ended = self._devices.delete(tx, account, device)
-        if ended:
-            tx.after_commit(lambda: self._door.end_device(device, Code.NOT_SIGNED_IN, _SIGNED_OUT))
-        return ended
-
-    def _end_others(self, tx: Tx, account: int, keep_pk: int) -> None:
-        for device in self._devices.delete_others(tx, account, keep_pk):
-            self._close_later(tx, device)
-
-    def _close_later(self, tx: Tx, device: DeviceId) -> None:
-        tx.after_commit(lambda: self._door.end_device(device, Code.NOT_SIGNED_IN, _SIGNED_OUT))
 
     # --- people -----------------------------------------------------------------------------------------
 
@@ -441,8 +301,8 @@ class Accounts:
         """One account for an admin. Raises Rejected."""
         require_admin(actor)
         row = self._db.view(lambda tx: self._target(tx, user))
-        devices = self._db.view(lambda tx: self._devices.of_account(tx, row.pk))
-        return AccountUse(row, len(devices), max((device.seen_ms for device in devices), default=0))
+        devices, seen_ms = self._db.view(lambda tx: self._sessions.summary(tx, row.pk))
+        return AccountUse(row, devices, seen_ms)
 
     async def change_account(self, actor: Actor, user: UserId, *, role: NodeRole | None, frozen: bool | None) -> None:
         """What admins do to others: role and freezing. Freezing closes open sockets. Raises Rejected."""
@@ -468,8 +328,8 @@ class Accounts:
 
     def _freeze(self, tx: Tx, account: AccountRow, *, frozen: bool) -> None:
         self._accounts.set_frozen(tx, account.pk, self._clock.now_ms() if frozen else 0)
-        for row in self._devices.of_account(tx, account.pk) if frozen else ():
-            self._close_later(tx, row.device)
+        if frozen:
+            self._sessions.close(tx, account.pk)
 
     def _note(self, tx: Tx, actor: Actor, action: str, user: UserId) -> None:
         self._audit.add(tx, AuditLine(self._clock.now_ms(), actor.user, action, user))
@@ -491,51 +351,9 @@ class Accounts:
         return account
 
 
-def shorten(address: str) -> str:
-    """What is kept of an address: an IPv4 without its last number, the first 48 bits of an IPv6."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    if isinstance(ip, ipaddress.IPv4Address):
-        return f"{str(ip).rpartition('.')[0]}.x"
-    return str(ipaddress.IPv6Address(int(ip) >> 80 << 80))
-
-
-def _actor(account: AccountRow, device: DeviceId, device_pk: int) -> Actor:
-    return Actor(
-        user=account.user,
-        user_pk=account.pk,
-        account_role=account.role,
-        device=device,
-        device_pk=device_pk,
-        local=account.local,
-        name=account.name,
-    )
-
-
-def _device_name(text: str) -> str:
-    kept = "".join(char for char in text if char.isprintable()).strip()
-    return kept[: limits.DEVICE_NAME_CHARS_MAX]
-
-
-def _digest(secret: bytes) -> bytes:
-    return hashlib.sha256(secret).digest()
-
-
 def _wrong() -> Rejected:
     return Rejected(Code.BAD_CREDENTIALS, "User name or password is wrong.")
 
 
 def _frozen() -> Rejected:
     return Rejected(Code.FORBIDDEN, "This account is frozen; ask the admin of this node.")
-
-
-def _not_signed_in() -> Rejected:
-    return Rejected(Code.NOT_SIGNED_IN, "You are not signed in, or the session has ended; sign in again.")
-
-
-def _no_device() -> Rejected:
-    return Rejected(Code.NOT_FOUND, "You have no such device.")

@@ -23,8 +23,8 @@ from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId, format_node
 from node.core.account import NodeRole
-from node.services.accounts import Accounts
 from node.services.actor import Actor
+from node.services.sessions import Sessions
 
 Listener = Literal["https", "http", "admin"]
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -45,8 +45,12 @@ class Peer(Struct, frozen=True):
 class Auth:
     """Finds the peer and the session of requests. Implements `web.socket.SocketAuth`."""
 
-    def __init__(self, *, accounts: Accounts, node: NodeId, trusted_proxies: Sequence[str] = ()) -> None:
-        self._accounts = accounts
+    def __init__(
+        self, *, sessions: Sessions, console: Actor, node: NodeId, trusted_proxies: Sequence[str] = ()
+    ) -> None:
+        """`console` is who the admin socket acts as."""
+        self._sessions = sessions
+        self._console = console
         self._proxies = [ipaddress.ip_network(proxy, strict=False) for proxy in trusted_proxies]
         self._cookie = f"startalk-{format_node(node)[:_COOKIE_NODE_CHARS]}"
 
@@ -73,15 +77,15 @@ class Auth:
             scheme, _, token = bearer.partition(" ")
             if scheme.lower() != "bearer":
                 raise Rejected(Code.NOT_SIGNED_IN, "Use the scheme Bearer with a session token.")
-            return self._accounts.authenticate(token.strip())
+            return self._sessions.authenticate(token.strip())
         if peer.listener == "admin":
-            return self._accounts.console()
+            return self._console
         cookie = request.cookies.get(self._name(peer))
         if cookie is None:
             raise Rejected(Code.NOT_SIGNED_IN, "You are not signed in.")
         if request.method not in SAFE_METHODS:
             self.check_site(request, peer)
-        return self._accounts.authenticate(cookie)
+        return self._sessions.authenticate(cookie)
 
     def socket_actor(self, request: web.Request) -> Actor:
         """Who opens a device socket. With a cookie the Origin must be ours, since a foreign page may open sockets."""

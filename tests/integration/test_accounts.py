@@ -13,7 +13,7 @@ from aiohttp import WSMsgType
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import format_id, parse_id
-from node.services.accounts import Origin
+from node.services.sessions import Origin
 from node.wire import c2s
 from tests.integration.house import PASSWORD, Caller, House, house
 

@@ -76,7 +76,7 @@ async def open_direct(world: World, device: Device, other: UserId) -> None:
         return
     services = world.services
     try:
-        actor = services.accounts.authenticate(device._token)
+        actor = services.sessions.authenticate(device._token)
         await asyncio.wait_for(services.posting.open_direct(actor, other), 5)
     except Exception:  # noqa: BLE001 - the node may crash at any moment; the room is opened another time
         return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from node.base.errors import Code
 from node.base.ids import DeviceId, format_id
-from node.services.accounts import Accounts, DeviceView
+from node.services.accounts import Accounts
 from node.services.actor import Actor
+from node.services.sessions import DeviceView, Sessions
 from node.web.api.door import Greeter
 from node.web.api.paths import device_in
 from node.web.endpoints import Access, Call, endpoint
@@ -15,9 +16,10 @@ from node.wire import api
 class AccountResource:
     """``/me`` and ``/devices``."""
 
-    def __init__(self, *, greeter: Greeter, accounts: Accounts) -> None:
+    def __init__(self, *, greeter: Greeter, accounts: Accounts, sessions: Sessions) -> None:
         self._greeter = greeter
         self._accounts = accounts
+        self._sessions = sessions
 
     @endpoint("GET", "/me", answer=api.Me, access=Access.USER)
     async def show_me(self, call: Call[None]) -> api.Me:
@@ -57,7 +59,7 @@ class AccountResource:
     @endpoint("GET", "/devices", answer=api.Devices, access=Access.USER)
     async def list_devices(self, call: Call[None]) -> api.Devices:
         """Where the account is signed in, the last used first."""
-        return api.Devices(devices=[_device(view) for view in self._accounts.devices(call.actor)])
+        return api.Devices(devices=[_device(view) for view in self._sessions.devices(call.actor)])
 
     @endpoint(
         "PATCH",
@@ -70,23 +72,23 @@ class AccountResource:
     async def rename_device(self, call: Call[api.ChangeDevice]) -> api.Device:
         """Another name for a device."""
         device = device_in(call)
-        await self._accounts.rename_device(call.actor, device, call.body.name)
+        await self._sessions.rename_device(call.actor, device, call.body.name)
         return self._one(call.actor, device)
 
     @endpoint("DELETE", "/devices/{device}", answer=api.Empty, access=Access.USER, errors=(Code.NOT_FOUND,))
     async def end_device(self, call: Call[None]) -> api.Empty:
         """Signs a device out; its open sockets close at once."""
-        await self._accounts.end_device(call.actor, device_in(call))
+        await self._sessions.end_device(call.actor, device_in(call))
         return api.Empty()
 
     @endpoint("POST", "/devices/end-others", answer=api.Empty, access=Access.USER)
     async def end_other_devices(self, call: Call[None]) -> api.Empty:
         """Signs every other device out."""
-        await self._accounts.end_other_devices(call.actor)
+        await self._sessions.end_other_devices(call.actor)
         return api.Empty()
 
     def _one(self, actor: Actor, device: DeviceId) -> api.Device:
-        return next(_device(view) for view in self._accounts.devices(actor) if view.row.device == device)
+        return next(_device(view) for view in self._sessions.devices(actor) if view.row.device == device)
 
 
 def _device(view: DeviceView) -> api.Device:

@@ -7,10 +7,11 @@ from typing import Literal
 import node
 from node.base.errors import Code
 from node.base.ids import NodeId, format_id, format_node
-from node.services.accounts import Accounts, NewPerson, Origin, SignedIn
+from node.services.accounts import Accounts, NewPerson, SignedIn
 from node.services.actor import Actor
 from node.services.invites import Inspected, Invites
 from node.services.ports import PhraseKeeper
+from node.services.sessions import Origin, Sessions
 from node.services.settings import Settings
 from node.web.clients import describe
 from node.web.endpoints import Access, Call, endpoint
@@ -66,9 +67,12 @@ class Greeter:
 class DoorResource:
     """Registration, login, logout, password links."""
 
-    def __init__(self, *, greeter: Greeter, accounts: Accounts, invites: Invites, settings: Settings) -> None:
+    def __init__(
+        self, *, greeter: Greeter, accounts: Accounts, sessions: Sessions, invites: Invites, settings: Settings
+    ) -> None:
         self._greeter = greeter
         self._accounts = accounts
+        self._sessions = sessions
         self._invites = invites
         self._settings = settings
 
@@ -124,7 +128,7 @@ class DoorResource:
     @endpoint("POST", "/logout", answer=api.Empty, access=Access.USER)
     async def logout(self, call: Call[None]) -> api.Empty:
         """Ends this session; its open sockets close."""
-        await self._accounts.logout(call.actor)
+        await self._sessions.logout(call.actor)
         call.forget = True
         return api.Empty()
 

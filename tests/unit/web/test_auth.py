@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.services.accounts import shorten
+from node.services.sessions import shorten
 from node.web.auth import is_loopback_host
 
 
