@@ -87,11 +87,13 @@ def program(tmp_path: Path, webui: None) -> Iterator[Program]:
 
 
 @pytest.fixture(scope="module")
-def village(tmp_path_factory: pytest.TempPathFactory, webui: None) -> Iterator[Village]:
-    """A node with people, chats and history, shared by the tests of a file; each test takes people of its own."""
+def village(tmp_path_factory: pytest.TempPathFactory, chromium: Browser, webui: None) -> Iterator[Village]:
+    """A node past its set-up, shared by the tests of a file; each test brings people of its own."""
     running = Program(tmp_path_factory.mktemp("village") / "data")
     running.start()
-    yield Village(running)
+    olga = Person(chromium, running.origin, "Olga Berg")
+    yield Village(running, olga)
+    olga.leave()
     running.stop()
 
 

@@ -9,13 +9,14 @@ import re
 from pathlib import Path
 from urllib.parse import urljoin
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Locator, Page, ViewportSize, expect
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
-DESKTOP = (1280, 800)
-PHONE = (390, 844)
+DESKTOP = ViewportSize(width=1280, height=800)
+PHONE = ViewportSize(width=390, height=844)
 PASSWORD = "four blue herons fly"
+_LOOK = {"viewport": DESKTOP, "locale": "en-US", "timezone_id": "Europe/Madrid", "color_scheme": "light", "reduced_motion": "reduce"}
 # A refusal by the node is an event of a story, and a certificate of the node's own allows no service worker; the browser
 # prints both as errors all the same.
 _USUAL = re.compile(r"status of 4\d\d|An SSL certificate error occurred when fetching the script")
@@ -28,14 +29,11 @@ class Person:
     """One browser context, one page. `complaints` must stay empty."""
 
     def __init__(self, browser: Browser, origin: str, name: str, **look: object) -> None:
-        width, height = DESKTOP
         self.name = name
         self.origin = origin
         self.complaints: list[str] = []
         self.context: BrowserContext = browser.new_context(
-            viewport={"width": width, "height": height},
-            timezone_id="Europe/Madrid",
-            **{"locale": "en-US", "color_scheme": "light", "reduced_motion": "reduce", **look},  # type: ignore[arg-type]
+            **{**_LOOK, **look},  # type: ignore[arg-type]
         )
         self.context.set_default_timeout(10_000)
         self.context.add_init_script(_WATCH_CSP)
@@ -67,9 +65,8 @@ class Person:
 
     def shot(self, name: str) -> None:
         """A picture of what is on the screen now, for people."""
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.evaluate("document.fonts.ready.then(() => undefined)")
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled", caret="initial")
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled", caret="initial")  # makes its folder
 
     def sees(self, text: str | re.Pattern[str], *, exact: bool = False) -> None:
         """Somewhere on the page, visibly."""

@@ -18,9 +18,10 @@ STOP_S = 20
 
 
 class Program:
-    """`startalk run`. `greeting` is what it printed until it served."""
+    """`startalk run`. `greeting` is what it printed until it served; `root` is the checkout it runs from."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, root: Path = ROOT) -> None:
+        self._root = root
         self._data = data
         self._log = data.parent / "node.log"
         self._ports = free_port(), free_port()
@@ -50,7 +51,7 @@ class Program:
     def _launch(self, options: list[str], log: TextIO) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "node", "run", *options, "--password-cost", "small"],
-            cwd=ROOT,
+            cwd=self._root,
             env={name: value for name, value in os.environ.items() if not name.startswith("STARTALK_")},
             stdout=subprocess.PIPE,
             stderr=log,

@@ -283,8 +283,7 @@ def the_node_is_killed_and_comes_back(program: Program, alice: Person, bob: Pers
 
 def on_a_phone(bob: Person) -> None:
     """One pane at a time, nothing wider than the screen."""
-    width, height = PHONE
-    bob.page.set_viewport_size({"width": width, "height": height})
+    bob.page.set_viewport_size(PHONE)
     expect(bob.message("Only for a second.")).to_be_visible()
     bob.shot("20-phone-chat")
     bob.presses("Back")
@@ -309,8 +308,7 @@ def in_chinese_and_in_the_dark(carol: Person) -> None:
     expect(carol.message("Only for a second.")).to_be_visible()
     carol.writes("周末见！我带帐篷和雨衣。")
     carol.shot("23-group-zh-dark")
-    width, height = PHONE
-    carol.page.set_viewport_size({"width": width, "height": height})
+    carol.page.set_viewport_size(PHONE)
     carol.shot("24-phone-zh-dark")
 
 

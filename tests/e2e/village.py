@@ -10,6 +10,7 @@ from typing import Any
 
 from playwright.sync_api import APIRequestContext
 
+from node.wire import address
 from tests.e2e.person import PASSWORD, Person
 from tests.e2e.program import Program
 
@@ -17,42 +18,42 @@ Json = Mapping[str, Any]
 
 
 class Village:
-    """One node; `settle` brings a person in, signed in as a browser is."""
+    """One node with its owner Olga; `settle` brings a person in, signed in as a browser is."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, olga: Person) -> None:
         self._program = program
-        self._invite = ""
         self._numbers = itertools.count(1)
-        self.owner_done = False
+        self.olga = self._found(olga)
+        self._invite = str(self.olga.post("/admin/invites", {"uses": 200})["token"])
 
     @property
     def origin(self) -> str:
         """Where browsers go."""
         return self._program.origin
 
-    @property
-    def owner_link(self) -> str:
-        """The owner's one-time link."""
-        return self._program.owner_link
-
-    def found(self, owner: Person) -> Villager:
-        """The owner, with the set-up behind them."""
-        self.owner_done = True
-        me = self._register(owner, self.owner_link.partition("#")[2], "olga")
+    def _found(self, owner: Person) -> Villager:
+        token = address.parse_link(self._program.owner_link)[1].token
+        me = self._register(owner, base64.urlsafe_b64encode(token).decode().rstrip("="), "olga")
         phrase = me.get("/setup/phrase")
         words = {str(place): phrase["words"][place - 1] for place in phrase["ask"]}
         me.post("/setup/confirm", {"words": words, "node_name": "Casa", "registration": "invite"})
-        self._invite = me.post("/admin/invites", {"uses": 200})["token"]
         return me
 
     def settle(self, person: Person) -> Villager:
         """A new account with a user name nobody had."""
         return self._register(person, self._invite, f"{person.name.split()[0].lower()}{next(self._numbers)}")
 
+    def sign_in(self, person: Person, local: str) -> Villager:
+        """One more device of an account."""
+        me = Villager(person.context.request, self.origin, {})
+        body = {"local": local, "password": PASSWORD, "device_name": person.name, "mode": "cookie", "end_oldest": True}
+        me.me = me.post("/login", body)["me"]
+        return me
+
     def _register(self, person: Person, token: str, local: str) -> Villager:
         me = Villager(person.context.request, self.origin, {})
         account = {"local": local, "name": person.name, "password": PASSWORD, "device_name": "Chromium", "mode": "cookie", "lang": ""}
-        session = me.post("/register", {**account, "token": token_of(token)})
+        session = me.post("/register", {**account, "token": token})
         me.me = session["me"]
         return me
 
@@ -115,9 +116,3 @@ def client_id() -> str:
     """A fresh id of a post."""
     return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
 
-
-def token_of(link: str) -> str:
-    """What the API wants of an invitation: the fragment of a link is taken apart, a token is itself."""
-    from node.wire import address
-
-    return link if len(link) < 40 else base64.urlsafe_b64encode(address.parse_fragment(link).token).decode().rstrip("=")
