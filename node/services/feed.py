@@ -26,7 +26,7 @@ from node.wire import c2s
 class Chunk:
     """Entries of one room in one commit, shared by all its subscribers; `frame` is made at most once."""
 
-    __slots__ = ("_frame", "first_seq", "last_idx", "last_seq", "raws", "receipts", "room_pk", "seqs")
+    __slots__ = ("_frame", "first_seq", "last_idx", "last_seq", "raws", "receipts", "room_pk", "seqs", "size_bytes")
 
     def __init__(self, room_pk: int, *, receipts: bool) -> None:
         self.room_pk = room_pk
@@ -36,6 +36,7 @@ class Chunk:
         self.first_seq = 0
         self.last_seq = 0
         self.last_idx = 0
+        self.size_bytes = 0
         self._frame: bytes | None = None
 
     def add(self, entry: Appended) -> None:
@@ -45,6 +46,7 @@ class Chunk:
         self.last_idx = entry.idx
         self.seqs.append(entry.seq)
         self.raws.append(entry.raw)
+        self.size_bytes += len(bytes(entry.raw))
 
     def frame(self, wrap: FrameMaker) -> bytes:
         """The whole chunk as one ready WebSocket message."""

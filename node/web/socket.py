@@ -221,6 +221,9 @@ class DeviceSession:
         if not self._has_room():
             self._pause()
             return
+        if sum(chunk.size_bytes for chunk in chunks) > limits.ENTRIES_FRAME_BYTES_MAX:
+            self.catch_up()  # too much for one frame: pages are bounded and look at the buffer in between
+            return
         if len(chunks) == 1 and chunks[0].first_seq > self._cursor:
             chunk = chunks[0]
             self._socket.send_framed(chunk.frame(ws_frame))
