@@ -147,6 +147,9 @@ class Database:
         conn.execute("BEGIN")
         try:
             return fn(self._view_tx)
+        except sqlite3.Error as error:
+            self._note_trouble(error)  # a damaged page is met by readers first
+            raise
         finally:
             conn.execute("COMMIT")
 
@@ -338,6 +341,9 @@ class Database:
         try:
             conn.execute("BEGIN")
             return fn(Tx(conn))
+        except sqlite3.Error as error:
+            self._note_trouble(error)
+            raise
         finally:
             if conn.in_transaction:
                 conn.execute("COMMIT")

@@ -52,7 +52,8 @@ def migrate(conn: sqlite3.Connection, path: Path) -> None:
             conn.execute(f"PRAGMA user_version = {number}")
             conn.execute("COMMIT")
         except BaseException:
-            conn.execute("ROLLBACK")
+            if conn.in_transaction:  # a full disk makes SQLite roll back by itself
+                conn.execute("ROLLBACK")
             raise
 
 
