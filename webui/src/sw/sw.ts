@@ -25,7 +25,7 @@ async function digest(data: ArrayBuffer): Promise<string> {
 }
 
 async function keep(cache: Cache, path: string, hash: string): Promise<void> {
-  const answer = await fetch(path, { cache: 'no-cache' });
+  const answer = await fetch(path, { cache: 'no-cache', headers: { accept: 'text/html,*/*' } });
   if (!answer.ok || (await digest(await answer.clone().arrayBuffer())) !== hash)
     throw new Error(`not this build: ${path}`);
   await cache.put(path, answer);
