@@ -1,7 +1,8 @@
 """The web UI's files, as the build made them (design: content-hashed names under ``assets/``, siblings ``.br`` and ``.gz``).
 
 Files are found by looking a name up in an index of the built folder, never by joining a path from the request, so there is
-nothing to traverse. They are small and kept in memory once asked for; nothing is compressed at request time.
+nothing to traverse. They are small and kept in memory once asked for; nothing is compressed at request time. A new build is noticed
+by the time of its index, so that ``make webui`` beside a running node is enough.
 
 ==================================  ===============================================================
 path                                answer
@@ -66,13 +67,13 @@ class Static:
 
     def __init__(self, *, folder: Path = FOLDER) -> None:
         self._folder = folder
-        self._names = _index(folder)
+        self._built = 0
+        self._names: dict[str, Path] = {}
         self._assets: dict[str, Asset] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The catch-all route."""
-        if INDEX not in self._names:
-            self._names = _index(self._folder)
+        self._refresh()
         name = request.path.lstrip("/")
         if name in self._names and name != INDEX:
             return self._serve(request, name)
@@ -81,6 +82,15 @@ class Static:
         if INDEX not in self._names:
             return web.Response(text=_NOT_BUILT, status=503, content_type="text/html", headers={"Retry-After": "60"})
         return self._serve(request, INDEX)
+
+    def _refresh(self) -> None:
+        """Looks again when the index is another one than before."""
+        try:
+            built = (self._folder / INDEX).stat().st_mtime_ns
+        except OSError:
+            built = 0
+        if built != self._built:
+            self._built, self._names, self._assets = built, _index(self._folder), {}
 
     def _serve(self, request: web.Request, name: str) -> web.Response:
         asset = self._asset(name)
@@ -99,7 +109,10 @@ class Static:
         asset = self._assets.get(name)
         if asset is None:
             path = self._names[name]
-            plain = path.read_bytes()
+            try:
+                plain = path.read_bytes()
+            except FileNotFoundError:  # a build is being written
+                raise Rejected(Code.NOT_FOUND, "There is nothing at this address.") from None
             bodies = {"": plain}
             for coding, suffix in _ENCODINGS:
                 sibling = path.with_name(path.name + suffix)

@@ -18,6 +18,7 @@ import jsonschema
 
 from node import main
 from node.base.ids import format_id
+from node.core.account import NodeRole
 from node.runtime.clock import ManualClock
 from node.runtime.config import Config
 from node.runtime.entropy import SeededEntropy
@@ -157,7 +158,7 @@ class House:
     async def _join(self, caller: Caller, body: dict[str, str]) -> None:
         if not body["token"]:
             made = await self.services.invites.make_account(
-                self.services.accounts.console(), role=main_role(), expires_s=0, uses=1
+                self.services.accounts.console(), role=NodeRole.USER, expires_s=0, uses=1
             )
             body = {**body, "token": made.text}
         session = await caller.ok("POST", "/register", body)
@@ -180,12 +181,6 @@ class House:
     async def close(self) -> None:
         for caller in self._callers:
             await caller.close()
-
-
-def main_role() -> Any:
-    from node.core.account import NodeRole
-
-    return NodeRole.USER
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -120,6 +121,17 @@ async def test_nothing_else_is_served(client: Client, path: str) -> None:
     found = await client.session.get(url)
     assert found.status == 404
     assert b"secret" not in await found.read()
+
+
+async def test_a_new_build_is_noticed(client: Client, folder: Path) -> None:
+    assert "UI" in await (await client.get("/", headers=PAGE)).text()
+    (folder / "assets" / "app-1a2b.js").unlink()
+    assert (await client.get("/assets/app-1a2b.js")).status == 404
+    (folder / "assets" / "app-3c4d.js").write_text("newer")
+    (folder / "index.html").write_text("<!doctype html><title>newer</title>")
+    os.utime(folder / "index.html", ns=(1, 1))
+    assert "newer" in await (await client.get("/", headers=PAGE)).text()
+    assert (await client.get("/assets/app-3c4d.js")).status == 200
 
 
 async def test_not_built_says_how_to_build_and_notices_the_build(tmp_path: Path) -> None:
