@@ -212,6 +212,15 @@ async def test_a_device_was_seen_to_the_minute(home: House) -> None:
     assert (await bert.ok("GET", "/devices"))["devices"][0]["seen_ms"] == first + 61_000
 
 
+async def test_a_token_costs_one_statement(home: House) -> None:
+    bert = await home.bot("bert")
+    statements: list[str] = []
+    home.services.db._view.set_trace_callback(statements.append)
+    home.services.sessions.authenticate(bert.headers["Authorization"].removeprefix("Bearer "))
+    home.services.db._view.set_trace_callback(None)
+    assert len(statements) == 1
+
+
 async def test_logout_ends_this_session_only(home: House) -> None:
     bert = await home.bot("bert")
     other = await sign_in(home, "BERT ")
