@@ -16,7 +16,13 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 DESKTOP = ViewportSize(width=1280, height=800)
 PHONE = ViewportSize(width=390, height=844)
 PASSWORD = "four blue herons fly"
-_LOOK = {"viewport": DESKTOP, "locale": "en-US", "timezone_id": "Europe/Madrid", "color_scheme": "light", "reduced_motion": "reduce"}
+_LOOK = {
+    "viewport": DESKTOP,
+    "locale": "en-US",
+    "timezone_id": "Europe/Madrid",
+    "color_scheme": "light",
+    "reduced_motion": "reduce",
+}
 # A refusal by the node is an event of a story, and a certificate of the node's own allows no service worker; the browser
 # prints both as errors all the same.
 _USUAL = re.compile(r"status of 4\d\d|An SSL certificate error occurred when fetching the script")
@@ -66,7 +72,9 @@ class Person:
     def shot(self, name: str) -> None:
         """A picture of what is on the screen now, for people."""
         self.page.evaluate("document.fonts.ready.then(() => undefined)")
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled", caret="initial")  # makes its folder
+        self.page.screenshot(
+            path=SCREENSHOTS / f"{name}.png", animations="disabled", caret="initial"
+        )  # makes its folder
 
     def sees(self, text: str | re.Pattern[str], *, exact: bool = False) -> None:
         """Somewhere on the page, visibly."""

@@ -43,7 +43,16 @@ class Program:
     def start(self) -> None:
         """Returns when it serves."""
         http, https = self._ports
-        options = ["--data", str(self._data), "--http-port", str(http), "--https-port", str(https), "--https-host", "127.0.0.1"]
+        options = [
+            "--data",
+            str(self._data),
+            "--http-port",
+            str(http),
+            "--https-port",
+            str(https),
+            "--https-host",
+            "127.0.0.1",
+        ]
         with self._log.open("a") as log:
             self._process = self._launch(options, log)
         self.greeting = self._read_greeting(self._process)

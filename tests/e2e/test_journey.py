@@ -169,7 +169,9 @@ def words_are_changed_and_taken_back(alice: Person, bob: Person, carol: Person) 
     bob.chooses(bob.message("It sleeps three"), "React with 😂")
     alice.chooses(alice.message("It sleeps three"), "React with 😂")
     expect(carol.message("It sleeps three").get_by_role("button", name=re.compile("😂 2: "))).to_be_visible()
-    expect(alice.message("It sleeps three").get_by_role("button", name=re.compile("😂 2: .*You", re.DOTALL))).to_have_attribute("aria-pressed", "true")
+    expect(
+        alice.message("It sleeps three").get_by_role("button", name=re.compile("😂 2: .*You", re.DOTALL))
+    ).to_have_attribute("aria-pressed", "true")
 
     alice.chooses(alice.message("The train leaves at 9:40"), "Reply")
     alice.sees("Reply to Bob Weaver")

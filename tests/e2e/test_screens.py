@@ -63,7 +63,10 @@ def inside(olga: Person, village: Village, look: str) -> Iterator[str]:
         ("new-group", "/new", "dialog[open] [role=checkbox]"),
         ("contacts", "/contacts", "aside ul li"),
         ("person", f"/contacts/{me.local}", main),
-        *((f"settings-{page}", f"/settings/{page}", main) for page in ("profile", "devices", "password", "look", "keyboard", "about")),
+        *(
+            (f"settings-{page}", f"/settings/{page}", main)
+            for page in ("profile", "devices", "password", "look", "keyboard", "about")
+        ),
         ("settings", "/settings", "aside nav a"),
         *((f"admin-{page}", f"/admin/{page}", main) for page in ("invites", "users", "node")),
         ("admin", "/admin", "aside nav a"),
@@ -120,10 +123,15 @@ def examine(person: Person, name: str, look: str) -> Iterator[str]:
     if look:
         person.shot(f"screens/{look}-{name}")
     person.page.evaluate(AXE.read_text(encoding="utf-8"))
-    run = "(rules) => axe.run(document, {runOnly: rules, resultTypes: ['violations']}).then((found) => found.violations)"
+    run = (
+        "(rules) => axe.run(document, {runOnly: rules, resultTypes: ['violations']}).then((found) => found.violations)"
+    )
     found: list[Finding] = person.page.evaluate(run, RULES)
     if not person.page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
         yield f"{look}/{name}: the page is wider than the screen"
     for violation in found:
-        nodes = "; ".join(f"{node['html'][:140]} — {node['failureSummary'].splitlines()[-1].strip()}" for node in violation["nodes"][:3])
+        nodes = "; ".join(
+            f"{node['html'][:140]} — {node['failureSummary'].splitlines()[-1].strip()}"
+            for node in violation["nodes"][:3]
+        )
         yield f"{look or 'outside'}/{name}: {violation['id']}: {nodes}"

@@ -52,7 +52,14 @@ class Village:
 
     def _register(self, person: Person, token: str, local: str) -> Villager:
         me = Villager(person.context.request, self.origin, {})
-        account = {"local": local, "name": person.name, "password": PASSWORD, "device_name": "Chromium", "mode": "cookie", "lang": ""}
+        account = {
+            "local": local,
+            "name": person.name,
+            "password": PASSWORD,
+            "device_name": "Chromium",
+            "mode": "cookie",
+            "lang": "",
+        }
         session = me.post("/register", {**account, "token": token})
         me.me = session["me"]
         return me
@@ -86,7 +93,12 @@ class Villager:
 
     def _call(self, method: str, path: str, body: Json | None) -> Json:
         headers = {"Origin": self._origin, "X-Startalk": "1"}
-        answer = self._request.fetch(f"{self._origin}/api/v1{path}", method=method, headers=headers, **({} if body is None else {"data": dict(body)}))
+        answer = self._request.fetch(
+            f"{self._origin}/api/v1{path}",
+            method=method,
+            headers=headers,
+            data=None if body is None else dict(body),
+        )
         assert answer.ok, answer.text()
         found: Json = answer.json()
         return found
@@ -115,4 +127,3 @@ class Villager:
 def client_id() -> str:
     """A fresh id of a post."""
     return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-
