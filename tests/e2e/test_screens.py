@@ -105,7 +105,7 @@ def a_group(village: Village, look: str) -> str:
     olga.act(room, "reaction", {"target": first, "value": "👍", "on": True})
     gone = olga.says(room, "Something I should not have said")
     olga.act(room, "recall", {"target": gone})
-    olga.act(room, "edit", {"target": olga.says(room, "Eigth"), "text": "Eighth"})
+    olga.act(room, "edit", {"target": olga.says(room, "Eighth"), "text": "Eighth"})
     olga.says(room, "🎶")
     return room
 
