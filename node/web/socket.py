@@ -255,7 +255,7 @@ class DeviceSession:
                 self.send(c2s.People(page.people))
             if page.entries:
                 self._socket.send(c2s.encode_frame(c2s.Entries(page.entries)))
-                self._note(page.end, len(page.entries), page.delivered)
+                self._note(page.last_seq, len(page.entries), page.delivered)
             if page.receipts:  # last: they carry the page's end, and a device that stored it must have the entries
                 self.send(c2s.Receipts(page.end, page.receipts))
             self._cursor = page.end
