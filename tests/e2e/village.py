@@ -23,6 +23,7 @@ class Village:
     def __init__(self, program: Program, olga: Person) -> None:
         self._program = program
         self._numbers = itertools.count(1)
+        self.last = ""
         self.olga = self._found(olga)
         self._invite = str(self.olga.post("/admin/invites", {"uses": 200})["token"])
 
@@ -41,7 +42,8 @@ class Village:
 
     def settle(self, person: Person) -> Villager:
         """A new account with a user name nobody had."""
-        return self._register(person, self._invite, f"{person.name.split()[0].lower()}{next(self._numbers)}")
+        self.last = f"{person.name.split()[0].lower()}{next(self._numbers)}"
+        return self._register(person, self._invite, self.last)
 
     def sign_in(self, person: Person, local: str) -> Villager:
         """One more device of an account."""
