@@ -5,7 +5,7 @@ import { Gate } from './features/auth/Gate.tsx';
 import { Chats } from './features/chats/Chats.tsx';
 import { useKeys } from './features/keys/keys.ts';
 import shell from './features/shell/Shell.module.css';
-import { Banner, Rail } from './features/shell/Shell.tsx';
+import { Announcer, Banner, Rail } from './features/shell/Shell.tsx';
 import { t } from './i18n/index.ts';
 import { go, route } from './routes.ts';
 import { begin, boot, client, lastError, me, node } from './session.ts';
@@ -67,6 +67,7 @@ function Inside() {
           </Suspense>
         </div>
       </div>
+      <Announcer />
       {sheet && (
         <Suspense fallback={null}>
           <CheatSheet onClose={() => setSheet(false)} />

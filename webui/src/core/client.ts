@@ -35,6 +35,7 @@ export class Client {
   readonly state: State;
   readonly status = signal<Status>('connecting');
   readonly leads = signal(false);
+  readonly heard = signal<Entry | null>(null); // the last entry that arrived
   readonly outbox: Outbox;
   readonly sync: Sync;
   readonly #db: Store;
@@ -89,6 +90,7 @@ export class Client {
     for (const frame of early) await this.#apply(frame);
     this.sync.onEntry = (entry) => {
       this.#stopTyping(entry.room, entry.author);
+      this.heard.value = entry;
       this.#learnNames(entry);
       if (!this.state.rooms.value.has(entry.room)) void this.#fetchRoom(entry.room);
     };

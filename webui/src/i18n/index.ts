@@ -30,6 +30,14 @@ export async function setLang(next: Lang): Promise<void> {
 export const browserLang = (): Lang => (globalThis.navigator?.language?.toLowerCase().startsWith('zh') ? 'zh' : 'en');
 
 export function t(key: Key, values: Values = {}): string {
+  const text = fill(key, values);
+  return lang.value === 'zh' ? text.replace(BETWEEN_HAN, '') : text;
+}
+
+// a space stands around foreign names, not between Chinese characters
+const BETWEEN_HAN = /(?<=\p{Script=Han}) (?=\p{Script=Han})/gu;
+
+function fill(key: Key, values: Values): string {
   return (table.value[key] ?? key).replace(
     /\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g,
     (_, name: string, one?: string, other?: string) => {

@@ -144,23 +144,36 @@ function Alive({ entry, room, first, last, place, size, focused, onFocus }: { en
 const metaWidth = (entry: Entry, mine: boolean): string =>
   `${12 + timeOf(entry.atMs).length * 6.4 + (mine ? 20 : 0) + (entry.mark?.edits ? 46 : 0)}px`;
 
-/** Right click, or a long press on a touch screen. */
+/** Right click, or a long press on a touch screen; letting go then presses nothing in the menu that lies below. */
 function usePress(open: (at: Place) => void) {
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const opened = useRef(false);
+  const show = (at: Place) => {
+    opened.current = true;
+    open(at);
+  };
   const stop = () => clearTimeout(timer.current);
   return {
     onContextMenu: (event: MouseEvent) => {
       if ((event.target as Element).closest('a') || getSelection()?.toString()) return;
       event.preventDefault();
-      open({ x: event.clientX, y: event.clientY });
+      stop();
+      if (!opened.current) show({ x: event.clientX, y: event.clientY });
     },
     onTouchStart: (event: TouchEvent) => {
+      opened.current = false;
       const touch = event.touches[0];
-      if (touch) timer.current = setTimeout(() => open({ x: touch.clientX, y: touch.clientY }), LONG_PRESS_MS);
+      if (touch) timer.current = setTimeout(() => show({ x: touch.clientX, y: touch.clientY }), LONG_PRESS_MS);
+    },
+    onPointerDown: (event: PointerEvent) => {
+      if (event.pointerType === 'mouse') opened.current = false;
     },
     onTouchMove: stop,
-    onTouchEnd: stop,
     onTouchCancel: stop,
+    onTouchEnd: (event: TouchEvent) => {
+      stop();
+      if (opened.current && event.cancelable) event.preventDefault();
+    },
   };
 }
 

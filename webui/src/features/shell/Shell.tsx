@@ -1,10 +1,12 @@
 /** What stands around every page: the rail (a bottom bar on phones) and the thin bar that tells of a lost network. */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { countsFor } from '../../core/fold.ts';
 import { number, t } from '../../i18n/index.ts';
 import { route } from '../../routes.ts';
 import { client, isAdmin, me } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
+import { wordsOf } from '../message/plain.ts';
 import s from './Shell.module.css';
 
 const SILENT_MS = 3_000;
@@ -52,6 +54,33 @@ export function Count({ n, label, class: className }: { n: number; label: string
     <span class={`${s.count} ${className ?? ''}`} role="img" aria-label={label}>
       {n > 999 ? '999+' : number(n)}
     </span>
+  );
+}
+
+const SAY_EACH_MS = 2_000;
+
+/** Reads new messages of the open chat aloud, at most one each two seconds; the feed itself is not live. */
+export function Announcer() {
+  const [text, setText] = useState('');
+  const last = useRef(0);
+  const entry = client.value?.heard.value;
+  useEffect(() => {
+    const state = client.value?.state;
+    if (
+      !state ||
+      !entry ||
+      entry.room !== route.value.room ||
+      !countsFor(entry, state.me) ||
+      Date.now() - last.current < SAY_EACH_MS
+    )
+      return;
+    last.current = Date.now();
+    setText(t('chats.line', { name: state.nameOf(entry.author), text: wordsOf(entry) }));
+  }, [entry]);
+  return (
+    <div class="visually-hidden" aria-live="polite">
+      {text}
+    </div>
   );
 }
 

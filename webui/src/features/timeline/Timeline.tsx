@@ -123,6 +123,15 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
     const el = box.current;
     if (el && stick.current && el.scrollHeight - el.scrollTop - el.clientHeight > 1) el.scrollTop = el.scrollHeight;
   }, [rows, total]);
+  useEffect(() => {
+    const el = box.current;
+    if (!el || typeof ResizeObserver === 'undefined') return;
+    const watch = new ResizeObserver(() => {
+      if (stick.current) el.scrollTop = el.scrollHeight; // the composer grew, a keyboard or a banner came
+    });
+    watch.observe(el);
+    return () => watch.disconnect();
+  }, []);
   const scrolled = () => {
     const el = box.current;
     if (el) stick.current = el.scrollHeight - el.scrollTop - el.clientHeight <= END_PX;

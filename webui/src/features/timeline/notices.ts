@@ -22,9 +22,9 @@ const SIMPLE = new Set([
   'settings',
 ]);
 
-/** Sentences begin with a capital; between Chinese characters stands no space. */
+/** Sentences begin with a capital. */
 export function noticeOf(state: State, entry: Entry): string {
-  const text = sentence(state, entry).replace(/(?<=\p{Script=Han}) (?=\p{Script=Han})/gu, '');
+  const text = sentence(state, entry);
   return text.startsWith(t('notice.you')) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
 }
 

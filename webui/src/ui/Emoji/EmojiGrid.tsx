@@ -2,6 +2,7 @@
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { t } from '../../i18n/index.ts';
 import type { Place } from '../Menu/Menu.tsx';
+import { onPressOutside } from '../Menu/outside.ts';
 import s from './EmojiGrid.module.css';
 
 const COLUMNS = 8;
@@ -67,10 +68,9 @@ export default function EmojiGrid({ label, at, onClose, onPick }: EmojiGridProps
     panel.style.left = `${Math.max(GAP, Math.min(at.x, innerWidth - box.width - GAP))}px`;
     panel.style.top = `${under ? at.y : Math.max(GAP, Math.min(at.y - box.height - 44, innerHeight - box.height - GAP))}px`;
     panel.querySelector('button')?.focus();
-    const closed = (event: Event) => (event as ToggleEvent).newState === 'closed' && onClose();
-    panel.addEventListener('toggle', closed);
+    const stop = onPressOutside(panel, onClose);
     return () => {
-      panel.removeEventListener('toggle', closed);
+      stop();
       if (before instanceof HTMLElement) before.focus({ preventScroll: true });
     };
   }, []);
@@ -87,10 +87,10 @@ export default function EmojiGrid({ label, at, onClose, onPick }: EmojiGridProps
     <div
       ref={ref}
       class={s.panel}
-      popover="auto"
+      popover="manual"
       role="dialog"
       aria-label={label}
-      onKeyDown={(event) => steer(event, ref.current)}
+      onKeyDown={(event) => steer(event, ref.current, onClose)}
     >
       <div class={s.scroll} tabIndex={0} role="region" aria-label={label}>
         {groups.map(([key, list]) => (
@@ -112,8 +112,12 @@ export default function EmojiGrid({ label, at, onClose, onPick }: EmojiGridProps
 
 const STEPS: Readonly<Record<string, number>> = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: COLUMNS, ArrowUp: -COLUMNS };
 
-function steer(event: KeyboardEvent, panel: HTMLElement | null): void {
+function steer(event: KeyboardEvent, panel: HTMLElement | null, close: () => void): void {
   event.stopPropagation();
+  if (event.key === 'Escape') {
+    event.preventDefault();
+    close();
+  }
   const step = STEPS[event.key];
   if (!step || !panel) return;
   event.preventDefault();

@@ -6,6 +6,7 @@ import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { Icon } from '../Icon/Icon.tsx';
 import s from './Menu.module.css';
+import { onPressOutside } from './outside.ts';
 
 export interface MenuItem {
   label: string;
@@ -44,11 +45,10 @@ export function Menu({ label, items, at, onClose, top }: MenuProps) {
     menu.showPopover?.();
     menu.style.left = `${Math.max(GAP, Math.min(at.x, innerWidth - menu.offsetWidth - GAP))}px`;
     menu.style.top = `${Math.max(GAP, Math.min(at.y, innerHeight - menu.offsetHeight - GAP))}px`;
-    const closed = (event: Event) => (event as ToggleEvent).newState === 'closed' && onClose();
-    menu.addEventListener('toggle', closed);
+    const stop = onPressOutside(menu, onClose);
     choices(menu)[0]?.focus();
     return () => {
-      menu.removeEventListener('toggle', closed);
+      stop();
       const inside = menu.contains(document.activeElement) || document.activeElement === document.body;
       if (inside && before instanceof HTMLElement) before.focus({ preventScroll: true });
     };
@@ -61,7 +61,7 @@ export function Menu({ label, items, at, onClose, top }: MenuProps) {
     <div
       ref={ref}
       class={s.menu}
-      popover="auto"
+      popover="manual"
       role="menu"
       aria-label={label}
       tabIndex={-1}
