@@ -95,7 +95,8 @@ class Sync:
         return [*mine, *self._rooms.invitations_of(tx, actor.user_pk)]
 
     def card(self, actor: Actor, room: RoomId, as_of: int | None = None) -> c2s.Card | None:
-        """The room as this user's list shows it; None when the user has nothing to do with it."""
+        """The room as this user's list shows it; None when it does not exist. Who was never inside and is not invited gets
+        a card that says ``left`` and nothing else."""
         return self._db.view(lambda tx: self._card(tx, actor, room, self._log.head_seq(tx) if as_of is None else as_of))
 
     def _card(self, tx: Tx, actor: Actor, room: RoomId, as_of: int) -> c2s.Card | None:
@@ -140,7 +141,10 @@ class Sync:
         if invited is not None:
             members = len(row.state.members)
             return replace(card, topic=row.state.topic, state="invited", invited_by=invited.by, members=members)
-        first, last = self._rooms.span(tx, row.pk, actor.user_pk) or (0, 0)
+        span = self._rooms.span(tx, row.pk, actor.user_pk)
+        if span is None:  # an invitation that was withdrawn or declined goes away; a stranger learns nothing
+            return replace(card, name="")
+        first, last = span
         return replace(card, joined_idx=first, head_idx=last or 0, read_idx=last or 0)
 
     def people_of(self, cards: Iterable[c2s.Card]) -> tuple[c2s.Person, ...]:

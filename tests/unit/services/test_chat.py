@@ -196,7 +196,10 @@ async def test_an_invited_person_sees_the_card_and_no_word(ledger: Ledger) -> No
     assert sync.page(carol, 0, 60).entries == ()
     with pytest.raises(Rejected):
         access(ledger, "carol", room)
-    assert sync.card(ledger.actors["dave"], room) is None
+    stranger = sync.card(ledger.actors["dave"], room)
+    assert stranger is not None
+    assert (stranger.state, stranger.name, stranger.topic, stranger.members) == ("left", "", "", 0)
+    assert sync.card(carol, RoomId(bytes(32))) is None
 
 
 # --- receipts -------------------------------------------------------------------------------------------------
