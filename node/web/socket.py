@@ -253,11 +253,11 @@ class DeviceSession:
             page = self.desk.sync.page(self.actor, self._cursor, limits.SYNC_PAGE_ENTRIES)
             if page.people:
                 self.send(c2s.People(page.people))
+            if page.receipts:  # first, and without moving the cursor over entries: a device cut off in between loses neither
+                self.send(c2s.Receipts(self._cursor if page.entries else page.end, page.receipts))
             if page.entries:
                 self._socket.send(c2s.encode_frame(c2s.Entries(page.entries)))
                 self._note(page.last_seq, len(page.entries), page.delivered)
-            if page.receipts:  # last: they carry the page's end, and a device that stored it must have the entries
-                self.send(c2s.Receipts(page.end, page.receipts))
             self._cursor = page.end
             self._live = page.complete
         self._behind_since = None
