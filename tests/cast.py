@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -69,10 +69,10 @@ class Node:
 
 
 @asynccontextmanager
-async def stage(data: Path, *, relaxed: bool = True) -> AsyncIterator[Node]:
-    """A node from start to end, with the cast that enters meanwhile."""
-    clock = ManualClock()
-    config = Config(data=str(data), password_cost="small", https=False, http_port=0)
+async def stage(data: Path, *, relaxed: bool = True, now_ms: int | None = None, **boot: Any) -> AsyncIterator[Node]:
+    """A node from start to end, with the cast that enters meanwhile; `boot` are further boot settings."""
+    clock = ManualClock() if now_ms is None else ManualClock(now_ms=now_ms)
+    config = Config(data=str(data), password_cost="small", http_port=0, **{"https": False, **boot})
     services = main.open_services(config, clock=clock, entropy=SeededEntropy("cast"))
     built = main.build(services)
     failure: Exception | None = None

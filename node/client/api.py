@@ -1,6 +1,7 @@
 """The HTTP API of a node, typed by node/wire/api.py. One object holds one session (a bearer token, or none).
 
-Every call raises `Rejected` with the node's own code and sentence, or `Lost` when the node cannot be reached.
+Every call raises `Rejected` with the node's own code and sentence, `Lost` when the node cannot be
+reached, or `Untrusted` when its certificate is not accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
 from node.base.ids import RoomId, UserId, format_id
-from node.client.errors import Lost
+from node.client.errors import Lost, Untrusted
 from node.wire import api
 from node.wire.address import parse_link
 
@@ -82,6 +83,8 @@ class Api:
             ) as response:
                 content = await response.content.read(limits.JSON_BODY_BYTES_MAX * 16)
                 status = response.status
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise untrusted(self.origin, error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Lost(f"The node at {self.origin} does not answer ({type(error).__name__} {error}).") from error
         if status >= 400:
@@ -153,6 +156,11 @@ class Api:
     async def make_link(self, room: RoomId, *, uses: int = 1) -> api.Link:
         """A link that leads into the room."""
         return await self.call("POST", f"/rooms/{format_id(room)}/links", api.Link, api.MakeLink(uses=uses))
+
+
+def untrusted(origin: str, error: aiohttp.ClientConnectorCertificateError) -> Untrusted:
+    """Says what to do about a certificate."""
+    return Untrusted(f"The certificate of {origin} is not trusted ({error.certificate_error}). Give its file as `ca`.")
 
 
 def refusal(status: int, content: bytes) -> Rejected | RemoteError:

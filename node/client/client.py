@@ -14,12 +14,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 from weakref import WeakSet
 
-from node.base.errors import Rejected
 from node.base.ids import ROOM_ID_BYTES, ClientId, RoomId, UserId, parse_id
 from node.client.api import Api, make_refusal, trust
 from node.client.backoff import Backoff
 from node.client.connection import Connection
-from node.client.errors import Lost, SignedOut
+from node.client.errors import Lost, SignedOut, Untrusted
 from node.client.news import (
     CardChanged,
     Connected,
@@ -100,7 +99,7 @@ class Client:
         self.rooms: dict[RoomId, Room] = {}
         self.names: dict[UserId, str] = {}
         self.cursor = cursor
-        self.fault: SignedOut | Rejected | None = None
+        self.fault: SignedOut | Untrusted | None = None
         self.connections = 0
         self._clock = clock
         self._entropy = entropy
@@ -131,7 +130,7 @@ class Client:
     ) -> AsyncIterator[Client]:
         """Connects with a session token. `cursor` goes on where an earlier `Client.cursor` stopped.
 
-        Raises SignedOut, Rejected; keeps trying as long as the node cannot be reached.
+        Raises SignedOut, Untrusted; keeps trying as long as the node cannot be reached.
         """
         async with Api(url, token=token, trust=trust(ca=ca, insecure=insecure)) as api:
             client = cls(
@@ -369,7 +368,7 @@ class Client:
                 )
                 backoff.reset()
                 await self._serve(connection)
-            except (SignedOut, Rejected) as error:
+            except (SignedOut, Untrusted) as error:
                 await self._end(error)
             except Lost as error:
                 await self._tell(Disconnected(str(error)))
@@ -407,7 +406,7 @@ class Client:
         self._ready.set()
         await self._outbox.flush(connection)
 
-    async def _end(self, error: SignedOut | Rejected) -> None:
+    async def _end(self, error: SignedOut | Untrusted) -> None:
         self.fault = error
         self._outbox.fail_all(error)
         self._ready.set()

@@ -13,7 +13,7 @@ import msgspec
 
 from node.base import limits
 from node.base.errors import Rejected
-from node.client.api import Api
+from node.client.api import Api, untrusted
 from node.client.errors import Lost, SignedOut
 from node.runtime.clock import Clock
 from node.wire import c2s
@@ -36,7 +36,7 @@ class Connection:
 
     @classmethod
     async def open(cls, api: Api, *, cursor: int | None, program: str, clock: Clock) -> Connection:
-        """Upgrade, hello, welcome. Raises Lost, SignedOut, Rejected."""
+        """Upgrade, hello, welcome. Raises Lost, SignedOut, Untrusted."""
         try:
             async with asyncio.timeout(CONNECT_S):
                 ws = await _upgrade(api)
@@ -46,6 +46,8 @@ class Connection:
                 except BaseException:
                     await ws.close()
                     raise
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise untrusted(api.origin, error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Lost(f"The node at {api.origin} does not answer ({type(error).__name__} {error}).") from error
         if not isinstance(frame, c2s.Welcome):

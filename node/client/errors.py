@@ -11,3 +11,7 @@ class Lost(RemoteError):
 
 class SignedOut(LocalError):
     """The node does not accept this session (any more); connecting again does not help."""
+
+
+class Untrusted(LocalError):
+    """The node's certificate is not one we accept; give its file as `ca`."""
