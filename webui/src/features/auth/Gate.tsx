@@ -3,6 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { lazy, Suspense } from 'preact/compat';
 import { useEffect, useState } from 'preact/hooks';
 import * as http from '../../core/api.ts';
+import { Refusal } from '../../core/types.ts';
 import { lang, t } from '../../i18n/index.ts';
 import { chooseLang } from '../../look.ts';
 import { go, route } from '../../routes.ts';
@@ -73,6 +74,7 @@ export function Login() {
   useEffect(() => {
     if (client.value) go('/', true);
   }, []);
+  const full = error instanceof Refusal && error.code === 'limit_reached';
   const submit = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
@@ -83,6 +85,7 @@ export function Login() {
         password,
         device_name: deviceName(),
         mode: 'cookie' as const,
+        ...(full ? { end_oldest: true } : {}),
       };
       const session = await http.login(body);
       await enter(session.me);
@@ -122,7 +125,7 @@ export function Login() {
         />
         <Problem error={error} />
         <Button type="submit" look="primary" wide busy={busy}>
-          {t('auth.sign_in')}
+          {t(full ? 'auth.sign_in_anyway' : 'auth.sign_in')}
         </Button>
       </form>
       {info?.registration === 'open' ? (
