@@ -8,7 +8,7 @@ import shell from './features/shell/Shell.module.css';
 import { Announcer, Banner, Rail } from './features/shell/Shell.tsx';
 import { t } from './i18n/index.ts';
 import { go, route } from './routes.ts';
-import { begin, boot, client, lastError, me, node } from './session.ts';
+import { begin, boot, client, isAdmin, lastError, me, node } from './session.ts';
 import { Button } from './ui/Button/Button.tsx';
 import { Empty, Problem, Skeleton } from './ui/Parts/Parts.tsx';
 import { Toasts } from './ui/Toast/Toast.tsx';
@@ -53,7 +53,7 @@ function Inside() {
       : node.value?.name || 'Startalk';
   }, [unread, node.value]);
   return (
-    <div class={shell.app} data-deep={room || sub ? 'yes' : 'no'}>
+    <div class={shell.app} data-deep={room || sub || page === 'lost' || (page === 'admin' && !isAdmin.value) ? 'yes' : 'no'}>
       <Rail />
       <div class={shell.page}>
         <Banner />

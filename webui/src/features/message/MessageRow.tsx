@@ -189,7 +189,7 @@ function Quote({ entry }: { entry: Entry }) {
       type="button"
       class={s.quote}
       tabIndex={-1}
-      aria-label={t('message.jump', { name })}
+      title={t('message.jump', { name })}
       onClick={() => (jump.value = { room: entry.room, id: reply.event })}
     >
       <b>{name}</b>

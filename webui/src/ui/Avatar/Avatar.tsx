@@ -1,4 +1,7 @@
-/** A picture made from the name: the same name and id always give the same letters and colours. */
+/**
+ * A picture made from the name: the same name and id always give the same letters and colours. The letters are drawn by
+ * the style sheet: they are no words, so the name of a link that holds the picture need not contain them.
+ */
 import { t } from '../../i18n/index.ts';
 import { Icon } from '../Icon/Icon.tsx';
 import s from './Avatar.module.css';
@@ -41,7 +44,9 @@ export function Avatar({ id, name, size = 44, group, presence }: AvatarProps) {
   };
   return (
     <span class={group ? `${s.avatar} ${s.group}` : s.avatar} style={style}>
-      <span aria-hidden="true">{text || <Icon name={group ? 'users' : 'user'} size={Math.round(size * 0.5)} />}</span>
+      <span aria-hidden="true" data-letters={text}>
+        {!text && <Icon name={group ? 'users' : 'user'} size={Math.round(size * 0.5)} />}
+      </span>
       {(presence === 'online' || presence === 'away') && (
         <span
           class={presence === 'away' ? `${s.dot} ${s.away}` : s.dot}
