@@ -35,6 +35,7 @@ LOCAL_NAME_CHARS_MIN: Final = 2
 LOCAL_NAME_CHARS_MAX: Final = 32
 PASSWORD_CHARS_MIN: Final = 8
 PASSWORD_CHARS_MAX: Final = 256
+NAME_IN_PASSWORD_CHARS_MIN: Final = 4  # shorter user names occur in good passwords by chance
 
 # --- rooms ------------------------------------------------------------------------------------------------
 MENTIONS_MAX: Final = 50  # fan-out of notices

@@ -123,6 +123,6 @@ def check_password(password: str, local: str, common: frozenset[str]) -> str:
         raise Rejected(
             Code.PASSWORD_TOO_COMMON, "This password is among the most common ones; choose another.", field="password"
         )
-    if local in password.lower():
+    if len(local) >= limits.NAME_IN_PASSWORD_CHARS_MIN and local in password.lower():
         raise Rejected(Code.PASSWORD_HAS_NAME, "The password contains the user name; choose another.", field="password")
     return password

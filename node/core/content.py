@@ -263,7 +263,7 @@ def check_text(text: str, field: str) -> None:
 
 def check_line(text: str, field: str) -> None:
     """Like `check_text`, for one-line fields: no new line, not blank, no invisible direction changes."""
-    if not text.strip():
+    if all(unicodedata.category(char)[0] in "CZ" for char in text):  # blank, or only characters that nobody sees
         raise Rejected(Code.BAD_REQUEST, f"The field {field} must not be empty.", field=field)
     for char in text:
         if (

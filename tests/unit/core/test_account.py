@@ -69,6 +69,7 @@ def test_passwords() -> None:
     assert refusal(check, "a" * (limits.PASSWORD_CHARS_MAX + 1), "zoe", COMMON) is Code.PASSWORD_TOO_LONG
     assert refusal(check, "LetMeIn12", "zoe", COMMON) is Code.PASSWORD_TOO_COMMON
     assert refusal(check, "my-ALICE-99", "alice", COMMON) is Code.PASSWORD_HAS_NAME
+    assert check("a jolly good phrase", "jo", COMMON), "a short name occurs by chance"
 
 
 @given(st.text(min_size=8, max_size=40))
@@ -85,3 +86,7 @@ def test_display_names() -> None:
     assert account.check_display_name("张" * limits.NAME_CHARS_MAX)
     for name in ("", "   ", "x" * (limits.NAME_CHARS_MAX + 1), "a\nb", "\u202eabc"):
         assert refusal(account.check_display_name, name) is Code.BAD_REQUEST
+
+
+def test_a_name_of_invisible_characters_is_no_name() -> None:
+    assert refusal(account.check_display_name, "\u200b\u2060") is Code.BAD_REQUEST
