@@ -85,10 +85,18 @@ class Sync:
     def snapshot(self, actor: Actor, since: int | None, head: int) -> Iterator[c2s.Rooms]:
         """Frames with every room of the user, or those that changed after feed position `since`; true at `head`."""
         changed = self._db.view(lambda tx: self._changed(tx, actor, since))
-        for start in range(0, max(len(changed), 1), ROOMS_PER_FRAME):
-            part = changed[start : start + ROOMS_PER_FRAME]
-            cards = [card for room in part if (card := self.card(actor, room, head)) is not None]
-            yield c2s.Rooms(tuple(cards), self.people_of(cards), more=start + ROOMS_PER_FRAME < len(changed))
+        part: list[c2s.Card] = []
+        size = 0
+        for room in changed:
+            card = self.card(actor, room, head)
+            if card is None:
+                continue
+            size += len(encode(card))
+            if part and (len(part) == ROOMS_PER_FRAME or size > limits.ENTRIES_FRAME_BYTES_MAX):
+                yield c2s.Rooms(tuple(part), self.people_of(part), more=True)
+                part, size = [], len(encode(card))
+            part.append(card)
+        yield c2s.Rooms(tuple(part), self.people_of(part), more=False)
 
     def _changed(self, tx: Tx, actor: Actor, since: int | None) -> list[RoomId]:
         mine = self._rooms.changed_since(tx, actor.user_pk, since)
@@ -207,16 +215,19 @@ class Sync:
         last = min(access.last, idx - 1) if back and idx else access.last
         if first > last:
             return HistoryPage((), (), (), more=False)
-        raws = _fit(self._log.page(tx, row.room, row.pk, first, last, limit, back=back), back=back)
+        raws = self._log.page(tx, row.room, row.pk, first, last, limit, back=back)
         if not raws:  # `last` is the writer's head: these entries are not on disk yet
             return HistoryPage((), (), (), more=False)
         entries = [c2s.decode_entry(bytes(raw)) for raw in raws]
+        marks = {mark.idx: mark for mark in self._log.marks(tx, row.pk, entries[0].idx, entries[-1].idx)}
+        kept = _fit([_size(raw, marks.get(entry.idx)) for raw, entry in zip(raws, entries, strict=True)], back=back)
+        raws, entries = raws[kept], entries[kept]
         low, high = entries[0].idx, entries[-1].idx
-        marks = tuple(self._log.marks(tx, row.pk, low, high))
         authors = {UserId(decode_event(entry.event).author) for entry in entries}
         names = self._users.names(tx, authors)
         people = tuple(c2s.Person(user, name) for user, name in sorted(names.items()))
-        return HistoryPage(tuple(raws), marks, people, more=low > first if back else high < last)
+        shown = tuple(mark for idx, mark in marks.items() if low <= idx <= high)
+        return HistoryPage(tuple(raws), shown, people, more=low > first if back else high < last)
 
 
 def to_mark(changed: Message) -> c2s.Mark:
@@ -234,15 +245,20 @@ def _small(state: Room) -> bool:
     return len(state.members) <= limits.RECEIPT_MEMBERS_MAX
 
 
-def _fit(raws: list[Raw], *, back: bool) -> list[Raw]:
-    """As many as one frame holds, from the end that was asked for."""
-    size, kept = 0, 0
-    for raw in reversed(raws) if back else raws:
-        size += len(bytes(raw))
-        if kept and size > limits.ENTRIES_FRAME_BYTES_MAX:
+def _size(raw: Raw, mark: Message | None) -> int:
+    """Bytes of an entry and its mark, which may hold another whole text."""
+    return len(bytes(raw)) + (0 if mark is None else len(encode(to_mark(mark))))
+
+
+def _fit(sizes: list[int], *, back: bool) -> slice:
+    """As many as one frame holds, from the end that was asked for; at least one."""
+    total, kept = 0, 0
+    for size in reversed(sizes) if back else sizes:
+        total += size
+        if kept and total > limits.ENTRIES_FRAME_BYTES_MAX:
             break
         kept += 1
-    return raws[-kept:] if back else raws[:kept]
+    return slice(len(sizes) - kept, None) if back else slice(0, kept)
 
 
 def to_receipt(marks: receipts.Marks) -> c2s.Receipt:
