@@ -53,7 +53,10 @@ function Inside() {
       : node.value?.name || 'Startalk';
   }, [unread, node.value]);
   return (
-    <div class={shell.app} data-deep={room || sub || page === 'lost' || (page === 'admin' && !isAdmin.value) ? 'yes' : 'no'}>
+    <div
+      class={shell.app}
+      data-deep={room || sub || page === 'lost' || (page === 'admin' && !isAdmin.value) ? 'yes' : 'no'}
+    >
       <Rail />
       <div class={shell.page}>
         <Banner />

@@ -26,6 +26,7 @@ export class Tabs {
   readonly #release: AbortController = new AbortController();
   readonly #name: string;
   #leave: () => void = () => undefined;
+  #closed = false;
 
   constructor(name: string, receive: (message: TabMessage) => void) {
     this.#name = name;
@@ -34,7 +35,7 @@ export class Tabs {
   }
 
   say(message: TabMessage): void {
-    this.#channel?.postMessage(message);
+    if (!this.#closed) this.#channel?.postMessage(message); // the last frames may still be worked on
   }
 
   /** Calls `lead` once this tab may hold the connection; true when it does so at once. */
@@ -59,6 +60,7 @@ export class Tabs {
   }
 
   close(): void {
+    this.#closed = true;
     this.#release.abort();
     this.#leave();
     this.#channel?.close();
