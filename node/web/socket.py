@@ -253,7 +253,8 @@ class DeviceSession:
             page = self.desk.sync.page(self.actor, self._cursor, limits.SYNC_PAGE_ENTRIES)
             if page.people:
                 self.send(c2s.People(page.people))
-            if page.receipts:  # first, and without moving the cursor over entries: a device cut off in between loses neither
+            # Receipts first, and without moving the cursor over entries: a device cut off in between loses neither
+            if page.receipts:
                 self.send(c2s.Receipts(self._cursor if page.entries else page.end, page.receipts))
             if page.entries:
                 self._socket.send(c2s.encode_frame(c2s.Entries(page.entries)))
