@@ -8,7 +8,6 @@ instead of filling memory. Requests wait in the outbox until they are answered, 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -19,6 +18,7 @@ from node.client.api import Api, make_refusal, trust
 from node.client.backoff import Backoff
 from node.client.connection import Connection
 from node.client.errors import Lost, SignedOut, Untrusted
+from node.client.events import Events
 from node.client.news import (
     CardChanged,
     Connected,
@@ -40,53 +40,7 @@ from node.runtime.entropy import Entropy, SystemEntropy
 from node.wire import c2s
 
 PROGRAM: Final = "startalk-client-python"
-EVENTS_KEPT: Final = 4_096  # waiting for one reader before the client stops reading its socket
 GOODBYE_S: Final = 2.0
-
-
-class Events:
-    """What happens, from the moment this was made. An endless ``async for``; ends with SignedOut."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._waiting: deque[Event] = deque()
-        self._change = asyncio.Event()
-        self._space = asyncio.Event()
-        self._space.set()
-
-    def __aiter__(self) -> Events:
-        return self
-
-    async def __anext__(self) -> Event:
-        while not self._waiting:
-            if self._client.fault is not None:
-                raise self._client.fault
-            self._change.clear()
-            await self._change.wait()
-        event = self._waiting.popleft()
-        if len(self._waiting) < EVENTS_KEPT:
-            self._space.set()
-        return event
-
-    def put(self, event: Event) -> None:
-        """One more event."""
-        self._waiting.append(event)
-        self._change.set()
-        if len(self._waiting) >= EVENTS_KEPT:
-            self._space.clear()
-
-    @property
-    def full(self) -> bool:
-        """Whether the reader is far behind."""
-        return len(self._waiting) >= EVENTS_KEPT
-
-    def wake(self) -> None:
-        """Something about the client changed."""
-        self._change.set()
-
-    async def space(self) -> None:
-        """Waits until the reader has caught up a little."""
-        await self._space.wait()
 
 
 class Client:
@@ -108,7 +62,7 @@ class Client:
         self._connection: Connection | None = None
         self._welcome: c2s.Welcome | None = None
         self._ready = asyncio.Event()
-        self._first: Events | None = Events(self)
+        self._first: Events | None = Events(lambda: self.fault)
         self._readers: WeakSet[Events] = WeakSet()
         self._changed = asyncio.Condition()
 
@@ -223,7 +177,7 @@ class Client:
 
     def events(self) -> Events:
         """An endless iterator of what happens. The first one begins with the connection, later ones with now."""
-        reader, self._first = self._first or Events(self), None
+        reader, self._first = self._first or Events(lambda: self.fault), None
         self._readers.add(reader)
         return reader
 
