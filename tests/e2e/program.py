@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +23,7 @@ class Program:
         self._root = root
         self._data = data
         self._log = data.parent / "node.log"
-        self._ports = free_port(), free_port()
+        self._ports = 0, 0  # http, https: whatever is free at first, the same after a restart
         self._process: subprocess.Popen[str] | None = None
         self.greeting = ""
 
@@ -56,6 +55,12 @@ class Program:
         with self._log.open("a") as log:
             self._process = self._launch(options, log)
         self.greeting = self._read_greeting(self._process)
+        self._ports = self._port("http"), self._port("https")
+
+    def _port(self, scheme: str) -> int:
+        found = re.search(rf"^  {scheme}://127\.0\.0\.1:(\d+) ", self.greeting, re.MULTILINE)
+        assert found, self.greeting
+        return int(found[1])
 
     def _launch(self, options: list[str], log: TextIO) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -88,10 +93,3 @@ class Program:
             return
         self._process.terminate()
         self._process.communicate(timeout=STOP_S)
-
-
-def free_port() -> int:
-    """A port nobody listens on now; the node must find the same one again after a restart."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ class Village:
 
     def settle(self, person: Person) -> Villager:
         """A new account with a user name nobody had."""
-        self.last = f"{person.name.split()[0].lower()}{next(self._numbers)}"
+        self.last = f"{re.sub('[^a-z]', '', person.name.split()[0].lower()) or 'x'}{next(self._numbers)}"
         return self._register(person, self._invite, self.last)
 
     def sign_in(self, person: Person, local: str) -> Villager:
@@ -88,6 +89,10 @@ class Villager:
     def get(self, path: str) -> Json:
         """GET below /api/v1."""
         return self._call("GET", path, None)
+
+    def delete(self, path: str) -> Json:
+        """DELETE below /api/v1."""
+        return self._call("DELETE", path, None)
 
     def post(self, path: str, body: Json) -> Json:
         """POST below /api/v1."""
