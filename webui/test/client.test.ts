@@ -74,6 +74,19 @@ describe('the feed', () => {
     expect(card()?.unread).toBe(2);
   });
 
+  test('an invitation that was taken back meanwhile is gone after resuming', async () => {
+    const asked = node.addRoom('Party', true);
+    say('hello');
+    client = await start();
+    await vi.waitFor(() => expect(client.state.invitations.value.map((one) => one.room)).toEqual([asked]));
+    node.drop();
+    await vi.waitFor(() => expect(client.status.value).toBe('offline'));
+    node.rooms.delete(asked);
+    client.wake();
+    await vi.waitFor(() => expect(client.status.value).toBe('online'));
+    await vi.waitFor(() => expect(client.state.invitations.value).toEqual([]));
+  });
+
   test('a restart shows the stored log without the network', async () => {
     client = await start();
     await client.open(room);

@@ -34,7 +34,7 @@ const id32 = (): Uint8Array => {
 
 export class FakeNode {
   readonly log: Stored[] = [];
-  readonly rooms = new Map<string, { name: string; head: number; read: number }>();
+  readonly rooms = new Map<string, { name: string; head: number; read: number; invited?: boolean }>();
   readonly sockets = new Set<FakeSocket>();
   readonly acks: number[] = [];
   readonly answered = new Map<string, Raw>();
@@ -44,9 +44,9 @@ export class FakeNode {
   forgetCursors = false;
   silent = false; // takes posts and answers nothing: the connection dies in between
 
-  addRoom(name: string): string {
+  addRoom(name: string, invited = false): string {
     const room = toText(id32());
-    this.rooms.set(room, { name, head: 0, read: 0 });
+    this.rooms.set(room, { name, head: 0, read: 0, invited });
     return room;
   }
 
@@ -103,7 +103,8 @@ export class FakeNode {
       kind: 'group',
       name: state?.name ?? '',
       hub: new Uint8Array(32),
-      role: 'member',
+      role: state?.invited ? '' : 'member',
+      state: state?.invited ? 'invited' : 'member',
       recall_window_s: 120,
       edit_window_s: 86_400,
       members: 2,

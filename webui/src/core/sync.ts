@@ -33,6 +33,7 @@ export class Sync {
   readonly #db: Store;
   readonly #state: State;
   #head = 0;
+  #asked = new Set<string>();
   #work: Promise<unknown> = Promise.resolve();
   onEntry: (entry: Entry) => void = () => undefined;
 
@@ -98,6 +99,7 @@ export class Sync {
 
   async #welcome(head: number, resumed: boolean): Promise<null> {
     this.#head = head;
+    this.#asked = new Set(this.#state.invitations.value.map((room) => room.room));
     if (resumed) return null;
     if (this.durable) await this.#db.forget();
     this.cursor = null;
@@ -120,11 +122,22 @@ export class Sync {
     more: boolean,
   ): Promise<number | null> {
     const change = this.#cards(rooms);
+    for (const room of rooms) this.#asked.delete(room.room);
+    if (!more) this.#withdraw(change);
     const first = this.cursor === null && !more;
     if (first) change.cursor = this.#head;
     await this.#commit(change, people);
     if (!more) this.#state.loaded.value = true;
     return first ? this.#head : null;
+  }
+
+  /** A snapshot holds every open invitation: one that it lacks was taken back while this device was away. */
+  #withdraw(change: Change): void {
+    for (const id of this.#asked) {
+      const room = this.#state.rooms.value.get(id);
+      if (room && !change.rooms.has(id)) change.rooms.set(id, { ...room, state: 'left' });
+    }
+    this.#asked.clear();
   }
 
   #cards(rooms: readonly Room[]): Change {
