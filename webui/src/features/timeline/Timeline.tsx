@@ -23,6 +23,7 @@ import s from './Timeline.module.css';
 
 const END_PX = 40;
 const READ_MS = 1_000;
+const SETTLE_FRAMES = 6; // the virtualiser moves the reader by what it measures for some frames after a change
 const OLDER_AT_ROW = 10;
 const ESTIMATE: Record<Row['type'], number> = { start: 180, day: 46, unread: 40, notice: 32, message: 52, pending: 52 };
 
@@ -120,8 +121,15 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   // at the end it stays at the end, whatever grows: exact to the pixel, and only when the content changed
   const total = v.getTotalSize();
   useLayoutEffect(() => {
-    const el = box.current;
-    if (el && stick.current && el.scrollHeight - el.scrollTop - el.clientHeight > 1) el.scrollTop = el.scrollHeight;
+    let frame = 0;
+    let frames = SETTLE_FRAMES;
+    const settle = () => {
+      const el = box.current;
+      if (el && stick.current && el.scrollHeight - el.scrollTop - el.clientHeight > 1) el.scrollTop = el.scrollHeight;
+      if (frames-- > 0) frame = requestAnimationFrame(settle);
+    };
+    settle();
+    return () => cancelAnimationFrame(frame);
   }, [rows, total]);
   useEffect(() => {
     const el = box.current;
