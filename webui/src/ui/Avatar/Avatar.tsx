@@ -16,10 +16,13 @@ interface AvatarProps {
 
 const HUES = [4, 28, 150, 172, 200, 230, 252, 276, 302, 338]; // those that look clean behind white letters
 
+/** FNV-1a, then the finaliser of MurmurHash3: the long part that all people of a node share must not decide alone. */
 function hash(text: string): number {
   let value = 2166136261;
   for (const char of text) value = Math.imul(value ^ (char.codePointAt(0) ?? 0), 16777619);
-  return value >>> 0;
+  value = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  value = Math.imul(value ^ (value >>> 13), 0xc2b2ae35);
+  return (value ^ (value >>> 16)) >>> 0;
 }
 
 /** One sign for a name in ideographs, else the first letters of the first and last word. */
