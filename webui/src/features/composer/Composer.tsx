@@ -126,7 +126,7 @@ function Writer({ room }: { room: Room }) {
     if (event.key === 'Enter' && sends && !event.altKey) {
       event.preventDefault();
       send();
-    } else if (event.key === 'ArrowUp' && !text && !mode && editLast(room)) event.preventDefault();
+    } else if (event.key === 'ArrowUp' && !event.altKey && !text && !mode && editLast(room)) event.preventDefault();
     else if (event.key === 'Escape' && mode) {
       event.preventDefault();
       event.stopPropagation();
