@@ -35,7 +35,7 @@ expect.set_options(timeout=PATIENCE_MS)
 class Meet(Protocol):
     """Somebody new with a browser of their own."""
 
-    def __call__(self, name: str, **look: object) -> Person: ...
+    def __call__(self, name: str, origin: str = "", **look: object) -> Person: ...
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

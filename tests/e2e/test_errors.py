@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from urllib.error import HTTPError
@@ -72,7 +73,9 @@ def test_an_invitation_that_is_too_old(village: Village, meet: Meet) -> None:
     link = invitation(village, expires_s=1)
     with tim.page.expect_response(lambda answer: answer.url.endswith("/invites/inspect") and answer.status == 410):
         # asks again until the second is over: the node's clock decides
-        tim.page.add_init_script("if (!sessionStorage.seen) setTimeout(() => { sessionStorage.seen = 1; location.reload() }, 1200)")
+        tim.page.add_init_script(
+            "if (!sessionStorage.seen) setTimeout(() => { sessionStorage.seen = 1; location.reload() }, 1200)"
+        )
         tim.goes(link)
     alert(tim, "This invitation has expired. Ask for a new one.")
 
@@ -95,7 +98,7 @@ def test_a_form_says_what_is_wrong_with_which_field(village: Village, meet: Meet
         alert(rob, text)
         wrong = rob.page.get_by_label(field, exact=True)
         expect(wrong).to_have_attribute("aria-invalid", "true")
-        expect(wrong).to_have_accessible_description(text_in(text))
+        expect(wrong).to_have_accessible_description(re.compile(re.escape(text)))
         rob.shot(f"errors/registration-{field.split()[0].lower()}")
     rob.fills("User name", "rob")
     rob.fills("Password", PASSWORD)
@@ -124,7 +127,7 @@ def test_a_node_without_its_web_ui_says_how_to_build_it(tmp_path: Path, meet: Me
     bare = Program(tmp_path / "data", root=checkout)
     bare.start()
     try:
-        visitor = meet("Visitor", bare.origin)
+        visitor = meet("Visitor", origin=bare.origin)
         visitor.expects_outage = True
         visitor.goes("/")
         visitor.sees("The web UI is not built")
@@ -135,10 +138,3 @@ def test_a_node_without_its_web_ui_says_how_to_build_it(tmp_path: Path, meet: Me
         refused.value.close()
     finally:
         bare.stop()
-
-
-def text_in(text: str) -> object:
-    """A pattern that finds `text` anywhere."""
-    import re
-
-    return re.compile(re.escape(text))

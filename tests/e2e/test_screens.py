@@ -17,7 +17,7 @@ from tests.e2e.village import Village
 
 AXE = ROOT / "webui" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-LOOKS: dict[str, dict[str, object]] = {
+LOOKS: dict[str, dict[str, Any]] = {
     "light": {},
     "dark": {"color_scheme": "dark"},
     "zh": {"locale": "zh-CN"},
@@ -111,7 +111,9 @@ def a_group(village: Village, look: str) -> str:
 
 def walk(person: Person, path: str) -> None:
     """As if by a link of the page: the page stays loaded, and with it axe."""
-    person.page.evaluate("(path) => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path)
+    person.page.evaluate(
+        "(path) => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path
+    )
 
 
 def load_axe(person: Person) -> None:
@@ -124,10 +126,15 @@ def screen(person: Person, name: str, sign: str, look: str) -> Iterator[str]:
     expect(person.page.locator(sign).filter(visible=True).first).to_be_visible()
     expect(person.page.locator("[role=status][aria-label]").filter(visible=True)).to_have_count(0)
     person.shot(f"screens/{look}-{name}")
-    run = "(rules) => axe.run(document, {runOnly: rules, resultTypes: ['violations']}).then((found) => found.violations)"
+    run = (
+        "(rules) => axe.run(document, {runOnly: rules, resultTypes: ['violations']}).then((found) => found.violations)"
+    )
     found: list[Finding] = person.page.evaluate(run, RULES)
     if not person.page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
         yield f"{look}/{name}: the page is wider than the screen"
     for violation in found:
-        nodes = "; ".join(f"{node['html'][:140]} — {node['failureSummary'].splitlines()[-1].strip()}" for node in violation["nodes"][:3])
+        nodes = "; ".join(
+            f"{node['html'][:140]} — {node['failureSummary'].splitlines()[-1].strip()}"
+            for node in violation["nodes"][:3]
+        )
         yield f"{look}/{name}: {violation['id']}: {nodes}"

@@ -52,9 +52,16 @@ def test_hostile_words_are_only_words(village: Village, meet: Meet) -> None:
     expect(reader.page.get_by_role("article").get_by_text(HOSTILE_NAME).first).to_be_visible()
     reader.sees(HOSTILE_TOPIC)
 
-    schemes = reader.page.get_by_role("main").locator("a[href]").evaluate_all("(links) => links.map((link) => link.protocol)")
+    schemes = (
+        reader.page.get_by_role("main").locator("a[href]").evaluate_all("(links) => links.map((link) => link.protocol)")
+    )
     assert set(schemes) <= {"http:", "https:", "mailto:"}
-    assert reader.page.locator("main script, main iframe, main style, main article img, main [onerror], main [onload]").count() == 0
+    assert (
+        reader.page.locator(
+            "main script, main iframe, main style, main article img, main [onerror], main [onload]"
+        ).count()
+        == 0
+    )
     reader.goes(f"/c/{room}/members")
     expect(reader.page.get_by_role("complementary", name="Members").get_by_text(HOSTILE_NAME)).to_be_visible()
     reader.goes(f"/contacts/{attacker.local}")
@@ -65,7 +72,13 @@ def test_hostile_words_are_only_words(village: Village, meet: Meet) -> None:
 @pytest.mark.timeout(60)
 def test_a_hostile_address_does_nothing(village: Village, meet: Meet) -> None:
     eve = meet("Eve")
-    for path in ("/c/%3Cscript%3Ealert(1)%3C/script%3E", "/i#<img src=x onerror=alert(1)>", "/contacts/%22onfocus=alert(1)", "/%00", "//evil.example"):
+    for path in (
+        "/c/%3Cscript%3Ealert(1)%3C/script%3E",
+        "/i#<img src=x onerror=alert(1)>",
+        "/contacts/%22onfocus=alert(1)",
+        "/%00",
+        "//evil.example",
+    ):
         eve.goes(f"{village.origin}{path}")
         expect(eve.page.locator("main")).to_be_visible()
         assert eve.page.url.startswith(village.origin)
