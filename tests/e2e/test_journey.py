@@ -181,6 +181,8 @@ def words_are_changed_and_taken_back(alice: Person, bob: Person, carol: Person) 
     expect(answer.get_by_role("button", name=re.compile("^You.*The train leaves at 9:40"))).to_be_visible()
     carol.writes("See you there!")
     expect(alice.message("See you there!")).to_be_visible()
+    alice.page.mouse.move(0, 0)
+    expect(alice.chat("Weekend in the hills").get_by_role("img", name=re.compile("unread"))).to_have_count(0)
     alice.shot("13-group")
 
 
@@ -311,6 +313,8 @@ def in_chinese_and_in_the_dark(carol: Person) -> None:
     carol.writes("周末见！我带帐篷和雨衣。")
     carol.shot("23-group-zh-dark")
     carol.page.set_viewport_size(PHONE)
+    carol.page.mouse.move(0, 0)
+    expect(carol.page.get_by_role("button", name="前往最新消息")).to_have_count(0)
     carol.shot("24-phone-zh-dark")
 
 
