@@ -22,6 +22,7 @@ from node.runtime.metrics import Metrics
 from node.services.accounts import Accounts
 from node.services.budget import Budget
 from node.services.feed import Feed
+from node.services.heads import Heads
 from node.services.identity import Identity
 from node.services.invites import Invites
 from node.services.login_throttle import LoginThrottle
@@ -77,10 +78,12 @@ class Services(Struct, frozen=True, kw_only=True):
     presence: Presence
     posting: Posting
     book: RoomBook
+    heads: Heads
 
     async def close(self) -> None:
         """Everything that was accepted is on disk, the directory is free."""
         self.receipts.flush()
+        await self.heads.sign()
         await self.db.close()
         self.passwords.close()
         self.lock.close()
@@ -185,6 +188,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         presence=Presence(db=db, rooms=rooms, feed=feed),
         posting=posting,
         book=RoomBook(db=db, rooms=rooms, users=users, sync=sync, feed=feed, clock=clock),
+        heads=Heads(db=db, identity=identity),
     )
 
 
@@ -256,7 +260,7 @@ def build(services: Services) -> Node:
         metrics_token=config.metrics_token,
     )
     _gauges(services, sockets)
-    parts = (sockets, server) if certificate is None else (sockets, certificate, server)
+    parts = (services.heads, sockets, server) if certificate is None else (services.heads, sockets, certificate, server)
     return Node(services=services, sockets=sockets, web=server, parts=parts)
 
 

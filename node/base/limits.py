@@ -110,6 +110,7 @@ BATCH_MS_MAX: Final = 20  # time the loop gives to one batch before it commits
 WRITE_QUEUE_MAX: Final = 20_000  # waiting writes before new ones are refused
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024  # below, the node turns read-only instead of failing half-way
 ROOM_CACHE_MAX: Final = 4_096
+SIGN_HEADS_S: Final = 60  # heads of rooms that grew are signed this often
 READERS: Final = 2  # threads for long reads
 BACKUPS_KEPT: Final = 3  # copies made before a migration
 DRAIN_S: Final = 5  # shutdown: time for devices to go

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from node.client.admin import AdminClient
     from node.runtime.clock import Clock
     from node.runtime.config import Config
+    from node.storage.heads import Signer
 
 RELEASED_MS: Final = 1_767_225_600_000  # 2026-01-01: no clock that is right shows less
 CLOCK_AHEAD_MS: Final = 5 * 60_000  # the newest entry may be this much later than now
@@ -52,7 +53,8 @@ def doctor(
     data: Data = None,
     quick: Annotated[bool, typer.Option("--quick", help="Only ask the running node whether it is well.")] = False,
     verify_log: Annotated[
-        bool, typer.Option("--verify-log", help="Also recompute the hash chain of every room.")
+        bool,
+        typer.Option("--verify-log", help="Also recompute the hash chain of every room and check its signed head."),
     ] = False,
 ) -> None:
     """Examine the node and its data; exit with status 1 if something is wrong."""
@@ -164,11 +166,27 @@ def _check_database(folder: Path, clock: Clock, *, verify_log: bool) -> Iterator
             Level.WARN, f"The newest message lies {ahead_ms // 1000} s in the future: the clock was or is wrong."
         )
     if verify_log:
-        logs = checkup.verify_logs(folder)
+        logs = checkup.verify_logs(folder, _signer(folder))
         for fault in logs.faults:
             yield Finding(Level.FAIL, f"Room {fault.room.hex()[:16]}, entry {fault.idx}: {fault.text}.")
         if not logs.faults:
-            yield Finding(Level.OK, f"The hash chains of {logs.rooms} rooms with {logs.entries} entries hold.")
+            yield Finding(
+                Level.OK,
+                f"The hash chains of {logs.rooms} rooms with {logs.entries} entries hold, and so do the signed heads.",
+            )
+
+
+def _signer(folder: Path) -> Signer:
+    """Whose signature the heads of this node's rooms must have."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from node.storage.heads import Signer
+    from node.storage.keys import KeyFolder
+    from node.wire import keys
+
+    identity = KeyFolder(folder).identity
+    public = Ed25519PublicKey.from_public_bytes(identity.cert.op)
+    return Signer(public, keys.node_id(identity.inception), identity.cert.incarnation)
 
 
 def _check_tls(config: Config, clock: Clock) -> Iterator[Finding]:

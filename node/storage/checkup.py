@@ -15,8 +15,9 @@ from typing import Final
 from msgspec import Struct
 
 from node.base.errors import ExitStatus, Fatal
-from node.storage import log, migrations
+from node.storage import heads, log, migrations
 from node.storage.database import FILE, Tx
+from node.storage.heads import Signer
 from node.storage.log import Fault
 from node.storage.rooms import RoomRow
 
@@ -56,11 +57,13 @@ def last_entry_ms(data: Path) -> int:
     return 0 if row is None else int(row[0])
 
 
-def verify_logs(data: Path) -> Logs:
-    """Recomputes the chain of every log. Raises Fatal."""
+def verify_logs(data: Path, signer: Signer | None = None) -> Logs:
+    """Recomputes the chain of every log; with `signer` also checks the signed heads. Raises Fatal."""
     with _look(data) as tx:
         rooms = [RoomRow(row) for row in tx.all(_ROOMS)]
         faults = [fault for room in rooms for fault in log.verify(tx, room)]
+        if signer is not None:
+            faults += [fault for room in rooms for fault in heads.verify(tx, room, signer)]
         return Logs(len(rooms), sum(room.head.idx for room in rooms), tuple(faults))
 
 
