@@ -266,6 +266,8 @@ async def _measure(data: Path, made: Seed) -> dict[str, float]:
                 max(alone, five),
             )
         figures["history_msgs_per_s"] = await load.history()
+    with Server(data) as server:
+        load = Load(server, made)
         figures["token_logins_per_s"] = await load.token_logins()
         figures["password_logins_per_s"] = await load.password_logins()
     return figures

@@ -33,6 +33,9 @@ class Server:
     def __enter__(self) -> Self:
         began = time.perf_counter()
         command = [
+            "taskset",
+            "--cpu-list",
+            str(SERVER_CORE),
             sys.executable,
             "-m",
             "node",

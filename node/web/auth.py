@@ -11,6 +11,7 @@ can open the file owns the node's files anyway.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -27,6 +28,7 @@ from node.services.actor import Actor
 from node.services.sessions import Sessions
 
 Listener = Literal["https", "http", "admin"]
+ADDRESSES_REMEMBERED: Final = 1_024  # parsing one costs more than the rest of finding the peer
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 CLIENT_HEADER: Final = "X-Startalk"
 _COOKIE_NODE_CHARS: Final = 8  # ports of one host share cookies, so the name tells nodes apart
@@ -167,6 +169,7 @@ def _cross_site() -> Rejected:
     return Rejected(Code.CROSS_SITE, "This request comes from another site; open the node's own page.")
 
 
+@functools.lru_cache(maxsize=ADDRESSES_REMEMBERED)
 def _is_loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(address.partition("%")[0]).is_loopback

@@ -124,7 +124,7 @@ CREATE TABLE entries (
 CREATE UNIQUE INDEX entries_place ON entries (room, idx);
 CREATE UNIQUE INDEX entries_event ON entries (event_id);
 CREATE UNIQUE INDEX entries_client ON entries (device, client_id) WHERE client_id IS NOT NULL;
-CREATE INDEX entries_content ON entries (room, idx) WHERE counts = 1;
+CREATE INDEX entries_content ON entries (room, idx, author) WHERE counts = 1;
 
 CREATE TABLE marks (
     room INTEGER NOT NULL REFERENCES rooms (id),
