@@ -83,10 +83,12 @@ class Services(Struct, frozen=True, kw_only=True):
     async def close(self) -> None:
         """Everything that was accepted is on disk, the directory is free."""
         self.receipts.flush()
-        await self.heads.sign()
-        await self.db.close()
-        self.passwords.close()
-        self.lock.close()
+        try:
+            await self.heads.sign()
+        finally:
+            await self.db.close()
+            self.passwords.close()
+            self.lock.close()
 
     def abandon(self) -> None:
         """Lets go at once, as a crash would; for simulations of crashes."""

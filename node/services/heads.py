@@ -39,7 +39,7 @@ class Heads:
     async def sign(self) -> None:
         """Signs every head that lacks it; a disk that refuses writes is asked again next time."""
         hub = self._identity.nid
-        while found := self._db.view(lambda tx: heads.unsigned(tx, hub, SIGNED_AT_ONCE)):
+        while not self._db.trouble and (found := self._db.view(lambda tx: heads.unsigned(tx, hub, SIGNED_AT_ONCE))):
             signed = [(room, self._identity.sign_head(room.room, room.head)) for room in found]
             try:
                 await self._db.write(lambda tx, signed=signed: heads.put(tx, signed))  # type: ignore[misc]

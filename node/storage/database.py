@@ -173,6 +173,7 @@ class Database:
 
     def abandon(self) -> None:
         """Closes at once, without waiting or checkpoint: what was acknowledged is on disk all the same."""
+        self._final, self.trouble = True, self.trouble or "The node has stopped."
         self._committer.shutdown()
         self._readers.shutdown()
         for conn in (self._view, *self._spare_readers, self._conn):
