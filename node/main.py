@@ -267,7 +267,8 @@ def build(services: Services) -> Node:
 
 
 def _sockets(services: Services, auth: Auth) -> SocketDoor:
-    from node.web.socket import Desk, SocketDoor
+    from node.web.session import Desk
+    from node.web.socket import SocketDoor
 
     requests = Budget(
         clock=services.clock, rates=services.settings, per_s="api_per_session_per_s", burst="api_per_session_burst"

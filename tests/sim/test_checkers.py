@@ -8,7 +8,7 @@ import pytest
 
 from node.services.sync import Sync
 from node.storage.log import Log
-from node.web.socket import DeviceSession
+from node.web.session import DeviceSession
 from tests.sim import disk
 from tests.sim.run import run
 
