@@ -1,4 +1,4 @@
-"""Identity of a node: recovery phrase, root keys, node id, op certificate. Pure: node/storage/keys.py keeps the keys.
+"""Identity of a node: phrase, root keys, node id, chain, op certificate. Pure: node/storage/keys.py keeps the keys.
 
     phrase  = 24 words of BIP 39 (English) = 32 bytes of entropy
     Ri      = Ed25519 with seed HKDF-SHA256(entropy, salt CONTEXT, info "root" ‖ u32 i), big-endian, i = 0..6
@@ -22,6 +22,21 @@ set-up: the running node signs with its *op key*, which the current root certifi
  4  signature    64 bytes by the root, tag 2, over fields 0..3
 ==  ===========  ==============================================================================
 
+The *chain* says which root is current: the inception, then at most six rotations. Rotation i reveals Ri:
+
+==  ===========  ==============================================================================
+ #  field        meaning
+==  ===========  ==============================================================================
+ 0  root         Ri.pub, 32 bytes
+ 1  commitment   Ci+1, 32 bytes: SHA-256(CONTEXT ‖ 01 ‖ root ‖ commitment) is the Ci of the element before
+ 2  signature    64 bytes by Ri, tag 1, over i, SHA-256(msgpack of the element before), fields 0 and 1
+==  ===========  ==============================================================================
+
+`check_identity` is the one way from foreign bytes to a `Certified` op key; a *newer* one has the greater (rotations,
+incarnation). Two statements end an identity: a *transfer* (tag 3, over new nid, domain, unix seconds, by the current
+roots of both) moves its contacts to another nid, a *successor* (tag 4, same fields, by the op key) does so when the
+phrase is lost, and then contacts confirm by hand.
+
 Vectors: docs/spec/vectors/identity.json. Sources: BIP 39, RFC 5869, RFC 8032, RFC 7748; the chain of commitments
 is the pre-rotation of KERI (Smith 2019). HKDF, Ed25519 and X25519 are those of `cryptography`.
 """
@@ -31,8 +46,9 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Meta, Struct
@@ -45,22 +61,29 @@ if TYPE_CHECKING:
     from mnemonic import Mnemonic
 
 CONTEXT: Final = b"startalk-id-v1"
-TAG_OP_CERT: Final = 2  # 1 rotation, 3 transfer, 4 successor
+TAG_ROTATION: Final = 1
+TAG_OP_CERT: Final = 2
+TAG_TRANSFER: Final = 3
+TAG_SUCCESSOR: Final = 4
 
 ENTROPY_BYTES: Final = 32
 WORDS: Final = 24
 KEY_BYTES: Final = 32
 ROOTS: Final = 7  # R0 and at most six rotations
+ROTATIONS_MAX: Final = ROOTS - 1
 LAST_COMMITMENT: Final = bytes(32)  # C7
+CHAIN_BYTES_MAX: Final = 1024  # a full one has 880
 
 CERT_BACKDATED_S: Final = 24 * 3600  # a peer's clock may be slow by this much
 CERT_LIFE_S: Final = 2 * 365 * 24 * 3600
 CERT_WARN_S: Final = 183 * 24 * 3600  # before the end: the owner is told from month 18 on
 CERT_SKEW_S: Final = 300  # allowed to both sides of a check
 U32_MAX: Final = 2**32 - 1
+DOMAIN_CHARS_MAX: Final = 253
 
 _Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 _U32 = Annotated[int, Meta(ge=0, le=U32_MAX)]
+_Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
 class Inception(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -77,7 +100,55 @@ class OpCert(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     nbf: _U32
     exp: _U32
     incarnation: _U32
-    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    signature: _Signature
+
+
+class Rotation(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A later element of a chain, see the table above."""
+
+    root: _Key
+    commitment: _Key
+    signature: _Signature
+
+
+Chain: TypeAlias = tuple[Inception, *tuple[Rotation, ...]]
+
+
+class Certified(Struct, frozen=True):
+    """An op key that a chain and its certificate prove. Only `check_identity` makes one of foreign bytes."""
+
+    nid: NodeId
+    op: bytes
+    root: bytes  # public key of the current root
+    incarnation: int
+    rotations: int
+    exp: int  # unix seconds
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The greater one is newer; a lower one than the highest ever seen is refused."""
+        return self.rotations, self.incarnation
+
+
+class Transfer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """`old` says that it is `new` from now on, and `new` agrees."""
+
+    old: _Key
+    new: _Key
+    domain: Annotated[str, Meta(max_length=DOMAIN_CHARS_MAX)]
+    at_s: _U32
+    by_old: _Signature
+    by_new: _Signature
+
+
+class Successor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The node that has `old`'s op key names `new`; weaker than a transfer, so people confirm it."""
+
+    old: _Key
+    new: _Key
+    domain: Annotated[str, Meta(max_length=DOMAIN_CHARS_MAX)]
+    at_s: _U32
+    signature: _Signature
 
 
 # --- the phrase -----------------------------------------------------------------------------------------
@@ -150,8 +221,13 @@ def commitments(roots: Sequence[bytes]) -> tuple[bytes, ...]:
     assert len(roots) == ROOTS
     later = [LAST_COMMITMENT]
     for root in reversed(roots[1:]):
-        later.append(hashlib.sha256(CONTEXT + b"\x01" + root + later[-1]).digest())
+        later.append(commit(root, later[-1]))
     return tuple(reversed(later))
+
+
+def commit(root: bytes, commitment: bytes) -> bytes:
+    """Ci of Ri's public key and Ci+1."""
+    return hashlib.sha256(CONTEXT + b"\x01" + root + commitment).digest()
 
 
 def incept(entropy: bytes) -> Inception:
@@ -183,11 +259,143 @@ def cert_signing_input(nid: NodeId, op: bytes, nbf: int, exp: int, incarnation: 
 def check_cert(cert: OpCert, *, nid: NodeId, root: bytes, now_s: int) -> None:
     """Raises RemoteError unless `root` (public key) certifies this op key for `nid`, now."""
     signed = cert_signing_input(nid, cert.op, cert.nbf, cert.exp, cert.incarnation)
-    try:
-        Ed25519PublicKey.from_public_bytes(root).verify(cert.signature, signed)
-    except InvalidSignature:
-        raise RemoteError("The certificate of the op key is not signed by the root key of this node.") from None
+    if not is_signed(root, cert.signature, signed):
+        raise RemoteError("The certificate of the op key is not signed by the root key of this node.")
     if now_s < cert.nbf - CERT_SKEW_S:
         raise RemoteError("The certificate of the op key is not valid yet; a clock is wrong.")
     if now_s > cert.exp + CERT_SKEW_S:
         raise RemoteError("The certificate of the op key has ended; its owner has to renew it.")
+
+
+def is_signed(public: bytes, signature: bytes, signed: bytes) -> bool:
+    """Whether an Ed25519 signature holds; False for bytes that are no key too."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+# --- the chain ------------------------------------------------------------------------------------------
+
+
+def make_chain(entropy: bytes, rotations: int) -> Chain:
+    """The chain of a phrase after so many rotations: the same whenever it is made, for Ed25519 takes no chance."""
+    chain: Chain = (incept(entropy),)
+    for i in range(1, rotations + 1):
+        chain = (*chain, sign_rotation(derive_root(entropy, i), chain=chain, commitment=_commitment(entropy, i + 1)))
+    return chain
+
+
+def _commitment(entropy: bytes, i: int) -> bytes:
+    return commitments([derive_root(entropy, k).public_key().public_bytes_raw() for k in range(ROOTS)])[i - 1]
+
+
+def sign_rotation(root: Ed25519PrivateKey, *, chain: Chain, commitment: bytes) -> Rotation:
+    """The next element of `chain`; `root` is the next root key and `commitment` the one after it."""
+    public = root.public_key().public_bytes_raw()
+    assert commit(public, commitment) == chain[-1].commitment
+    signed = rotation_signing_input(node_id(chain[0]), len(chain), chain[-1], public, commitment)
+    return Rotation(public, commitment, root.sign(signed))
+
+
+def rotation_signing_input(nid: NodeId, i: int, before: Inception | Rotation, root: bytes, commitment: bytes) -> bytes:
+    """The bytes that Ri signs in rotation i."""
+    return CONTEXT + b"\x00" + encode((TAG_ROTATION, nid, i, hashlib.sha256(encode(before)).digest(), root, commitment))
+
+
+def check_rotation(rotation: Rotation, *, nid: NodeId, i: int, before: Inception | Rotation) -> None:
+    """Raises RemoteError unless `rotation` is the i-th of `nid` and follows on `before`."""
+    if commit(rotation.root, rotation.commitment) != before.commitment:
+        raise RemoteError(f"Rotation {i} shows a root key that the identity did not commit to.")
+    signed = rotation_signing_input(nid, i, before, rotation.root, rotation.commitment)
+    if not is_signed(rotation.root, rotation.signature, signed):
+        raise RemoteError(f"Rotation {i} is not signed by the root key it shows.")
+
+
+def check_chain(chain: Chain) -> NodeId:
+    """The nid that a chain proves; its last element has the current root. Raises RemoteError."""
+    if len(chain) > ROOTS:
+        raise RemoteError(f"A chain has at most {ROTATIONS_MAX} rotations.")
+    nid = node_id(chain[0])
+    before: Inception | Rotation = chain[0]
+    for i, rotation in enumerate(chain[1:], start=1):
+        check_rotation(rotation, nid=nid, i=i, before=before)
+        before = rotation
+    return nid
+
+
+def chain_of(parts: Sequence[bytes | bytearray | memoryview]) -> Chain:
+    """A chain of the msgpack of each element; its shape only. Raises RemoteError."""
+    if not 1 <= len(parts) <= ROOTS:
+        raise RemoteError(f"A chain has one inception and at most {ROTATIONS_MAX} rotations.")
+    try:
+        return (_decode_inception(parts[0]), *(_decode_rotation(part) for part in parts[1:]))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RemoteError(f"An element of the chain is malformed: {error}.") from None
+
+
+def decode_chain(data: bytes) -> Chain:
+    """The inverse of `encode`; the one spelling of the bytes, nothing of what they prove. Raises RemoteError."""
+    if len(data) > CHAIN_BYTES_MAX:
+        raise RemoteError(f"A chain has at most {CHAIN_BYTES_MAX} bytes.")
+    try:
+        chain = chain_of([bytes(part) for part in _decode_parts(data)])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RemoteError(f"The chain is malformed: {error}.") from None
+    if encode(chain) != data:
+        raise RemoteError("The chain is not spelt in the shortest way.")
+    return chain
+
+
+def check_identity(chain: Chain, cert: OpCert, *, now_s: int) -> Certified:
+    """Who has the op key of `cert`. Raises RemoteError unless every step from the nid to it verifies, now.
+
+    The caller compares `Certified.order` with the highest it has seen of this nid.
+    """
+    nid, root = check_chain(chain), chain[-1].root
+    check_cert(cert, nid=nid, root=root, now_s=now_s)
+    return Certified(nid, cert.op, root, cert.incarnation, len(chain) - 1, cert.exp)
+
+
+# --- how an identity ends -------------------------------------------------------------------------------
+
+
+def sign_transfer(
+    *, old: NodeId, old_root: Ed25519PrivateKey, new: NodeId, new_root: Ed25519PrivateKey, domain: str, now_s: int
+) -> Transfer:
+    """Signed by the current root keys of both identities."""
+    signed = move_signing_input(TAG_TRANSFER, old, new, domain, now_s)
+    return Transfer(old, new, domain, now_s, old_root.sign(signed), new_root.sign(signed))
+
+
+def check_transfer(transfer: Transfer, *, old_root: bytes, new_root: bytes) -> None:
+    """Raises RemoteError unless both current roots (public keys) signed it."""
+    signed = move_signing_input(TAG_TRANSFER, transfer.old, transfer.new, transfer.domain, transfer.at_s)
+    if transfer.old == transfer.new:
+        raise RemoteError("An identity cannot be transferred to itself.")
+    if not is_signed(old_root, transfer.by_old, signed) or not is_signed(new_root, transfer.by_new, signed):
+        raise RemoteError("The transfer is not signed by the root keys of both identities.")
+
+
+def sign_successor(op_key: Ed25519PrivateKey, *, old: NodeId, new: NodeId, domain: str, now_s: int) -> Successor:
+    """Signed by the old op key; for the owner who lost the phrase and still has the node."""
+    signed = move_signing_input(TAG_SUCCESSOR, old, new, domain, now_s)
+    return Successor(old, new, domain, now_s, op_key.sign(signed))
+
+
+def check_successor(successor: Successor, *, op: bytes) -> None:
+    """Raises RemoteError unless the op key `op` (public) of the old identity signed it."""
+    signed = move_signing_input(TAG_SUCCESSOR, successor.old, successor.new, successor.domain, successor.at_s)
+    if successor.old == successor.new or not is_signed(op, successor.signature, signed):
+        raise RemoteError("The successor is not signed by the op key of the old identity.")
+
+
+def move_signing_input(tag: int, old: bytes, new: bytes, domain: str, at_s: int) -> bytes:
+    """The bytes signed in a transfer or a successor."""
+    return CONTEXT + b"\x00" + encode((tag, old, new, domain, at_s))
+
+
+_decode_parts = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...]).decode
+_decode_inception = msgspec.msgpack.Decoder(Inception).decode
+_decode_rotation = msgspec.msgpack.Decoder(Rotation).decode
