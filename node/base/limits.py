@@ -56,6 +56,21 @@ EDIT_WINDOW_S_MAX: Final = 30 * 24 * 3600
 ROOM_LINKS_MAX: Final = 50  # live links of one room
 UNREAD_COUNT_MAX: Final = 1_000  # counted up to here, shown as 999+
 
+# --- rooms across nodes -----------------------------------------------------------------------------------
+CATCH_UP_ENTRIES_MAX: Final = 500  # entries in one answer of a hub, or as many as fit into a frame
+VOTERS_MAX: Final = 7  # nodes whose acknowledgement counts, the hub included: a majority stays quick
+HEADS_AT_ONCE: Final = 500  # rooms in one comparison of heads or one set of acknowledgements
+MARKS_AT_ONCE: Final = 500  # receipts or names in one request between nodes
+REQUEST_CHARS_MAX: Final = 300  # what a stranger may say before they are let in
+REQUESTS_PER_H: Final = 20  # of one account to strangers
+REQUESTS_OPEN_MAX: Final = 100  # waiting for one person to answer; more are not kept
+REQUEST_LIFE_S: Final = 30 * 24 * 3600  # an unanswered request is forgotten
+CONTACTS_MAX: Final = 3_000  # of one account
+PENDING_MAX: Final = 1_000  # posts of one account that wait for other nodes
+ACK_DELAY_S: Final = 0.2  # acknowledgements to a hub are gathered this long
+PEER_POSTS_PER_S: Final = 200  # posts of one peer node to rooms of this hub
+PEER_POSTS_BURST: Final = 2_000
+
 # --- device socket ----------------------------------------------------------------------------------------
 PAGE_ENTRIES_MAX: Final = 200  # history page
 SYNC_PAGE_ENTRIES: Final = 60  # catch-up page
@@ -119,3 +134,17 @@ DRAIN_S: Final = 5  # shutdown: time for devices to go
 RESTART_DELAY_S_MIN: Final = 1  # a service that failed starts again after this; doubles at each failure
 RESTART_DELAY_S_MAX: Final = 60  # and running this long makes it healthy again
 SERVICE_STOP_S: Final = 10  # a service that takes longer to stop is named in the log
+
+# --- signed records ---------------------------------------------------------------------------------------
+RECORD_BYTES_MAX: Final = 1_000  # fits a datagram with the rest of a DHT message
+RECORD_BODY_BYTES_MAX: Final = 512
+RECORD_ROTATIONS_MAX: Final = 3  # of the chain, except in the `id` record, which has all six
+RECORD_ADDRESSES_MAX: Final = 8  # two families, a few interfaces
+RECORD_RELAYS_MAX: Final = 3
+RECORD_VERSIONS_MAX: Final = 8
+LOC_LIFE_S: Final = 42 * 3600  # republished hourly; leaves 6 h to wrong clocks
+LOC_LIFE_S_MAX: Final = 48 * 3600
+ID_LIFE_S: Final = 29 * 24 * 3600  # `id` and transfer; leaves a day to wrong clocks
+ID_LIFE_S_MAX: Final = 30 * 24 * 3600
+REVOKE_LIFE_S: Final = 3_652 * 24 * 3600  # ten years; who pinned the node keeps it for ever
+RECORDS_REMEMBERED_MAX: Final = 1_024  # verified ones whose signatures are not checked again: 2 MiB

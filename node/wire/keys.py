@@ -261,6 +261,11 @@ def check_cert(cert: OpCert, *, nid: NodeId, root: bytes, now_s: int) -> None:
     signed = cert_signing_input(nid, cert.op, cert.nbf, cert.exp, cert.incarnation)
     if not is_signed(root, cert.signature, signed):
         raise RemoteError("The certificate of the op key is not signed by the root key of this node.")
+    check_cert_times(cert, now_s=now_s)
+
+
+def check_cert_times(cert: OpCert, *, now_s: int) -> None:
+    """Raises RemoteError if a certificate that verified is not valid now."""
     if now_s < cert.nbf - CERT_SKEW_S:
         raise RemoteError("The certificate of the op key is not valid yet; a clock is wrong.")
     if now_s > cert.exp + CERT_SKEW_S:
