@@ -68,10 +68,10 @@ SKEW_S: Final = 300  # allowed to clocks on both sides of every check
 SIGNATURE_BYTES: Final = 64
 _WELL_KNOWN_PORTS: Final = frozenset({80, 443})
 _PORT_MIN: Final = 1_024  # below are services that a record must not aim nodes at
+_GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")  # the only IPv6 addresses that are handed out
 _NOBODYS: Final = tuple(
-    ipaddress.ip_network(net)
-    for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2001::/23", "2002::/16", "::ffff:0:0/96", "192.88.99.0/24")
-)  # other ways to write an IPv4 address, a private one too, and what belongs to tunnels
+    ipaddress.ip_network(net) for net in ("2001::/23", "2002::/16", "3fff::/20", "192.88.99.0/24")
+)  # tunnels, which hide an IPv4 address, and what Python 3.11 does not yet know as documentation
 
 
 class RecordType(IntEnum):
@@ -516,7 +516,7 @@ def _is_public(spot: Spot) -> bool:
     if len(spot.ip) not in {4, 16} or (spot.port < _PORT_MIN and spot.port not in _WELL_KNOWN_PORTS):
         return False
     ip = ipaddress.ip_address(spot.ip)
-    if not ip.is_global or ip.is_multicast or ip.is_reserved:
+    if not ip.is_global or ip.is_multicast or ip.is_reserved or (ip.version == 6 and ip not in _GLOBAL_UNICAST):
         return False
     return not any(ip.version == net.version and ip in net for net in _NOBODYS)
 
