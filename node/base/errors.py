@@ -53,6 +53,12 @@ class Code(StrEnum):
     CROSS_SITE = "cross_site"
     NOT_HUB = "not_hub"
     STALE_EPOCH = "stale_epoch"
+    PEER_OFFLINE = "peer_offline"
+    PEER_UNREACHABLE = "peer_unreachable"
+    KEY_CHANGED = "key_changed"
+    NODE_BLOCKED = "node_blocked"
+    UNDELIVERABLE = "undeliverable"
+    BAD_SIGNATURE = "bad_signature"
     READ_ONLY = "read_only"
     UPGRADING = "upgrading"
     SLOW_READER = "slow_reader"
@@ -67,6 +73,7 @@ HTTP_STATUS: Final[dict[Code, int]] = {
     Code.PASSWORD_TOO_COMMON: 400,
     Code.PASSWORD_HAS_NAME: 400,
     Code.PHRASE_MISMATCH: 400,
+    Code.BAD_SIGNATURE: 400,
     Code.NOT_SIGNED_IN: 401,
     Code.BAD_CREDENTIALS: 401,
     Code.REAUTH_NEEDED: 403,
@@ -77,6 +84,7 @@ HTTP_STATUS: Final[dict[Code, int]] = {
     Code.BLOCKED: 403,
     Code.CONSENT_NEEDED: 403,
     Code.CROSS_SITE: 403,
+    Code.NODE_BLOCKED: 403,
     Code.REGISTRATION_CLOSED: 403,
     Code.INVITE_NEEDED: 403,
     Code.NOT_FOUND: 404,
@@ -91,12 +99,16 @@ HTTP_STATUS: Final[dict[Code, int]] = {
     Code.NAME_TAKEN: 409,
     Code.LIMIT_REACHED: 409,
     Code.STALE_EPOCH: 409,
+    Code.KEY_CHANGED: 409,
     Code.QUOTA_FULL: 413,
     Code.TOO_LARGE: 413,
     Code.UNSUPPORTED: 415,
     Code.NOT_HUB: 421,
     Code.RATE_LIMITED: 429,
     Code.SLOW_READER: 429,
+    Code.PEER_UNREACHABLE: 502,
+    Code.PEER_OFFLINE: 503,
+    Code.UNDELIVERABLE: 504,
     Code.READ_ONLY: 503,
     Code.UPGRADING: 503,
     Code.INTERNAL: 500,

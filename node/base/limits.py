@@ -130,6 +130,11 @@ READERS: Final = 2  # threads for long reads
 BACKUPS_KEPT: Final = 3  # copies made before a migration
 DRAIN_S: Final = 5  # shutdown: time for devices to go
 
+# --- links between nodes ------------------------------------------------------------------------------------
+OUTBOX_ROWS_MAX: Final = 50_000  # waiting for one peer: a month of holiday
+OUTBOX_BYTES_MAX: Final = 256 * 1024 * 1024  # waiting for one peer
+OUTBOX_AGE_S_MAX: Final = 30 * 24 * 3600  # then what waits is given up and its author told
+
 # --- lifecycle --------------------------------------------------------------------------------------------
 RESTART_DELAY_S_MIN: Final = 1  # a service that failed starts again after this; doubles at each failure
 RESTART_DELAY_S_MAX: Final = 60  # and running this long makes it healthy again
@@ -148,3 +153,37 @@ ID_LIFE_S: Final = 29 * 24 * 3600  # `id` and transfer; leaves a day to wrong cl
 ID_LIFE_S_MAX: Final = 30 * 24 * 3600
 REVOKE_LIFE_S: Final = 3_652 * 24 * 3600  # ten years; who pinned the node keeps it for ever
 RECORDS_REMEMBERED_MAX: Final = 1_024  # verified ones whose signatures are not checked again: 2 MiB
+
+# --- finding nodes ----------------------------------------------------------------------------------------
+URL_CHARS_MAX: Final = 2_048  # of a target that somebody else named
+NAME_ADDRESSES_MAX: Final = 16  # of one host name; more is no home and no honest server
+DIAL_STAGGER_MS: Final = 250  # between two addresses of one node (RFC 8305 section 5)
+LAN_WAIT_MS: Final = 500  # a look-up waits this long for neighbours to answer
+WELL_KNOWN_BYTES_MAX: Final = 8 * 1024  # a record has at most 1,000 bytes
+WELL_KNOWN_S: Final = 5
+TXT_BYTES_MAX: Final = 255  # v, id and s need 90
+TXT_LOOKUP_S: Final = 5
+DHT_QUORUM: Final = 8  # equal best copies of a record before a look-up ends
+DHT_QUORUM_FIRST: Final = 20  # and at a first contact, when no pin bounds what is old
+FOUND_KEPT_S: Final = 600  # an answer of a source is used again for this long
+FOUND_KEPT_MAX: Final = 1_024  # nodes whose answers are kept
+SEARCHES_MAX: Final = 64  # look-ups at once; each has a dozen packets in flight
+LAN_ENTRIES_MAX: Final = 256  # neighbours remembered; a LAN with more nodes than that is a flood
+LAN_CLAIMS_MAX: Final = 4  # instances that say they are the same node: the true one among a few liars
+LAN_ADDRESSES_MAX: Final = 8  # of one neighbour, and of this machine
+LAN_TXT_BYTES_MAX: Final = 256  # v, id and seq need 90
+LAN_EXPIRY_S: Final = 120  # a neighbour that was not heard from; goodbyes get lost
+LAN_REFRESH_S: Final = 45  # an older entry is asked for again: two lost packets do no harm
+LAN_GOODBYE_S: Final = 3  # a goodbye may be forged: whoever answers within this time stays
+LAN_WATCH_S: Final = 5  # addresses of this machine are compared this often
+PORTMAP_LEASE_S: Final = 3_600  # renewed at half
+PORTMAP_SEARCH_S: Final = 4  # SSDP takes 3 s, a slow router 2 s
+PORTMAP_ANSWER_S: Final = 20  # for one mapping; daemons take more than 2 s
+PORTMAP_RETRY_S: Final = 600  # a network without a mapping router is asked again
+PORTMAP_GOODBYE_S: Final = 2  # to take mappings back at the end
+UPNP_BYTES_MAX: Final = 256 * 1024  # descriptions of routers are 10 to 60 KiB
+DIALBACKS_NEEDED: Final = 2  # unrelated peers that reached an address before it is published
+DIALBACK_KEPT_S: Final = 24 * 3600  # a confirmation is asked for again
+REACHABILITY_CHECK_S: Final = 60  # between two rounds of questions to peers
+PUBLISH_DEBOUNCE_S: Final = 30  # changes of address are gathered this long
+PUBLISH_EVERY_S: Final = 3_600  # a record is published anew
