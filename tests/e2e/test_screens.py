@@ -22,6 +22,8 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"color_scheme": "dark"},
     "zh": {"locale": "zh-CN"},
     "phone": {"viewport": PHONE, "has_touch": True},
+    "contrast": {"contrast": "more"},
+    "contrast-dark": {"contrast": "more", "color_scheme": "dark"},
 }
 SHEET = "main form, main section"
 Finding = dict[str, Any]

@@ -226,3 +226,27 @@ test('reading moves the mark once and counts down', async () => {
   await vi.waitFor(() => expect(card()).toMatchObject({ readIdx: 5, unread: 0 }));
   await vi.waitFor(() => expect(node.rooms.get(room)?.read).toBe(5), { timeout: 3_000 });
 });
+
+test('presence is forgotten when the node stays away, and asked anew when it is back', async () => {
+  client = await start();
+  node.signal(['presence', BOB, 'online']);
+  await vi.waitFor(() => expect(client.state.presence.value.get(BOB)).toBe('online'));
+  vi.useFakeTimers();
+  try {
+    node.drop();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(client.status.value).toBe('offline');
+    expect(client.state.presence.value.get(BOB)).toBe('online');
+    node.away = true;
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(client.away.value).toBe(true);
+    expect(client.state.presence.value.size).toBe(0);
+    node.away = false;
+    client.wake();
+    await vi.advanceTimersByTimeAsync(100);
+  } finally {
+    vi.useRealTimers();
+  }
+  await vi.waitFor(() => expect(client.status.value).toBe('online'));
+  expect(client.away.value).toBe(false);
+});

@@ -42,6 +42,7 @@ export class FakeNode {
   seq = 0;
   refuse: ((kind: string) => [code: string, detail: Record<string, unknown>] | null) | null = null;
   forgetCursors = false;
+  away = false; // takes no connection
   silent = false; // takes posts and answers nothing: the connection dies in between
 
   addRoom(name: string, invited = false): string {
@@ -89,6 +90,11 @@ export class FakeNode {
   idOf = (stored: Stored): string => toText(stored.raw[5] as Uint8Array);
 
   open = (): WebSocket => new FakeSocket(this) as unknown as WebSocket;
+
+  /** A signal to everybody: not stored, not answered. */
+  signal(raw: Raw): void {
+    for (const socket of this.sockets) if (socket.ready) socket.deliver(raw);
+  }
 
   drop(): void {
     for (const socket of [...this.sockets]) socket.shut(1006);
@@ -217,6 +223,7 @@ class FakeSocket {
   constructor(node: FakeNode) {
     this.#node = node;
     queueMicrotask(() => {
+      if (node.away) return this.shut(1006);
       this.readyState = 1;
       node.sockets.add(this);
       this.onopen?.();

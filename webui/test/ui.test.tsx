@@ -1,5 +1,5 @@
 /** Widgets: roles, names and keys. */
-import { cleanup, fireEvent, render, screen, waitFor } from '@testing-library/preact';
+import { act, cleanup, fireEvent, render, screen, waitFor } from '@testing-library/preact';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { version } from '../node_modules/preact/package.json';
 import { Refusal } from '../src/core/types.ts';
@@ -11,11 +11,12 @@ import { dayOf, setLang, t } from '../src/i18n/index.ts';
 import { explain } from '../src/i18n/refusal.ts';
 import zh from '../src/i18n/zh.json';
 import { parse } from '../src/routes.ts';
-import { Avatar, letters } from '../src/ui/Avatar/Avatar.tsx';
+import { Avatar, dotSize, letters } from '../src/ui/Avatar/Avatar.tsx';
 import { Button, IconButton } from '../src/ui/Button/Button.tsx';
 import { Confirm, Dialog } from '../src/ui/Dialog/Dialog.tsx';
 import EmojiGrid from '../src/ui/Emoji/EmojiGrid.tsx';
 import { Field, Segments, Select, Switch } from '../src/ui/Field/Field.tsx';
+import { useLasting } from '../src/ui/lasting.ts';
 import { Menu } from '../src/ui/Menu/Menu.tsx';
 import { Problem, Qr } from '../src/ui/Parts/Parts.tsx';
 import { Toasts, toast } from '../src/ui/Toast/Toast.tsx';
@@ -27,6 +28,31 @@ afterEach(async () => {
 
 test('the tree stays on Preact 11', () => {
   expect(version).toMatch(/^11\./);
+});
+
+test('a dot of presence has whole, even sides', () => {
+  for (let size = 20; size <= 110; size++) {
+    expect(dotSize(size) % 2).toBe(0);
+    expect(dotSize(size)).toBeGreaterThanOrEqual(8);
+  }
+});
+
+test('what lasts only for a moment is not shown', async () => {
+  vi.useFakeTimers();
+  const Probe = ({ on }: { on: boolean }) => <i>{useLasting(on, 150) ? 'shown' : 'hidden'}</i>;
+  const { rerender, container } = render(<Probe on />);
+  const after = (ms: number) => act(() => void vi.advanceTimersByTime(ms));
+  await after(149);
+  expect(container.textContent).toBe('hidden');
+  rerender(<Probe on={false} />);
+  rerender(<Probe on />);
+  await after(149);
+  expect(container.textContent).toBe('hidden');
+  await after(1);
+  expect(container.textContent).toBe('shown');
+  rerender(<Probe on={false} />);
+  expect(container.textContent).toBe('hidden');
+  vi.useRealTimers();
 });
 
 describe('widgets', () => {

@@ -23,6 +23,7 @@ export interface ClientOptions {
 
 const PAGE = 60;
 const FROM_CACHE = 200;
+const SILENT_MS = 3_000; // a loss that heals within this time is not worth a word
 const TYPING_SHOWN_MS = 6_000;
 const TYPING_EACH_MS = 3_000;
 const READ_EACH_MS = 1_000;
@@ -34,6 +35,7 @@ const NEWEST = 2 ** 40; // above every place in a log
 export class Client {
   readonly state: State;
   readonly status = signal<Status>('connecting');
+  readonly away = signal(false); // the own node cannot be reached, and not only for a moment
   readonly leads = signal(false);
   readonly heard = signal<Entry | null>(null); // the last entry that arrived
   readonly outbox: Outbox;
@@ -49,6 +51,7 @@ export class Client {
   readonly #naming = new Set<string>();
   readonly #opening = new Map<string, Promise<void>>();
   #readTimer: ReturnType<typeof setTimeout> | undefined;
+  #awayTimer: ReturnType<typeof setTimeout> | undefined;
   #link: Link;
   #follower: Follower | null = null;
   #unwatch: () => void = () => undefined;
@@ -127,9 +130,26 @@ export class Client {
       if (status === before) return;
       before = status;
       this.status.value = status;
+      this.#absent(status !== 'online');
       if (this.leads.peek()) this.#tabs.say({ t: 'status', status });
       if (status === 'online') queueMicrotask(() => void this.#online());
     });
+  }
+
+  /** Who is online is hearsay of the node: while it is away nobody knows. */
+  #absent(absent: boolean): void {
+    if (absent) {
+      this.#awayTimer ??= setTimeout(() => {
+        batch(() => {
+          this.away.value = true;
+          this.state.presence.value = new Map();
+        });
+      }, SILENT_MS);
+      return;
+    }
+    clearTimeout(this.#awayTimer);
+    this.#awayTimer = undefined;
+    this.away.value = false;
   }
 
   async #online(): Promise<void> {
@@ -149,6 +169,7 @@ export class Client {
 
   async #apply(frame: NodeFrame): Promise<number | null> {
     if (frame.t === 'typing') this.#typing(frame.room, frame.user, frame.on);
+    if (frame.t === 'welcome') this.state.presence.value = new Map(); // what follows tells who is there now
     if (frame.t === 'presence')
       this.state.presence.value = new Map([...this.state.presence.value, [frame.user, frame.state]]);
     if (frame.t === 'page') return null; // applied by who asked for it
@@ -427,6 +448,7 @@ export class Client {
     this.#closed = true;
     this.#unwatch();
     clearTimeout(this.#readTimer);
+    clearTimeout(this.#awayTimer);
     for (const timer of this.#typingTimers.values()) clearTimeout(timer);
     this.outbox.close();
     this.#link.close();

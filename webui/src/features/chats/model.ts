@@ -34,6 +34,12 @@ export function preview(state: State, room: Room): string {
   return room.kind === 'group' || last.author === state.me ? t('chats.line', { name: who, text }) : text;
 }
 
+/** Whether a person is there, as far as the own node can tell. */
+export function presenceText(presence: string | undefined): string {
+  if (client.value?.away.value) return t('presence.unknown');
+  return t(presence === 'online' ? 'presence.online' : presence === 'away' ? 'presence.away' : 'presence.offline');
+}
+
 export function typingText(state: State, room: string, group: boolean): string {
   const users = state.typing.value.get(room) ?? [];
   if (!users.length) return '';

@@ -8,6 +8,7 @@ import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Button, IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { Empty, Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
+import { presenceText } from '../chats/model.ts';
 import shell from '../shell/Shell.module.css';
 import { addressOf, isMe, startChat, useDirectory } from './model.ts';
 import s from './Picker.module.css';
@@ -114,11 +115,7 @@ function PersonCard({ local }: { local: string }) {
         <Avatar id={user} name={name} size={104} presence={presence} />
         <h1>{name}</h1>
         <p>{addressOf(local)}</p>
-        {presence && (
-          <p>
-            {t(presence === 'online' ? 'presence.online' : presence === 'away' ? 'presence.away' : 'presence.offline')}
-          </p>
-        )}
+        {presence && <p>{presenceText(presence)}</p>}
         <div>
           <Button look="primary" icon="message-circle" busy={busy} disabled={!user} onClick={() => void chat()}>
             {t('contacts.message')}

@@ -9,8 +9,6 @@ import { Icon } from '../../ui/Icon/Icon.tsx';
 import { wordsOf } from '../message/plain.ts';
 import s from './Shell.module.css';
 
-const SILENT_MS = 3_000;
-
 export function Rail() {
   const { page } = route.value;
   const who = me.value;
@@ -86,18 +84,7 @@ export function Announcer() {
 
 /** Silent for the first seconds: most losses heal before anybody notices. */
 export function Banner() {
-  const status = client.value?.status.value;
-  const [late, setLate] = useState(false);
-  const off = status !== undefined && status !== 'online';
-  useEffect(() => {
-    if (!off) {
-      setLate(false);
-      return;
-    }
-    const timer = setTimeout(() => setLate(true), SILENT_MS);
-    return () => clearTimeout(timer);
-  }, [off]);
-  if (!off || !late) return null;
+  if (!client.value?.away.value) return null;
   return (
     <div class={s.banner} role="status">
       <Icon name="wifi-off" size={16} />

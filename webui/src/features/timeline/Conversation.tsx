@@ -6,7 +6,7 @@ import { here } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
-import { faceOf, roomName, typingText } from '../chats/model.ts';
+import { faceOf, presenceText, roomName, typingText } from '../chats/model.ts';
 import { Composer } from '../composer/Composer.tsx';
 import shell from '../shell/Shell.module.css';
 import s from './Timeline.module.css';
@@ -38,7 +38,9 @@ function Head({ room }: { room: Room }) {
       ? room.state === 'member'
         ? t('group.members_count', { n: room.members })
         : ''
-      : t(presence === 'online' ? 'presence.online' : presence === 'away' ? 'presence.away' : 'presence.offline');
+      : room.peer
+        ? presenceText(presence)
+        : '';
   const open = route.value.panel !== undefined && route.value.panel !== 'reads';
   return (
     <header class={s.head}>

@@ -11,6 +11,7 @@ import { go } from '../../routes.ts';
 import { here } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
+import { useLasting } from '../../ui/lasting.ts';
 import { Problem } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
 import { useVirtualizer } from '../../ui/VirtualList.ts';
@@ -22,6 +23,7 @@ import { noticeOf } from './notices.ts';
 import s from './Timeline.module.css';
 
 const END_PX = 40;
+const AWAY_MS = 150; // opening and growing put the reader off the end for some frames
 const READ_MS = 1_000;
 const SETTLE_FRAMES = 6; // the virtualiser moves the reader by what it measures for some frames after a change
 const OLDER_AT_ROW = 10;
@@ -150,6 +152,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   useJump(room.room, target, rows, v);
 
   const atEnd = v.isAtEnd(END_PX);
+  const away = useLasting(!atEnd, AWAY_MS);
   const fresh = atEnd ? 0 : newAfter(entries, Math.max(seen, room.readIdx), state.me);
   const items = v.getVirtualItems();
   return (
@@ -199,7 +202,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
           </div>
         </div>
       </div>
-      {!atEnd && rows.length > 0 && opened.current && (
+      {away && rows.length > 0 && (
         <button
           type="button"
           class={s.down}

@@ -36,6 +36,9 @@ export function letters(name: string): string {
   return (first + last).toUpperCase();
 }
 
+/** Whole, even pixels: anything else is drawn as an egg. */
+export const dotSize = (size: number): number => Math.max(8, Math.min(16, 2 * Math.round(size * 0.1)));
+
 export function Avatar({ id, name, size = 44, group, presence }: AvatarProps) {
   const hue = HUES[hash(id || name) % HUES.length] ?? 0;
   const text = letters(name);
@@ -53,6 +56,7 @@ export function Avatar({ id, name, size = 44, group, presence }: AvatarProps) {
       {(presence === 'online' || presence === 'away') && (
         <span
           class={presence === 'away' ? `${s.dot} ${s.away}` : s.dot}
+          style={{ width: `${dotSize(size)}px`, height: `${dotSize(size)}px` }}
           role="img"
           aria-label={t(`presence.${presence}`)}
         />
