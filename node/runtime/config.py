@@ -29,6 +29,7 @@ FOREIGN: Final = frozenset({"STARTALK_WEBUI"})
 _DOMAIN: Final = re.compile(
     r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )
+_LINK_URL: Final = re.compile(r"wss://[a-z0-9.-]{1,253}(?::[1-9][0-9]{0,4})?/s2s")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -72,6 +73,43 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Bearer token that opens /metrics to other machines; empty serves it to this machine only."),
     ] = ""
 
+    public_url: Annotated[
+        str,
+        Meta(
+            description="Where other nodes open links to this one from outside, like wss://casa.example/s2s; empty takes it from domain."
+        ),
+    ] = ""
+    mdns: Annotated[
+        bool, Meta(description="Show this node to its neighbours in the local network, and find theirs.")
+    ] = True
+    dht: Annotated[
+        bool, Meta(description="Publish where this node is, signed, in the table that nodes share, and look others up.")
+    ] = True
+    dht_port: Annotated[Port, Meta(description="UDP port of that table; 0 takes any free one.")] = 8444
+    bootstrap: Annotated[
+        tuple[str, ...],
+        Meta(description="First contacts of the shared table, as host:port, for a node that knows nobody."),
+    ] = ()
+    portmap: Annotated[
+        bool, Meta(description="Ask the router to forward the HTTPS port to this machine (PCP, NAT-PMP, UPnP).")
+    ] = True
+    net_allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Networks that are not public and to which this node may connect for others, like 10.8.0.0/24."
+        ),
+    ] = ()
+    net_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names that are not asked of the DNS, as name=address or name=address:port; the port stands for 443."
+        ),
+    ] = ()
+    net_ca: Annotated[
+        str,
+        Meta(description="File of further certificate authorities (PEM) that are believed when connecting to others."),
+    ] = ""
+
     password_cost: Annotated[
         Literal["standard", "small"],
         Meta(
@@ -103,6 +141,11 @@ class Described(Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...]
 
 
+_LISTS: Final = frozenset(
+    field.name for field in msgspec.structs.fields(Config) if isinstance(field.default, tuple)
+)  # written with commas in the environment
+
+
 def settings() -> tuple[Described, ...]:
     """Every setting in the order of `Config`, from which help and reference pages are made."""
     hints = get_type_hints(Config, include_extras=True)
@@ -114,7 +157,7 @@ def load(*, data: str | None = None, env: Mapping[str, str], options: Mapping[st
 
     Raises Fatal(USAGE) with a sentence that names the source and the key.
     """
-    given = {key: value for key, value in (options or {}).items() if value is not None}
+    given = _split_lists({key: value for key, value in (options or {}).items() if value is not None})
     if data is not None:
         given["data"] = data
     from_env = _from_env(env)
@@ -175,10 +218,19 @@ def _from_env(env: Mapping[str, str]) -> dict[str, object]:
     names = sorted(name for name in env if name.startswith(PREFIX) and name not in FOREIGN and env[name])
     raw: dict[str, object] = {name.removeprefix(PREFIX).lower(): env[name] for name in names}
     _refuse_unknown(raw.keys(), "the environment", shown=lambda key: PREFIX + key.upper())
-    if isinstance(listed := raw.get("trusted_proxies"), str):
-        raw["trusted_proxies"] = tuple(part.strip() for part in listed.split(",") if part.strip())
+    raw = _split_lists(raw)
     _convert(raw, "the environment")
     return raw
+
+
+def _split_lists(raw: Mapping[str, object]) -> dict[str, object]:
+    """Lists that were written with commas, as tuples."""
+    return {
+        key: tuple(part.strip() for part in value.split(",") if part.strip())
+        if key in _LISTS and isinstance(value, str)
+        else value
+        for key, value in raw.items()
+    }
 
 
 def _refuse_unknown(keys: Iterable[str], source: str, shown: Callable[[str], str] = str) -> None:
@@ -214,6 +266,7 @@ def _check(config: Config) -> None:
         raise Fatal(ExitStatus.USAGE, "Settings 'tls_cert' and 'tls_key' belong together: give both or neither.")
     if not (config.http or config.https):
         raise Fatal(ExitStatus.USAGE, "Both listeners are off: switch 'https' or 'http' on.")
+    _check_net(config)
     if config.trusted_proxies or (config.http and config.http_host not in {"127.0.0.1", "::1", "localhost"}):
         _check_addresses(config)
 
@@ -241,3 +294,27 @@ def _check_addresses(config: Config) -> None:
             f"Setting 'http_host' is '{config.http_host}': plain HTTP is served to this machine only. "
             "Use HTTPS, or name your reverse proxy in 'trusted_proxies'.",
         )
+
+
+def _check_net(config: Config) -> None:
+    """The settings about other nodes."""
+    if config.net_allow or config.net_hosts:
+        from node.runtime.targets import Exceptions
+
+        try:
+            Exceptions.parse(allow=config.net_allow, hosts=config.net_hosts)
+        except ValueError as error:
+            raise Fatal(ExitStatus.USAGE, f"Settings 'net_allow' and 'net_hosts': {error}.") from error
+    if config.net_ca and not Path(config.net_ca).is_file():
+        raise Fatal(ExitStatus.USAGE, f"Setting 'net_ca' names '{config.net_ca}', which is no file.")
+    if config.public_url and not _LINK_URL.fullmatch(config.public_url):
+        raise Fatal(
+            ExitStatus.USAGE,
+            f"Setting 'public_url' is '{config.public_url}'; it looks like wss://casa.example/s2s or wss://casa.example:8443/s2s.",
+        )
+    for seed in config.bootstrap:
+        host, colon, port = seed.rpartition(":")
+        if not (host and colon and port.isdigit() and 0 < int(port) <= 65_535):
+            raise Fatal(
+                ExitStatus.USAGE, f"Setting 'bootstrap' holds '{seed}'; a contact looks like casa.example:8444."
+            )

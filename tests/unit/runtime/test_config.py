@@ -95,3 +95,34 @@ def test_every_setting_explains_itself() -> None:
         assert one.help.endswith(".")
         assert one.kind in {"str", "int", "bool", "list", "choice"}
         assert (one.kind == "choice") == bool(one.choices)
+
+
+def test_lists_are_written_with_commas_everywhere(tmp_path: Path) -> None:
+    made = config.load(
+        data=str(tmp_path),
+        env={"STARTALK_NET_ALLOW": "10.8.0.0/24, fd00::/64"},
+        options={"net_hosts": "a.test=127.0.0.1:18443,b.test=[::1]", "bootstrap": "casa.example:8444"},
+    )
+    assert made.net_allow == ("10.8.0.0/24", "fd00::/64")
+    assert made.net_hosts == ("a.test=127.0.0.1:18443", "b.test=[::1]")
+    assert made.bootstrap == ("casa.example:8444",)
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        ("net_allow = ['next door']", "net_allow"),
+        ("net_hosts = ['a.test']", "name=address"),
+        ("net_ca = 'nowhere.pem'", "nowhere.pem"),
+        ("public_url = 'http://casa.example/'", "public_url"),
+        ("bootstrap = ['casa.example']", "casa.example:8444"),
+        ("bootstrap = ['casa.example:0']", "bootstrap"),
+    ],
+)
+def test_wrong_settings_about_other_nodes_are_refused(tmp_path: Path, file: str, named: str) -> None:
+    assert named in refusal(tmp_path, file=file)
+
+
+def test_a_public_url_names_the_path_of_links(tmp_path: Path) -> None:
+    (tmp_path / config.FILE).write_text('public_url = "wss://casa.example:8443/s2s"', encoding="utf-8")
+    assert config.load(data=str(tmp_path), env={}).public_url == "wss://casa.example:8443/s2s"
