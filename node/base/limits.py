@@ -119,6 +119,46 @@ LOGIN_FAILURE_WINDOW_S: Final = 15 * 60
 LOGIN_DELAY_S_MAX: Final = 15 * 60
 LOGINS_PER_NODE_PER_MIN: Final = 300
 
+# --- finding nodes: the DHT (docs/spec/dht.md) --------------------------------------------------------------
+DHT_DATAGRAM_BYTES_MIN: Final = 22  # kind, message id and one byte
+DHT_DATAGRAM_BYTES_MAX: Final = 1_400  # fits one packet on every usual path; an answer is a record and 8 contacts
+DHT_PADDED_BYTES: Final = 470  # a third of the largest answer: what a stranger sends so that it may get one
+DHT_AMPLIFICATION_MAX: Final = 3  # bytes to a source whose address is not proven, per byte it sent
+DHT_REQUESTS_PER_S: Final = 20  # of one address (IPv4 or IPv6 /64); a look-up asks a node once
+DHT_REQUESTS_BURST: Final = 60
+DHT_IN_FLIGHT_MAX: Final = 512  # requests waiting to be served, and our own without an answer
+DHT_SOURCES_MAX: Final = 8_192  # addresses whose rate is remembered
+DHT_REPLY_S: Final = 1.0  # a contact that has not answered by then is gone
+DHT_SLOW_S: Final = 0.25  # one that takes longer no longer keeps the next from being asked
+DHT_LOOKUP_S: Final = 4.0  # all of a look-up
+DHT_LOOKUP_REQUESTS_MAX: Final = 64
+DHT_K: Final = 20  # nearest nodes that hold a record, and contacts of a bucket
+DHT_ALPHA: Final = 3  # requests at once on one path
+DHT_PATHS: Final = 3  # disjoint paths of a look-up: one that was captured does not decide
+DHT_QUORUM: Final = 8  # equal copies of the newest version that end a look-up
+DHT_QUORUM_FIRST: Final = 20  # the same at a first contact, when no pin bounds the age
+DHT_NEAR_WITH_VALUE: Final = 8  # contacts beside a record in an answer
+DHT_NETWORK_MAX: Final = 2  # nodes of one /24 or /48 in a look-up and in a bucket
+DHT_NETWORK_TABLE_MAX: Final = 8  # the same in a whole table
+DHT_CONTACTS_MAX: Final = 512  # of a table; beyond, only the buckets around the own id grow
+DHT_CONTACTS_MIN: Final = 3  # with fewer a node joins anew
+DHT_PROBES_MAX: Final = 64  # strangers pinged back at once
+DHT_TOKEN_S: Final = 300  # life of a secret of store tokens; the one before it is still accepted
+DHT_TOKENS_MAX: Final = 4_096  # tokens of others that are kept
+DHT_RECORDS_MAX: Final = 4_096  # records held for others: 4 MB
+DHT_RECORD_TTL_S: Final = 24 * 3600  # of a record that nobody stores again
+DHT_REPUBLISH_S: Final = 3600
+DHT_REPUBLISHED_MAX: Final = 256  # records of others stored anew in one round; a node of a usual network holds 20
+DHT_REFRESHED_MAX: Final = 8  # buckets looked through in one round
+DHT_REPAIRS_MAX: Final = 2  # holders of an older version that get the newest after a look-up
+DHT_HANDOFF_MAX: Final = 32  # records given to a new neighbour at once
+DHT_VOTERS_MAX: Final = 16  # peers whose view of our address counts
+DHT_BOOTSTRAP_MAX: Final = 200  # contacts kept on disk, and as many learned over links
+DHT_BOOTSTRAP_ASKED_MAX: Final = 32  # of these asked at once when joining
+DHT_JOIN_S_MIN: Final = 1  # between two attempts to join; doubles
+DHT_JOIN_S_MAX: Final = 300
+DHT_SAVE_S: Final = 600  # the list on disk is this old at most
+
 # --- storage ----------------------------------------------------------------------------------------------
 BATCH_WRITES_MAX: Final = 512  # transactions joined into one commit
 BATCH_MS_MAX: Final = 20  # time the loop gives to one batch before it commits
@@ -131,6 +171,20 @@ BACKUPS_KEPT: Final = 3  # copies made before a migration
 DRAIN_S: Final = 5  # shutdown: time for devices to go
 
 # --- links between nodes ------------------------------------------------------------------------------------
+LINK_BODY_BYTES_MAX: Final = 255 * 1024  # an item, question or answer; fits a frame with its head
+LINK_MESSAGE_BYTES_MAX: Final = FRAME_BYTES_MAX + 5 * 16  # a frame in up to five Noise records
+HANDSHAKE_PAYLOAD_BYTES_MAX: Final = 4 * 1024  # chain, certificate and signature have 251 to 1,100 bytes
+HANDSHAKE_MESSAGE_BYTES_MAX: Final = HANDSHAKE_PAYLOAD_BYTES_MAX + 96  # two keys and two tags around it
+WHISPER_BYTES_MAX: Final = 16 * 1024  # never stored, so never large
+LINK_CREDIT: Final = 256  # items under way and not acknowledged
+LINK_REQUESTS_MAX: Final = 64  # open questions each way
+LINK_REKEY_RECORDS: Final = 2**20  # records under one key
+LINK_PINGS_MISSED_MAX: Final = 2  # then the peer is gone; pings are HEARTBEAT_S apart
+LINK_PROBE_S: Final = 5  # a link whose peer dials again has this long to show that it lives
+DIAL_DELAY_S_MIN: Final = 1  # bound of the first jittered delay; doubles
+DIAL_DELAY_S_MAX: Final = 600  # for peers seen within DIAL_RECENT_S
+DIAL_DELAY_RARE_S_MAX: Final = 3600  # for the others
+DIAL_RECENT_S: Final = 24 * 3600  # a peer seen within this time is likely to come back soon
 OUTBOX_ROWS_MAX: Final = 50_000  # waiting for one peer: a month of holiday
 OUTBOX_BYTES_MAX: Final = 256 * 1024 * 1024  # waiting for one peer
 OUTBOX_AGE_S_MAX: Final = 30 * 24 * 3600  # then what waits is given up and its author told
@@ -153,6 +207,7 @@ ID_LIFE_S: Final = 29 * 24 * 3600  # `id` and transfer; leaves a day to wrong cl
 ID_LIFE_S_MAX: Final = 30 * 24 * 3600
 REVOKE_LIFE_S: Final = 3_652 * 24 * 3600  # ten years; who pinned the node keeps it for ever
 RECORDS_REMEMBERED_MAX: Final = 1_024  # verified ones whose signatures are not checked again: 2 MiB
+RETIRED_CERTS_MAX: Final = 256  # earlier certificates of the own op key, which old signatures are checked with
 
 # --- finding nodes ----------------------------------------------------------------------------------------
 URL_CHARS_MAX: Final = 2_048  # of a target that somebody else named
