@@ -17,6 +17,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
@@ -88,31 +89,53 @@ async def system_names(name: str) -> Sequence[str]:
 
 
 class Outgoing:
-    """Makes the connections. Holds no state but the TLS contexts."""
+    """Makes the connections. Holds nothing but the TLS contexts."""
 
     def __init__(self, *, targets: Targets, ca: str = "", names: Names | None = None) -> None:
-        """`ca` names a file of further certificate authorities (PEM). Raises OSError or ssl.SSLError if it is none."""
+        """`ca` names a file of further certificate authorities (PEM); `names` looks host names up."""
         self.targets = targets
         self._names = names or system_names
-        self._verified = ssl.create_default_context()
-        if ca:
-            self._verified.load_verify_locations(cafile=Path(ca))
-        self._blind = ssl.create_default_context()
-        self._blind.check_hostname = False
-        self._blind.verify_mode = ssl.CERT_NONE
+        self._ca = ca
+
+    @cached_property
+    def _verified(self) -> ssl.SSLContext:
+        """For servers that have to show a certificate; reading all authorities takes a tenth of a second."""
+        context = ssl.create_default_context()
+        if self._ca:
+            context.load_verify_locations(cafile=Path(self._ca))
+        return context
+
+    @cached_property
+    def _blind(self) -> ssl.SSLContext:
+        """For links, which prove who is there by themselves."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
 
     async def ask(self, asked: Ask) -> Answer:
         """One request and its redirects. Raises TargetRefused, or FetchFailed for everything that went wrong there."""
         try:
+            url = self._checked(_web_url(asked.url, asked.route), asked.route)
             async with asyncio.timeout(asked.timeout_s), self.session(asked.route) as session:
-                return await self._follow(session, asked)
+                return await self._follow(session, url, asked)
         except TimeoutError:
             raise FetchFailed(f"There was no answer within {asked.timeout_s:g} s.") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise FetchFailed(f"The request failed: {type(error).__name__}.") from error
 
-    async def _follow(self, session: aiohttp.ClientSession, asked: Ask) -> Answer:
-        url = _web_url(asked.url, asked.route)
+    def _checked(self, url: URL, route: Route) -> URL:
+        """`url`, whose host, if a literal, is allowed; a name is checked when it is resolved. Raises TargetRefused."""
+        assert url.host
+        assert url.port
+        if (ip := literal(url.host)) is not None:
+            self._gate(route).check(ip, url.port)
+        return url
+
+    def _gate(self, route: Route) -> _Gate:
+        return _Gate(self.targets, route, self._names)
+
+    async def _follow(self, session: aiohttp.ClientSession, url: URL, asked: Ask) -> Answer:
         for _ in range(asked.redirects_max + 1):
             async with session.request(
                 asked.method,
@@ -126,7 +149,7 @@ class Outgoing:
                     return Answer(response.status, dict(response.headers), body, str(url))
                 target = url.join(URL(response.headers["Location"]))
             _check_redirect(url, target, asked)
-            url = _web_url(str(target), asked.route)
+            url = self._checked(_web_url(str(target), asked.route), asked.route)
         raise FetchFailed(f"There were more than {asked.redirects_max} redirects.")
 
     @asynccontextmanager
@@ -137,7 +160,7 @@ class Outgoing:
 
         `timeout_s` bounds the connection and the upgrade, not what follows.
         """
-        target = _ws_url(url, route)
+        target = self._checked(_ws_url(url, route), route)
         async with self.session(route) as session:
             opened = await self._upgrade(session, target, protocol, timeout_s, size_bytes_max)
             try:
@@ -166,7 +189,7 @@ class Outgoing:
     @asynccontextmanager
     async def session(self, route: Route) -> AsyncIterator[aiohttp.ClientSession]:
         """An aiohttp session whose every connection obeys `route`. Its URLs have to be checked by `check_url`."""
-        gate = _Gate(self.targets, route, self._names)
+        gate = self._gate(route)
         connector = aiohttp.TCPConnector(
             resolver=gate,
             use_dns_cache=False,
