@@ -1,33 +1,30 @@
 /** The small admin page: invitations, people, and how the node presents itself. */
-import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import * as http from '../../core/api.ts';
 import { type Key, momentOf, t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
-import { go, route } from '../../routes.ts';
+import { go } from '../../routes.ts';
 import { isAdmin, me, node } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Button, IconButton } from '../../ui/Button/Button.tsx';
 import { Confirm, Dialog } from '../../ui/Dialog/Dialog.tsx';
 import { Field, Segments } from '../../ui/Field/Field.tsx';
-import { Icon } from '../../ui/Icon/Icon.tsx';
 import { below, Menu, type MenuItem, type Place } from '../../ui/Menu/Menu.tsx';
 import { CopyLine, Empty, Problem, Qr, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
 import { modes } from '../auth/Setup.tsx';
 import details from '../group/Details.module.css';
 import { LinkList, LinkMaker, Made } from '../group/LinkParts.tsx';
+import { type PageOf, Panes } from '../shell/Panes.tsx';
 import shell from '../shell/Shell.module.css';
 
-const PAGES: readonly { name: string; icon: string; key: Key; view: () => ComponentChildren }[] = [
+const PAGES: readonly PageOf[] = [
   { name: 'invites', icon: 'ticket', key: 'admin.invites', view: () => <Invites /> },
   { name: 'users', icon: 'users', key: 'admin.users', view: () => <Users /> },
   { name: 'node', icon: 'server', key: 'admin.node', view: () => <NodePage /> },
 ];
 
 export default function Admin() {
-  const { sub } = route.value;
-  const page = PAGES.find(({ name }) => name === sub);
   if (!isAdmin.value) {
     return (
       <main class={shell.main}>
@@ -38,44 +35,14 @@ export default function Admin() {
     );
   }
   return (
-    <>
-      <aside class={shell.list} aria-label={t('nav.admin')}>
-        <header class={shell.head}>
-          <h2>{t('nav.admin')}</h2>
-        </header>
-        <nav class={`${shell.scroll} ${shell.menu}`} aria-label={t('admin.pages')}>
-          {PAGES.map(({ name, icon, key }) => (
-            <a key={name} href={`/admin/${name}`} aria-current={sub === name ? 'page' : undefined}>
-              <Icon name={icon} />
-              {t(key)}
-            </a>
-          ))}
-        </nav>
-      </aside>
-      <main class={shell.main}>
-        {page ? (
-          <>
-            <header class={shell.head}>
-              <IconButton
-                class={shell.backs ?? ''}
-                icon="arrow-left"
-                label={t('common.back')}
-                onClick={() => go('/admin')}
-              />
-              <h1>{t(page.key)}</h1>
-            </header>
-            <div class={shell.scroll}>
-              <div class={shell.column}>{page.view()}</div>
-            </div>
-          </>
-        ) : (
-          <>
-            <h1 class="visually-hidden">{t('nav.admin')}</h1>
-            <Empty icon="shield" title={t('admin.pick')} />
-          </>
-        )}
-      </main>
-    </>
+    <Panes
+      root="/admin"
+      title={t('nav.admin')}
+      icon="shield"
+      pick={t('admin.pick')}
+      menu={t('admin.pages')}
+      pages={PAGES}
+    />
   );
 }
 

@@ -1,25 +1,24 @@
 /** Settings: the menu on the left, one page on the right; each page has its URL. */
-import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import * as http from '../../core/api.ts';
 import { Refusal } from '../../core/types.ts';
-import { type Key, type Lang, lang, momentOf, t } from '../../i18n/index.ts';
+import { type Lang, lang, momentOf, t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
 import { chooseLang, enterSends, type Theme, theme } from '../../look.ts';
-import { go, route } from '../../routes.ts';
 import { changed, me, node, signOut, VERSION } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Button, IconButton } from '../../ui/Button/Button.tsx';
 import { Actions, Confirm, Dialog } from '../../ui/Dialog/Dialog.tsx';
 import { Field, Segments, Switch } from '../../ui/Field/Field.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
-import { Empty, Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
+import { Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
 import { addressOf } from '../contacts/model.ts';
 import { KeyTable } from '../keys/CheatSheet.tsx';
+import { type PageOf, Panes } from '../shell/Panes.tsx';
 import shell from '../shell/Shell.module.css';
 
-const PAGES: readonly { name: string; icon: string; key: Key; view: () => ComponentChildren }[] = [
+const PAGES: readonly PageOf[] = [
   { name: 'profile', icon: 'user', key: 'settings.profile', view: () => <Profile /> },
   { name: 'devices', icon: 'monitor', key: 'settings.devices', view: () => <Devices /> },
   { name: 'password', icon: 'key-round', key: 'settings.password', view: () => <Password /> },
@@ -29,18 +28,19 @@ const PAGES: readonly { name: string; icon: string; key: Key; view: () => Compon
 ];
 
 export default function Settings() {
-  const { sub } = route.value;
   const [leaving, setLeaving] = useState(false);
-  const page = PAGES.find(({ name }) => name === sub);
   const who = me.value;
   return (
     <>
-      <aside class={shell.list} aria-label={t('nav.settings')}>
-        <header class={shell.head}>
-          <h2>{t('nav.settings')}</h2>
-        </header>
-        <div class={shell.scroll}>
-          {who && (
+      <Panes
+        root="/settings"
+        title={t('nav.settings')}
+        icon="settings"
+        pick={t('settings.pick')}
+        menu={t('settings.pages')}
+        pages={PAGES}
+        above={
+          who && (
             <div class={shell.row} style={{ padding: '0 20px 12px' }}>
               <Avatar id={who.user} name={who.name} size={52} />
               <div>
@@ -48,44 +48,15 @@ export default function Settings() {
                 <small>{addressOf(who.local)}</small>
               </div>
             </div>
-          )}
-          <nav class={shell.menu} aria-label={t('settings.pages')}>
-            {PAGES.map(({ name, icon, key }) => (
-              <a key={name} href={`/settings/${name}`} aria-current={sub === name ? 'page' : undefined}>
-                <Icon name={icon} />
-                {t(key)}
-              </a>
-            ))}
-            <button type="button" onClick={() => setLeaving(true)}>
-              <Icon name="log-out" />
-              {t('settings.sign_out')}
-            </button>
-          </nav>
-        </div>
-      </aside>
-      <main class={shell.main}>
-        {page ? (
-          <>
-            <header class={shell.head}>
-              <IconButton
-                class={shell.backs ?? ''}
-                icon="arrow-left"
-                label={t('common.back')}
-                onClick={() => go('/settings')}
-              />
-              <h1>{t(page.key)}</h1>
-            </header>
-            <div class={shell.scroll}>
-              <div class={shell.column}>{page.view()}</div>
-            </div>
-          </>
-        ) : (
-          <>
-            <h1 class="visually-hidden">{t('nav.settings')}</h1>
-            <Empty icon="settings" title={t('settings.pick')} />
-          </>
-        )}
-      </main>
+          )
+        }
+        below={
+          <button type="button" onClick={() => setLeaving(true)}>
+            <Icon name="log-out" />
+            {t('settings.sign_out')}
+          </button>
+        }
+      />
       {leaving && (
         <Confirm
           title={t('settings.sign_out')}
