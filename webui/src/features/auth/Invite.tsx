@@ -4,7 +4,7 @@ import * as http from '../../core/api.ts';
 import { newClientId } from '../../core/bytes.ts';
 import { parseFragment } from '../../core/link.ts';
 import { Refusal } from '../../core/types.ts';
-import { lang, t } from '../../i18n/index.ts';
+import { lang, momentOf, t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
 import { go } from '../../routes.ts';
 import { client, deviceName, enter, me, node } from '../../session.ts';
@@ -58,6 +58,18 @@ function Broken({ error }: { error: unknown }) {
 
 const roomText = (room: http.api.RoomPreview): string => t('invite.room_text', { room: room.name, n: room.members });
 
+/** The node speaks of the person who joins; here that is the reader. */
+function aboutMe(problem: unknown): unknown {
+  if (!(problem instanceof Refusal && problem.code === 'forbidden' && typeof problem.detail.until_ms === 'number'))
+    return problem;
+  const until = problem.detail.until_ms;
+  return new Refusal(
+    'banned',
+    until > 0 ? t('invite.banned_until', { time: momentOf(until) }) : t('invite.banned'),
+    problem.detail,
+  );
+}
+
 function JoinCard({ token, room }: { token: string; room: http.api.RoomPreview }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
@@ -67,7 +79,7 @@ function JoinCard({ token, room }: { token: string; room: http.api.RoomPreview }
       await http.joinByLink({ token, client_id: newClientId(Date.now()) });
     } catch (problem) {
       if (!(problem instanceof Refusal && problem.code === 'already_done')) {
-        setError(problem);
+        setError(aboutMe(problem));
         setBusy(false);
         return;
       }
@@ -196,7 +208,7 @@ async function joinAfter(token: string, room: string): Promise<void> {
     await http.joinByLink({ token, client_id: newClientId(Date.now()) });
     go(`/c/${room}`, true);
   } catch (problem) {
-    toast(explain(problem).text);
+    toast(explain(aboutMe(problem)).text);
     go('/', true);
   }
 }

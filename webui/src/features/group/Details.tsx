@@ -20,7 +20,19 @@ import { Links } from './Links.tsx';
 import { Manage } from './Manage.tsx';
 import { Members } from './Members.tsx';
 
-export default function Details({ room, panel }: { room: Room; panel: NonNullable<Route['panel']> }) {
+/** A page whose right is gone, or never was, gives way to the first one. */
+function allowed(room: Room, panel: Panel): Panel {
+  const now = Date.now();
+  if (room.kind !== 'group') return 'info';
+  if (panel === 'links') return can(room, 'link', now) ? panel : 'info';
+  if (panel === 'manage') return can(room, 'rename', now) ? panel : 'info';
+  return panel;
+}
+
+type Panel = NonNullable<Route['panel']>;
+
+export default function Details({ room, panel: asked }: { room: Room; panel: Panel }) {
+  const panel = allowed(room, asked);
   const base = `/c/${room.room}`;
   const title = t(
     panel === 'members'
@@ -31,7 +43,6 @@ export default function Details({ room, panel }: { room: Room; panel: NonNullabl
           ? 'group.manage'
           : 'group.details',
   );
-  const group = room.kind === 'group';
   return (
     <aside
       class={s.panel}
@@ -46,11 +57,11 @@ export default function Details({ room, panel }: { room: Room; panel: NonNullabl
         <IconButton icon="x" label={t('common.close')} onClick={() => go(base)} />
       </header>
       <div class={s.content}>
-        {panel === 'members' && group ? (
+        {panel === 'members' ? (
           <Members room={room} />
-        ) : panel === 'links' && group ? (
+        ) : panel === 'links' ? (
           <Links room={room} />
-        ) : panel === 'manage' && group ? (
+        ) : panel === 'manage' ? (
           <Manage room={room} />
         ) : (
           <Info room={room} />
