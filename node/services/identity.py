@@ -7,28 +7,69 @@ asking again asks the same.
 
 A database without keys is never given new ones: its accounts are ``local@nid`` of an identity that is somewhere
 else. That start is refused.
+
+*With the phrase* the owner changes the identity while the node is stopped: `renew` (new op key, incarnation + 1: the node
+moved, came back from a backup, or its certificate ends), `rotate` (the next root key, then the same), `revoke` and
+`transfer`. Peers take the newest (rotations, incarnation) they have seen, so a copy that was left behind is refused.
+
+*A copy that is too old* learns it from a peer that shows something later which this very identity has signed: then it is
+**fenced**. It writes nothing more, or one author would have two histories, until the owner renews it here. What a peer says
+without showing it changes nothing, so nobody stops a node by lying.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
 
+from node.base import limits
 from node.base.errors import Code, ExitStatus, Fatal, Rejected, RemoteError
 from node.base.ids import NodeId, RoomId, format_node
 from node.core.hub import Head
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.storage import database
-from node.storage.keys import KeyFolder, NewKeys, PublicIdentity, Ring, Setup
-from node.wire import envelope, keys
+from node.storage.keys import Fence, KeyFolder, NewKeys, PublicIdentity, Ring, Seqs, Setup
+from node.wire import envelope, keys, record
 from node.wire.envelope import SignedHead
+from node.wire.keys import Chain, Inception, OpCert, Successor
+from node.wire.record import ChainGap, LocBody, Record, RecordType
 
 INCARNATION_FIRST: Final = 1
+OLD_COPY: Final = (
+    "This is an old copy of the node: others have seen a later one. If that one is gone for good, stop the node and run "
+    "`startalk identity move` here."
+)
 ASKED: Final = 3  # words typed back: enough to show that they were written down
+
+
+class ShownCert(Struct, frozen=True):
+    """A peer's proof: chain and certificate of this node, later than its own."""
+
+    chain: Chain
+    cert: OpCert
+
+
+class ShownRecord(Struct, frozen=True):
+    """A peer's proof: a signed record of this node that it has never made."""
+
+    raw: bytes
+
+
+class ShownHead(Struct, frozen=True):
+    """A peer's proof: a head that this node signed, beyond the log it has (the caller has compared them)."""
+
+    room: RoomId
+    head: Head
+    signed: SignedHead
+
+
+Proof = ShownCert | ShownRecord | ShownHead
 
 
 class Identity:
@@ -39,18 +80,19 @@ class Identity:
         self._folder = folder
         self._clock = clock
         self._setup = folder.setup()
-        self.inception: Final = folder.identity.inception
-        self.cert: Final = folder.identity.cert
-        self.nid: Final[NodeId] = keys.node_id(self.inception)
+        self._fence = folder.fence()
+        self._on_fence: list[Callable[[str], None]] = []
+        self.nid: Final[NodeId] = keys.node_id(folder.identity.inception)
         self.text: Final = format_node(self.nid)
-        self.incarnation: Final = self.cert.incarnation
         self._check()
 
     @classmethod
     def open(cls, *, data: Path, clock: Clock, entropy: Entropy) -> Self:
-        """The identity of a data directory; a new one at its first start. Raises Fatal."""
+        """The identity of a data directory, whose lock is held; a new one at its first start. Raises Fatal."""
         if KeyFolder.exists(data):
-            return cls(folder=KeyFolder(data), clock=clock)
+            folder = KeyFolder(data)
+            folder.settle()
+            return cls(folder=folder, clock=clock)
         if (data / database.FILE).exists():
             raise Fatal(
                 ExitStatus.DATA_CORRUPT,
@@ -58,6 +100,71 @@ class Identity:
                 "new keys would make its accounts nobody's.",
             )
         return cls(folder=KeyFolder.create(data, make_keys(clock=clock, entropy=entropy)), clock=clock)
+
+    # --- what others may know ---------------------------------------------------------------------------
+
+    @property
+    def chain(self) -> Chain:
+        """Inception and rotations; its last element has the current root."""
+        return self._folder.identity.chain
+
+    @property
+    def inception(self) -> Inception:
+        """First element of the chain."""
+        return self._folder.identity.inception
+
+    @property
+    def cert(self) -> OpCert:
+        """Certificate of the op key."""
+        return self._folder.identity.cert
+
+    @property
+    def incarnation(self) -> int:
+        """Of the op key; raised with each new one."""
+        return self.cert.incarnation
+
+    @property
+    def rotations(self) -> int:
+        """How often the root was rotated."""
+        return len(self.chain) - 1
+
+    @property
+    def certs(self) -> tuple[OpCert, ...]:
+        """This and every earlier certificate, oldest first: what old signatures of this node are checked with."""
+        return (*self._folder.identity.retired, self.cert)
+
+    @property
+    def statements(self) -> Mapping[str, bytes]:
+        """Records by salt (``id``, ``rev``, ``tra``) that only the phrase can make: to be published as they are."""
+        return self._folder.identity.statements
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the owner ended this identity."""
+        return record.SALT_REVOKE.decode() in self.statements
+
+    def location(self, body: LocBody) -> bytes:
+        """The next location record; its number is on disk. Raises Rejected with `read_only` when fenced, Fatal."""
+        now_s = self._clock.now_ms() // 1000
+        seq = self.next_seq(life_s=limits.LOC_LIFE_S)
+        return record.make_loc(chain=self.chain, cert=self.cert, op_key=self.op_key, seq=seq, now_s=now_s, body=body)
+
+    def next_seq(self, *, life_s: int) -> int:
+        """Number of the next own record that lives `life_s`; on disk when it returns. Raises Rejected, Fatal.
+
+        max(previous + 1, unix ms). A previous one beyond the end of the new record was made by a clock that ran ahead;
+        others would refuse it, so it is dropped.
+        """
+        self._check_unfenced()
+        return self._next_seq(life_s)
+
+    def _next_seq(self, life_s: int) -> int:
+        now_ms, seqs = self._clock.now_ms(), self._folder.seqs()
+        seq = max(seqs.last + 1, now_ms)
+        if seq > (now_ms // 1000 + life_s) * 1000:
+            seq = now_ms
+        self._folder.put_seqs(Seqs(seq, max(seq, seqs.highest)))
+        return seq
 
     # --- keys -------------------------------------------------------------------------------------------
 
@@ -85,6 +192,10 @@ class Identity:
     def tls_folder(self) -> Path:
         """Where the web listener's own certificate lives."""
         return self._folder.tls
+
+    def sign(self, data: bytes) -> bytes:
+        """Ed25519 by the op key over `data`, which begins with the context of its use."""
+        return self.op_key.sign(data)
 
     def sign_head(self, room: RoomId, head: Head) -> SignedHead:
         """The word of this node, as the hub of `room`, for every entry up to `head`."""
@@ -131,10 +242,176 @@ class Identity:
             )
         return self._setup
 
-    def _check(self) -> None:
-        """That inception, certificate and op key belong together. Its end is a warning, not a reason to stop."""
+    # --- with the phrase, while the node is stopped -----------------------------------------------------
+
+    def renew(self, words: Sequence[str], *, entropy: Entropy) -> None:
+        """A new op key and Noise key at a higher incarnation; lifts a fence. Raises Rejected, Fatal.
+
+        For a node that moved to this machine or came back from a backup, and before the certificate ends.
+        """
+        root_entropy = self._entropy_of(words)
+        fence = self._fence
+        rotations = max(self.rotations, fence.rotations if fence else 0)
+        seen = fence.incarnation if fence else 0
+        self._put(root_entropy, rotations, max(self.incarnation, seen) + 1, entropy)
+
+    def rotate(self, words: Sequence[str], *, entropy: Entropy) -> None:
+        """The next root key takes over, then as `renew`. Raises Rejected (`limit_reached` after six), Fatal."""
+        self._check_unfenced()
+        root_entropy = self._entropy_of(words)
+        if self.rotations == keys.ROTATIONS_MAX:
+            raise Rejected(
+                Code.LIMIT_REACHED,
+                f"This identity was rotated {keys.ROTATIONS_MAX} times, which is all there is. Transfer it to a new one.",
+                limit=keys.ROTATIONS_MAX,
+            )
+        self._put(root_entropy, self.rotations + 1, self.incarnation + 1, entropy)
+
+    def revoke(self, words: Sequence[str]) -> bytes:
+        """The tombstone of this identity, kept to be published. Raises Rejected, Fatal. There is no way back."""
+        root = self._root_of(words)
+        made = record.make_revoke(chain=self.chain, root_key=root, now_s=self._clock.now_ms() // 1000)
+        self._state(record.SALT_REVOKE, made)
+        return made
+
+    def transfer(
+        self, words: Sequence[str], *, new_words: Sequence[str], new_rotations: int = 0, domain: str = ""
+    ) -> bytes:
+        """The record that moves contacts (and `domain`) to the identity of `new_words`, kept to be published.
+        Raises Rejected, Fatal."""
+        root = self._root_of(words)
+        new_entropy = keys.entropy_of(new_words)
+        new_chain = keys.make_chain(new_entropy, new_rotations)
+        if keys.node_id(new_chain[0]) == self.nid:
+            raise Rejected(
+                Code.PHRASE_MISMATCH, "The second phrase is that of this node; a transfer needs another one."
+            )
+        now_s = self._clock.now_ms() // 1000
+        said = keys.sign_transfer(
+            old=self.nid,
+            old_root=root,
+            new=keys.node_id(new_chain[0]),
+            new_root=keys.derive_root(new_entropy, new_rotations),
+            domain=domain,
+            now_s=now_s,
+        )
+        seq = self.next_seq(life_s=limits.ID_LIFE_S)
+        made = record.make_transfer(
+            chain=self.chain, root_key=root, seq=seq, now_s=now_s, transfer=said, new_chain=new_chain
+        )
+        self._state(record.SALT_TRANSFER, made)
+        return made
+
+    def name_successor(self, new: NodeId, *, domain: str = "") -> Successor:
+        """Says with the op key that `new` follows: for the owner who lost the phrase. Contacts confirm it by hand."""
+        self._check_unfenced()
+        now_s = self._clock.now_ms() // 1000
+        return keys.sign_successor(self.op_key, old=self.nid, new=new, domain=domain, now_s=now_s)
+
+    def _put(self, root_entropy: bytes, rotations: int, incarnation: int, entropy: Entropy) -> None:
+        """New keys at this place of the order, in one step."""
+        now_s, known = self._clock.now_ms() // 1000, self._folder.identity
+        chain, root = keys.make_chain(root_entropy, rotations), keys.derive_root(root_entropy, rotations)
+        op = Ed25519PrivateKey.from_private_bytes(entropy.token_bytes(keys.KEY_BYTES))
+        public = op.public_key().public_bytes_raw()
+        cert = keys.sign_cert(root, nid=self.nid, op=public, now_s=now_s, incarnation=incarnation)
+        whole = record.make_id(chain=chain, root_key=root, seq=self._next_seq(limits.ID_LIFE_S), now_s=now_s)
+        changed = msgspec.structs.replace(
+            known,
+            rotations=chain[1:],
+            cert=cert,
+            retired=(*known.retired, known.cert)[-limits.RETIRED_CERTS_MAX :],
+            statements={**known.statements, record.SALT_ID.decode(): whole},
+        )
+        self._folder.replace(changed, op=op, noise=entropy.token_bytes(keys.KEY_BYTES))
+        self._fence = self._folder.fence()
+
+    def _state(self, salt: bytes, made: bytes) -> None:
+        known = self._folder.identity
+        changed = msgspec.structs.replace(known, statements={**known.statements, salt.decode(): made})
+        self._folder.replace(changed, op=self._folder.op, noise=self._folder.noise)
+
+    def _entropy_of(self, words: Sequence[str]) -> bytes:
+        """Of this node's phrase. Raises Rejected with `phrase_mismatch`."""
+        entropy = keys.entropy_of(words)
+        if keys.incept(entropy) != self.inception:
+            raise Rejected(Code.PHRASE_MISMATCH, "These 24 words are the recovery phrase of another node.")
+        return entropy
+
+    def _root_of(self, words: Sequence[str]) -> Ed25519PrivateKey:
+        """The current root key."""
+        return keys.derive_root(self._entropy_of(words), self.rotations)
+
+    # --- a copy that is too old -------------------------------------------------------------------------
+
+    @property
+    def fenced(self) -> str:
+        """Why this copy must not write; empty when all is well."""
+        return self._fence.reason if self._fence else ""
+
+    def on_fence(self, action: Callable[[str], None]) -> None:
+        """`action` stops the writing, with the reason; it runs at once if the copy is fenced already."""
+        self._on_fence.append(action)
+        if self._fence:
+            action(self._fence.reason)
+
+    def note_later_state(self, proof: Proof) -> bool:
+        """Fences this copy if `proof` shows a later state of it. False for a proof that shows nothing new. Raises RemoteError
+        for one that does not hold: then somebody lied, and nothing has changed."""
+        later = self._later_than_own(proof)
+        if later is None:
+            return False
+        if self._fence is None or later > (self._fence.rotations, self._fence.incarnation):
+            self._fence = Fence(reason=OLD_COPY, rotations=later[0], incarnation=later[1])
+            for action in self._on_fence:
+                action(OLD_COPY)
+            self._folder.put_fence(self._fence)
+        return True
+
+    def _later_than_own(self, proof: Proof) -> tuple[int, int] | None:
+        """(rotations, incarnation) that `proof` shows, if they or what comes with them is later than ours."""
+        match proof:
+            case ShownCert():
+                shown = keys.check_identity(proof.chain, proof.cert, now_s=proof.cert.nbf)
+                self._check_own(shown.nid)
+                return self._if_later(shown.order, other=shown.op != self.cert.op)
+            case ShownRecord():
+                seen = self._verify_own(proof.raw)
+                if seen.typ is RecordType.REVOKE and not self.revoked:
+                    return max((self.rotations, self.incarnation), (seen.rotations, 0))
+                unmade = seen.typ is RecordType.LOC and seen.seq > self._folder.seqs().highest
+                return self._if_later((seen.rotations, seen.incarnation), other=unmade)
+            case ShownHead():
+                public = self.op_key.public_key()
+                if not envelope.verify_head(public, proof.room, proof.head, self.nid, self.incarnation, proof.signed):
+                    raise RemoteError("The head is not signed by this node.")
+                return self.rotations, self.incarnation
+
+    def _verify_own(self, raw: bytes) -> Record:
         try:
-            keys.check_cert(self.cert, nid=self.nid, root=self.inception.root, now_s=self.cert.nbf)
+            seen = record.verify_past(raw)
+        except ChainGap:
+            seen = record.verify_past(raw, known=self.chain)
+        self._check_own(seen.nid)
+        return seen
+
+    def _check_own(self, nid: NodeId) -> None:
+        if nid != self.nid:
+            raise RemoteError("The proof is about another node.")
+
+    def _if_later(self, shown: tuple[int, int], *, other: bool) -> tuple[int, int] | None:
+        """`shown` if it is later than ours, or the same and yet not ours (`other`)."""
+        own = (self.rotations, self.incarnation)
+        return shown if shown > own or (shown == own and other) else None
+
+    def _check_unfenced(self) -> None:
+        if self._fence:
+            raise Rejected(Code.READ_ONLY, self._fence.reason)
+
+    def _check(self) -> None:
+        """That chain, certificate and op key belong together. Its end is a warning, not a reason to stop."""
+        try:
+            keys.check_identity(self.chain, self.cert, now_s=self.cert.nbf)
         except RemoteError as error:
             raise Fatal(
                 ExitStatus.DATA_CORRUPT, f"{self._folder.path} is damaged: {error} Restore the folder from a backup."

@@ -157,6 +157,10 @@ class Database:
         """Runs a long read on a reader thread, on one snapshot."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
 
+    def fence(self, reason: str) -> None:
+        """Refuses every write from now on, those in the queue too, until the next start. A commit under way still ends."""
+        self._final, self.trouble = True, reason
+
     @property
     def waiting(self) -> int:
         """Functions in the queue."""
@@ -241,7 +245,8 @@ class Database:
             self._undo(jobs, error)
             return
         self.commits += 1
-        self.trouble = ""
+        if not self._final:  # fenced while the disk was at work
+            self.trouble = ""
         self._finish(tx, jobs)
 
     def _finish(self, tx: Tx, jobs: list[_Job[Any]]) -> None:
@@ -317,6 +322,8 @@ class Database:
         return True
 
     def _check_space(self) -> None:
+        if self._final:
+            raise self._refusal()
         now = self._clock.monotonic()
         if now < self._retry_at and not self.trouble:
             return

@@ -3,18 +3,24 @@
 ==================  ==============================================================================================
 file                content
 ==================  ==============================================================================================
-``identity.json``   public: inception, op certificate, public half of the backup key
+``identity.json``   public: chain, op certificates, public half of the backup key, what the roots signed
 ``op.key``          Ed25519 private key of the running node, 32 bytes
 ``noise.key``       X25519 private key of node-to-node links, 32 bytes; replaced together with the op key
 ``secrets.json``    ring of AES-256-GCM keys for secrets in the database
 ``pepper.json``     ring of peppers, applied to passwords before argon2id
 ``setup``           entropy of the recovery phrase, only until its owner has confirmed it
+``next``            journal of a change of the first three files, only while they are being replaced
+``fence.json``      why this copy of the node must not write, only until its owner has moved the node here
+``record.seq``      [last, highest] sequence number of own records, msgpack; written before one is published
 ``tls/``            certificate and key of the web listener (node/runtime/tls.py)
 ==================  ==============================================================================================
 
 Invariants: the folder is 0700 and each file 0600, and a node refuses to start when others can read one. The folder
 appears whole: it is filled under another name and renamed, so a crash at first start leaves nothing half-made.
-Files change only by write, fsync, rename, fsync of the folder. The keys are not encrypted at rest: who can
+Files change only by write, fsync, rename, fsync of the folder. ``identity.json``, ``op.key`` and ``noise.key`` are one
+thing: a change of them is first written whole to ``next``, and from the moment that file has its name the change has
+happened. Whoever reads sees the journal instead of the three files; the next start, which holds the lock of the data
+directory, copies it into them and erases it. So no crash leaves two of them that disagree. The keys are not encrypted at rest: who can
 read them is root or the node itself, and disk encryption is the owner's choice.
 """
 
@@ -30,9 +36,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Meta, Struct
 
+from node.base import limits
 from node.base.errors import ExitStatus, Fatal
 from node.runtime.privatefile import PRIVATE_FILE, PRIVATE_FOLDER, erase, sync_folder, write_private
-from node.wire.keys import ENTROPY_BYTES, KEY_BYTES, Inception, OpCert
+from node.wire.keys import ENTROPY_BYTES, KEY_BYTES, ROTATIONS_MAX, Chain, Inception, OpCert, Rotation
 
 FOLDER: Final = "keys"
 IDENTITY: Final = "identity.json"
@@ -42,7 +49,12 @@ SECRETS: Final = "secrets.json"
 PEPPER: Final = "pepper.json"
 SETUP: Final = "setup"
 TLS: Final = "tls"
+NEXT: Final = "next"
+FENCE: Final = "fence.json"
+RECORD_SEQ: Final = "record.seq"
+IDENTITY_VERSION: Final = 2
 _UNFINISHED: Final = ".keys.new"
+_SPENT: Final = ".spent"
 _OTHERS: Final = 0o077
 
 T = TypeVar("T")
@@ -66,12 +78,38 @@ class Ring(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublicIdentity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``identity.json``: what others may know. Bytes are base64 in the file."""
+    """``identity.json``: what others may know. Bytes are base64 in the file.
 
-    version: Annotated[int, Meta(ge=1, le=1)] = 1
+    Version 1 had no rotations, retired certificates and statements; it is read as a file in which they are empty.
+    """
+
+    version: Annotated[int, Meta(ge=1, le=IDENTITY_VERSION)] = IDENTITY_VERSION
     inception: Inception
+    rotations: Annotated[tuple[Rotation, ...], Meta(max_length=ROTATIONS_MAX)] = ()
     cert: OpCert
+    retired: Annotated[tuple[OpCert, ...], Meta(max_length=limits.RETIRED_CERTS_MAX)] = ()  # earlier ones, oldest first
+    statements: dict[str, bytes] = {}  # records that a root signed, by salt: what the node cannot make by itself
     backup_public: Key
+
+    @property
+    def chain(self) -> Chain:
+        """Inception and rotations."""
+        return (self.inception, *self.rotations)
+
+
+class Fence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``fence.json``: this copy of the node is older than one that others have seen."""
+
+    reason: str
+    rotations: int  # the state that was proved
+    incarnation: int
+
+
+class Seqs(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """``record.seq``. `last` may fall when it was made by a wrong clock, `highest` never does."""
+
+    last: int = 0
+    highest: int = 0
 
 
 class Setup(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -92,6 +130,14 @@ class NewKeys(Struct, frozen=True, kw_only=True):
     setup: Setup
 
 
+class Journal(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """``next``: the content of the three files that change together."""
+
+    identity: bytes
+    op: Key
+    noise: Key
+
+
 class KeyFolder:
     """The keys of one data directory, read and checked when opened."""
 
@@ -99,11 +145,23 @@ class KeyFolder:
         """Opens an existing folder. Raises Fatal: KEYS_UNSAFE, DATA_CORRUPT or DATA_UNWRITABLE."""
         self.path: Final = data / FOLDER
         check_rights(self.path)
-        self.identity: Final = _decode(self.path / IDENTITY, PublicIdentity)
-        self.op: Final = Ed25519PrivateKey.from_private_bytes(_read_key(self.path / OP_KEY))
-        self.noise: Final = _read_key(self.path / NOISE_KEY)
         self.secrets: Final = _decode(self.path / SECRETS, Ring)
         self.pepper: Final = _decode(self.path / PEPPER, Ring)
+        self.identity: PublicIdentity
+        self.op: Ed25519PrivateKey
+        self.noise: bytes
+        self._read_own()
+
+    def _read_own(self) -> None:
+        """The three files that change together, or the journal that has already replaced them."""
+        journal = self._journal()
+        if journal is None:
+            self.identity = _decode(self.path / IDENTITY, PublicIdentity)
+            self.op = Ed25519PrivateKey.from_private_bytes(_read_key(self.path / OP_KEY))
+            self.noise = _read_key(self.path / NOISE_KEY)
+        else:
+            self.identity = _decode_json(journal.identity, PublicIdentity, self.path / NEXT)
+            self.op, self.noise = Ed25519PrivateKey.from_private_bytes(journal.op), journal.noise
         if self.op.public_key().public_bytes_raw() != self.identity.cert.op:
             raise _damaged(self.path / OP_KEY, "it is not the key that identity.json certifies")
 
@@ -141,13 +199,82 @@ class KeyFolder:
 
     def erase_setup(self) -> None:
         """Removes the entropy for good."""
-        path = self.path / SETUP
+        self._erase(SETUP)
+
+    # --- changes; only under the lock of the data directory -------------------------------------------------
+
+    def replace(self, identity: PublicIdentity, *, op: Ed25519PrivateKey, noise: bytes) -> None:
+        """A new public identity with its keys, all or nothing; lifts a fence that `identity` is newer than. Raises Fatal."""
+        assert op.public_key().public_bytes_raw() == identity.cert.op
+        identity = msgspec.structs.replace(identity, version=IDENTITY_VERSION)
+        journal = Journal(msgspec.json.encode(identity), op.private_bytes_raw(), noise)
+        self._write(NEXT, msgspec.msgpack.encode(journal))
+        self.settle()
+
+    def settle(self) -> None:
+        """Completes a change that a crash has cut short. Raises Fatal; then the next start tries again."""
+        journal = self._journal()
+        if journal is not None:
+            self._write(IDENTITY, journal.identity)
+            self._write(OP_KEY, journal.op)
+            self._write(NOISE_KEY, journal.noise)
+            self._erase(NEXT)
+            self._read_own()
+        self._erase_leftovers()
+        self._lift_fence()
+
+    def fence(self) -> Fence | None:
+        """Why this copy must not write, or None."""
+        path = self.path / FENCE
+        return _decode(path, Fence) if path.exists() else None
+
+    def put_fence(self, fence: Fence) -> None:
+        """Keeps it until `replace` brings a newer identity. Raises Fatal."""
+        self._write(FENCE, msgspec.json.encode(fence))
+
+    def _lift_fence(self) -> None:
+        fence = self.fence()
+        own = (len(self.identity.rotations), self.identity.cert.incarnation)
+        if fence is not None and own > (fence.rotations, fence.incarnation):
+            self._erase(FENCE)
+
+    def seqs(self) -> Seqs:
+        """Sequence numbers of own records; zeros before the first."""
+        path = self.path / RECORD_SEQ
+        return _decode_msgpack(path, Seqs) if path.exists() else Seqs()
+
+    def put_seqs(self, seqs: Seqs) -> None:
+        """On disk when it returns. Raises Fatal."""
+        self._write(RECORD_SEQ, msgspec.msgpack.encode(seqs))
+
+    def _journal(self) -> Journal | None:
+        path = self.path / NEXT
+        return _decode_msgpack(path, Journal) if path.exists() else None
+
+    def _write(self, name: str, data: bytes) -> None:
         try:
-            erase(path)
+            write_private(self.path / name, data)
+        except OSError as error:
+            raise _unwritable(self.path / name, error) from error
+
+    def _erase(self, name: str) -> None:
+        """Takes the name away first, so that a crash leaves no file of zeros in its place."""
+        spent = self.path / f".{name}{_SPENT}"
+        try:
+            (self.path / name).rename(spent)
+            sync_folder(self.path)
+            erase(spent)
         except FileNotFoundError:
             return
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise _unwritable(self.path / name, error) from error
+
+    def _erase_leftovers(self) -> None:
+        for spent in self.path.glob(f".*{_SPENT}"):
+            try:
+                erase(spent)
+            except OSError as error:
+                raise _unwritable(spent, error) from error
 
     @property
     def tls(self) -> Path:
@@ -195,8 +322,12 @@ def _read_key(path: Path) -> bytes:
 
 
 def _decode(path: Path, kind: type[T]) -> T:
+    return _decode_json(_read(path), kind, path)
+
+
+def _decode_json(data: bytes, kind: type[T], path: Path) -> T:
     try:
-        return msgspec.json.decode(_read(path), type=kind)
+        return msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError as error:
         raise _damaged(path, str(error)) from None
 

@@ -95,6 +95,13 @@ _LIFE_S_MAX: Final = {
     RecordType.TRANSFER: limits.ID_LIFE_S_MAX,
 }
 
+_MADE_BEFORE_S: Final = {
+    RecordType.LOC: limits.LOC_LIFE_S,
+    RecordType.ID: limits.ID_LIFE_S,
+    RecordType.REVOKE: limits.REVOKE_LIFE_S,
+    RecordType.TRANSFER: limits.ID_LIFE_S,
+}
+
 
 class Flag(IntFlag):
     """Bits of ``f``; others are ignored."""
@@ -334,6 +341,14 @@ def check_times(record: Record, *, now_s: int) -> None:
     _check_exp(record.typ, record.exp, now_s)
     if record.cert is not None:
         keys.check_cert_times(record.cert, now_s=now_s)
+
+
+def verify_past(data: bytes, *, known: Chain | None = None) -> Record:
+    """A record that verified at some time, perhaps long ago: proof of what its node once said. Raises RemoteError."""
+    if len(data) > limits.RECORD_BYTES_MAX:
+        raise RemoteError(f"A record has at most {limits.RECORD_BYTES_MAX} bytes.")
+    wire, _, _ = _decode_wire(data)
+    return verify_record(data, now_s=max(0, wire.exp - _MADE_BEFORE_S[wire.typ]), known=known)
 
 
 class Verifier:

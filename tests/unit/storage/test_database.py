@@ -270,3 +270,34 @@ async def test_a_disk_that_fails_while_neighbours_run_again(tmp_path: Path) -> N
     assert isinstance(results[0], Rejected)
     assert db.trouble
     db.abandon()
+
+
+async def test_a_fenced_database_refuses_what_waits_and_what_comes(tmp_path: Path) -> None:
+    async with opened(tmp_path) as db:
+        await db.write(put("before"))
+        refused: list[Exception | None] = []
+        db.submit(put("waiting"), lambda _, error: refused.append(error))
+        db.fence("This is an old copy.")
+        with pytest.raises(Rejected) as refusal:
+            await db.write(put("late"))
+        while db.waiting:
+            await asyncio.sleep(0)
+        assert [getattr(error, "code", None) for error in refused] == [Code.READ_ONLY]
+        assert refusal.value.code is Code.READ_ONLY
+        assert "This is an old copy." in refusal.value.text
+        assert db.view(keys) == ["before"]
+
+
+async def test_a_commit_under_way_does_not_lift_the_fence(tmp_path: Path) -> None:
+    async with opened(tmp_path) as db:
+        ended: list[Exception | None] = []
+        db.submit(put("under way"), lambda _, error: ended.append(error))
+        await asyncio.sleep(0)  # the batch runs; its commit is with the thread
+        db.fence("This is an old copy.")
+        while not ended:
+            await asyncio.sleep(0)
+        assert ended == [None]
+        assert db.view(keys) == ["under way"]
+        assert db.trouble == "This is an old copy."
+        with pytest.raises(Rejected):
+            await db.write(put("late"))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, ClassVar
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from node.base import limits
 from node.base.errors import ExitStatus, Fatal
 from node.runtime.clock import ManualClock
 from node.runtime.entropy import SeededEntropy
 from node.runtime.privatefile import write_private
 from node.services.identity import make_keys
-from node.storage.keys import KeyFolder, NewKeys, Ring
+from node.storage.keys import IDENTITY_VERSION, Fence, KeyFolder, NewKeys, PublicIdentity, Ring, Seqs
 
 
 @pytest.fixture
@@ -138,3 +146,202 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, new: NewKeys) -> Non
     with pytest.raises(Fatal) as stopped:
         KeyFolder.create(tmp_path / "absent", new)
     assert stopped.value.status is ExitStatus.DATA_UNWRITABLE
+
+
+# --- the public identity grows --------------------------------------------------------------------------
+
+
+def test_a_file_of_version_1_is_read(tmp_path: Path, folder: KeyFolder) -> None:
+    old = {
+        "version": 1,
+        "inception": folder.identity.inception,
+        "cert": folder.identity.cert,
+        "backup_public": folder.identity.backup_public,
+    }
+    write_private(folder.path / "identity.json", msgspec.json.encode(old))
+    found = KeyFolder(tmp_path)
+    assert found.identity.chain == folder.identity.chain
+    assert (found.identity.version, found.identity.retired, found.identity.statements) == (1, (), {})
+    found.replace(found.identity, op=found.op, noise=found.noise)
+    assert KeyFolder(tmp_path).identity == folder.identity
+    assert folder.identity.version == IDENTITY_VERSION
+
+
+def test_a_newer_version_is_refused(tmp_path: Path, folder: KeyFolder) -> None:
+    newer = msgspec.structs.replace(folder.identity, version=IDENTITY_VERSION + 1)
+    write_private(folder.path / "identity.json", msgspec.json.encode(newer))
+    with pytest.raises(Fatal, match="damaged"):
+        KeyFolder(tmp_path)
+
+
+def test_retired_certificates_are_bounded(tmp_path: Path, folder: KeyFolder) -> None:
+    for more, fits in ((0, True), (1, False)):
+        certs = (folder.identity.cert,) * (limits.RETIRED_CERTS_MAX + more)
+        write_private(
+            folder.path / "identity.json", msgspec.json.encode(msgspec.structs.replace(folder.identity, retired=certs))
+        )
+        if fits:
+            assert KeyFolder(tmp_path).identity.retired == certs
+        else:
+            with pytest.raises(Fatal):
+                KeyFolder(tmp_path)
+
+
+# --- a crash at each step -------------------------------------------------------------------------------
+
+
+class PowerCut(BaseException):
+    """The machine went off before a step."""
+
+
+class Mains:
+    """Counts what a program does to files of a folder, by audit events of Python, and goes off before one of them."""
+
+    STEPS: ClassVar = {"open", "os.rename", "os.remove"}
+
+    def __init__(self) -> None:
+        self.folder = ""
+        self.left = -1
+        sys.addaudithook(self._look)
+
+    def _look(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.folder or event not in self.STEPS or not str(arguments[0]).startswith(self.folder):
+            return
+        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            return
+        if self.left == 0:
+            raise PowerCut
+        self.left -= 1
+
+    @contextmanager
+    def cut(self, folder: Path, after: int) -> Iterator[None]:
+        """Nothing more happens in `folder` after so many steps."""
+        self.folder, self.left = str(folder), after
+        try:
+            yield
+        finally:
+            self.folder = ""
+
+
+MAINS = Mains()
+STEPS_OF_THE_JOURNAL = 3  # remove an old draft, open a new one, rename it
+
+
+def own(folder: KeyFolder) -> tuple[object, bytes, bytes]:
+    return folder.identity, folder.op.private_bytes_raw(), folder.noise
+
+
+def changed(folder: KeyFolder) -> tuple[PublicIdentity, Ed25519PrivateKey, bytes]:
+    op = Ed25519PrivateKey.from_private_bytes(b"\x21" * 32)
+    cert = msgspec.structs.replace(
+        folder.identity.cert,
+        op=op.public_key().public_bytes_raw(),
+        incarnation=2,
+    )
+    return msgspec.structs.replace(folder.identity, cert=cert, retired=(folder.identity.cert,)), op, b"\x22" * 32
+
+
+def secrets_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_crash_at_any_step_leaves_the_old_keys_or_the_new_ones(tmp_path: Path, new: NewKeys) -> None:
+    """Until the journal has its name it is the old identity, from then on the new one."""
+    for step in itertools.count():
+        data = tmp_path / str(step)
+        data.mkdir()
+        folder = KeyFolder.create(data, new)
+        folder.put_fence(Fence(reason="old copy", rotations=0, incarnation=1))
+        old = own(folder)
+        identity, op, noise = changed(folder)
+        wanted = (identity, op.private_bytes_raw(), noise)
+        try:
+            with MAINS.cut(data, step):
+                folder.replace(identity, op=op, noise=noise)
+        except PowerCut:
+            ended = False
+        else:
+            ended = True
+        after = KeyFolder(data)
+        assert own(after) == (old if step < STEPS_OF_THE_JOURNAL else wanted), step
+        after.settle()
+        again = KeyFolder(data)
+        assert own(again) == own(after)
+        assert (again.fence() is None) is (step >= STEPS_OF_THE_JOURNAL)
+        names = {path.name for path in after.path.iterdir()}
+        assert not {name for name in names if "next" in name and not name.endswith(".new")}, step
+        if step >= STEPS_OF_THE_JOURNAL:
+            assert not any(old[1] in content or old[2] in content for content in secrets_in(after.path).values()), step
+        if ended:
+            assert step > 10
+            return
+
+
+@pytest.mark.slow
+def test_a_crash_while_completing_is_completed_later(tmp_path: Path, new: NewKeys) -> None:
+    for first, second in itertools.product(range(3, 10), range(8)):
+        data = tmp_path / f"{first}-{second}"
+        data.mkdir()
+        folder = KeyFolder.create(data, new)
+        identity, op, noise = changed(folder)
+        with suppress(PowerCut), MAINS.cut(data, first):
+            folder.replace(identity, op=op, noise=noise)
+        with suppress(PowerCut), MAINS.cut(data, second):
+            KeyFolder(data).settle()
+        last = KeyFolder(data)
+        last.settle()
+        assert own(KeyFolder(data)) == (identity, op.private_bytes_raw(), noise)
+        assert not (last.path / "next").exists()
+
+
+def test_a_crash_while_the_phrase_is_erased_leaves_no_damaged_file(tmp_path: Path, new: NewKeys) -> None:
+    for step in range(4):
+        data = tmp_path / str(step)
+        data.mkdir()
+        folder = KeyFolder.create(data, new)
+        with suppress(PowerCut), MAINS.cut(data, step):
+            folder.erase_setup()
+        again = KeyFolder(data)
+        again.settle()
+        assert again.setup() == (new.setup if step < 1 else None)
+        assert step < 1 or not any(new.setup.entropy in content for content in secrets_in(again.path).values())
+
+
+def test_a_reader_sees_a_change_that_is_not_completed_and_writes_nothing(tmp_path: Path, folder: KeyFolder) -> None:
+    identity, op, noise = changed(folder)
+    with suppress(PowerCut), MAINS.cut(tmp_path, 3):
+        folder.replace(identity, op=op, noise=noise)
+    before = secrets_in(folder.path)
+    assert "next" in before
+    assert own(KeyFolder(tmp_path)) == (identity, op.private_bytes_raw(), noise)
+    assert secrets_in(folder.path) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93\xc4\x00\xc4\x00\xc4\x00", bytes(100)], ids=["empty", "short", "zeros"])
+def test_a_damaged_journal_is_named(tmp_path: Path, folder: KeyFolder, content: bytes) -> None:
+    write_private(folder.path / "next", content)
+    with pytest.raises(Fatal, match="next is damaged"):
+        KeyFolder(tmp_path)
+
+
+# --- fence and numbers ----------------------------------------------------------------------------------
+
+
+def test_a_fence_stays_until_a_newer_identity_comes(tmp_path: Path, folder: KeyFolder) -> None:
+    assert folder.fence() is None
+    fence = Fence(reason="old copy", rotations=0, incarnation=2)
+    folder.put_fence(fence)
+    folder.settle()
+    assert KeyFolder(tmp_path).fence() == fence
+    identity, op, noise = changed(folder)
+    folder.replace(identity, op=op, noise=noise)
+    assert folder.fence() == fence  # the incarnation that was seen is not enough
+    cert = msgspec.structs.replace(identity.cert, incarnation=3)
+    folder.replace(msgspec.structs.replace(identity, cert=cert), op=op, noise=noise)
+    assert folder.fence() is None
+
+
+def test_numbers_of_records_are_kept(tmp_path: Path, folder: KeyFolder) -> None:
+    assert folder.seqs() == Seqs(0, 0)
+    folder.put_seqs(Seqs(5, 9))
+    assert KeyFolder(tmp_path).seqs() == Seqs(5, 9)
