@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Struct
 
 from node.base import limits
@@ -382,10 +382,16 @@ class Identity:
                 unmade = seen.typ is RecordType.LOC and seen.seq > self._folder.seqs().highest
                 return self._if_later((seen.rotations, seen.incarnation), other=unmade)
             case ShownHead():
-                public = self.op_key.public_key()
-                if not envelope.verify_head(public, proof.room, proof.head, self.nid, self.incarnation, proof.signed):
-                    raise RemoteError("The head is not signed by this node.")
-                return self.rotations, self.incarnation
+                signed_at = self._incarnation_of(proof)
+                return (self.rotations, signed_at) if signed_at == self.incarnation else None
+
+    def _incarnation_of(self, proof: ShownHead) -> int:
+        """At which own incarnation a head was signed: only the present one can hold something this copy forgot."""
+        for cert in reversed(self.certs):
+            public = Ed25519PublicKey.from_public_bytes(cert.op)
+            if envelope.verify_head(public, proof.room, proof.head, self.nid, cert.incarnation, proof.signed):
+                return cert.incarnation
+        raise RemoteError("The head is not signed by this node.")
 
     def _verify_own(self, raw: bytes) -> Record:
         try:
