@@ -29,6 +29,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Annotated, Final
 
@@ -151,9 +152,22 @@ def account_invitation(nid: NodeId, token: bytes, *, hint: str = "", local: str 
     )
 
 
-def room_invitation(nid: NodeId, token: bytes, *, room: RoomId, hint: str = "") -> Invitation:
-    """A room whose hub is `nid`."""
-    return Invitation(kind=LinkKind.ROOM, nid=nid, subject=room, hint=_fit(hint), addresses=(), token=token)
+def contact_invitation(
+    nid: NodeId, token: bytes, *, local: str, hint: str = "", addresses: Iterable[Place] = ()
+) -> Invitation:
+    """The account `local` on `nid` as a contact; of `addresses`, the best first, three are kept."""
+    places = tuple(addresses)[:ADDRESSES_MAX]
+    return Invitation(
+        kind=LinkKind.CONTACT, nid=nid, subject=local.encode(), hint=_fit(hint), addresses=places, token=token
+    )
+
+
+def room_invitation(
+    nid: NodeId, token: bytes, *, room: RoomId, hint: str = "", addresses: Iterable[Place] = ()
+) -> Invitation:
+    """A room whose hub is `nid`; of `addresses`, the best first, three are kept."""
+    places = tuple(addresses)[:ADDRESSES_MAX]
+    return Invitation(kind=LinkKind.ROOM, nid=nid, subject=room, hint=_fit(hint), addresses=places, token=token)
 
 
 def _fit(hint: str) -> str:

@@ -157,7 +157,7 @@ class Successor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True
 def words_of(entropy: bytes) -> tuple[str, ...]:
     """The 24 words of 32 bytes."""
     assert len(entropy) == ENTROPY_BYTES
-    return tuple(_word_list().to_mnemonic(entropy).split())
+    return tuple(word_list().to_mnemonic(entropy).split())
 
 
 def entropy_of(words: Sequence[str]) -> bytes:
@@ -165,7 +165,7 @@ def entropy_of(words: Sequence[str]) -> bytes:
     if len(words) != WORDS:
         raise Rejected(Code.PHRASE_MISMATCH, f"A recovery phrase has 24 words; these are {len(words)}.", limit=WORDS)
     plain = [plain_word(word) for word in words]
-    listed = _word_list()
+    listed = word_list()
     known = set(listed.wordlist)
     for place, word in enumerate(plain, start=1):
         if word not in known:
@@ -185,7 +185,8 @@ def plain_word(word: str) -> str:
     return word.strip().lower()
 
 
-def _word_list() -> Mnemonic:
+def word_list() -> Mnemonic:
+    """BIP 39 in English."""
     from mnemonic import Mnemonic
 
     return Mnemonic("english")

@@ -95,3 +95,25 @@ def test_no_address_crashes(text: str) -> None:
     with contextlib.suppress(Rejected):
         parsed = address.parse_address(text)
         assert address.parse_address(str(parsed)) == parsed
+
+
+def test_a_contact_link_names_the_inviter() -> None:
+    places = [Place(bytes([203, 0, 113, i]), 8443) for i in range(5)]
+    made = address.contact_invitation(NID, TOKEN, local="alice", hint="  Alice  ", addresses=places)
+    assert (made.subject, made.hint) == (b"alice", "Alice")
+    assert made.addresses == tuple(places[: address.ADDRESSES_MAX])
+    host, read = address.parse_link(address.format_link("https://casa.example", made))
+    assert (host, read.kind, read.nid, read.subject) == ("casa.example", LinkKind.CONTACT, NID, b"alice")
+    assert read.addresses == made.addresses[: len(read.addresses)] != ()
+
+
+def test_a_contact_link_without_a_name_is_not_written() -> None:
+    for local in ("", "A", "al ice"):
+        with pytest.raises(Rejected):
+            address.format_link(LAN, address.contact_invitation(NID, TOKEN, local=local))
+
+
+def test_a_room_link_may_say_where_its_hub_is() -> None:
+    place = Place(bytes([203, 0, 113, 1]), 8443)
+    made = address.room_invitation(NID, TOKEN, room=ROOM, hint="Walk", addresses=[place])
+    assert address.parse_link(address.format_link("https://casa.example", made))[1] == made

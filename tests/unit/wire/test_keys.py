@@ -1,15 +1,19 @@
-"""Phrase, roots and op certificate: what is refused, beside the vectors."""
+"""Phrase, roots, chain and op certificate: what is refused, beside the vectors."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.base.errors import Code, Rejected, RemoteError
 from node.base.ids import NodeId
 from node.wire import keys
+from node.wire.codec import encode
 
 ENTROPY = bytes(range(32))
 NOW_S = 1_800_000_000
@@ -120,3 +124,160 @@ class TestCert:
     def test_other_shapes_do_not_decode(self, fields: list[object]) -> None:
         with pytest.raises(msgspec.ValidationError):
             msgspec.msgpack.decode(msgspec.msgpack.encode(fields), type=keys.OpCert)
+
+
+ROOTS = [keys.derive_root(ENTROPY, i) for i in range(keys.ROOTS)]
+CHAIN = keys.make_chain(ENTROPY, keys.ROTATIONS_MAX)
+ROTATIONS = CHAIN[1:]
+NID = keys.node_id(CHAIN[0])
+
+
+def certified(rotations: int, incarnation: int = 1, root: int | None = None) -> keys.OpCert:
+    key = ROOTS[rotations if root is None else root]
+    return keys.sign_cert(key, nid=NID, op=OP, now_s=NOW_S, incarnation=incarnation)
+
+
+def rotated(i: int, **change: object) -> keys.Chain:
+    """The whole chain with rotation i changed."""
+    rotations = list(CHAIN[1:])
+    rotations[i - 1] = msgspec.structs.replace(rotations[i - 1], **change)
+    return (CHAIN[0], *rotations)
+
+
+class TestChain:
+    """Inception and rotations."""
+
+    @pytest.mark.parametrize("rotations", range(keys.ROOTS))
+    def test_every_length_proves_the_same_nid(self, rotations: int) -> None:
+        chain = keys.make_chain(ENTROPY, rotations)
+        assert keys.check_chain(chain) == NID
+        got = keys.check_identity(chain, certified(rotations, 4), now_s=NOW_S)
+        assert got == keys.Certified(
+            NID, OP, ROOTS[rotations].public_key().public_bytes_raw(), 4, rotations, NOW_S + keys.CERT_LIFE_S
+        )
+        assert got.order == (rotations, 4)
+
+    def test_newer_is_rotations_first(self) -> None:
+        orders = [
+            keys.check_identity(keys.make_chain(ENTROPY, r), certified(r, i), now_s=NOW_S).order
+            for r, i in ((0, 1), (0, 9), (1, 2), (1, 3), (2, 1))
+        ]
+        assert orders == sorted(orders)
+
+    @given(st.integers(0, keys.ROTATIONS_MAX))
+    def test_bytes_come_back(self, rotations: int) -> None:
+        chain = keys.make_chain(ENTROPY, rotations)
+        assert keys.decode_chain(encode(chain)) == chain
+
+    def test_a_full_one_stays_below_the_limit(self) -> None:
+        assert len(encode(CHAIN)) == 880 < keys.CHAIN_BYTES_MAX
+
+    @pytest.mark.parametrize("i", range(1, keys.ROOTS))
+    @pytest.mark.parametrize("field", ["root", "commitment"])
+    def test_a_root_that_was_not_committed_to_is_refused(self, i: int, field: str) -> None:
+        with pytest.raises(RemoteError, match=f"Rotation {i} shows a root"):
+            keys.check_chain(rotated(i, **{field: OP}))
+
+    @pytest.mark.parametrize("i", range(1, keys.ROOTS))
+    def test_each_rotation_is_signed_by_the_root_it_shows(self, i: int) -> None:
+        with pytest.raises(RemoteError, match=f"Rotation {i} is not signed"):
+            keys.check_chain(rotated(i, signature=bytes(64)))
+
+    def test_a_rotation_signed_for_another_place_or_node_is_refused(self) -> None:
+        root, commitment = ROTATIONS[0].root, ROTATIONS[0].commitment
+        for nid, i, before in ((NodeId(OP), 1, CHAIN[0]), (NID, 2, CHAIN[0]), (NID, 1, ROTATIONS[0])):
+            signed = keys.rotation_signing_input(nid, i, before, root, commitment)
+            forged = keys.Rotation(root, commitment, ROOTS[1].sign(signed))
+            with pytest.raises(RemoteError, match="not signed"):
+                keys.check_chain((CHAIN[0], forged))
+
+    def test_a_left_out_rotation_is_noticed(self) -> None:
+        with pytest.raises(RemoteError, match="did not commit"):
+            keys.check_chain((CHAIN[0], ROTATIONS[1]))
+
+    def test_a_seventh_rotation_is_refused(self) -> None:
+        with pytest.raises(RemoteError, match="at most 6"):
+            keys.check_chain((*CHAIN, ROTATIONS[0]))
+        with pytest.raises(RemoteError, match="at most 6"):
+            keys.decode_chain(encode((*CHAIN, ROTATIONS[0])))
+
+    def test_a_certificate_by_another_root_of_the_chain_is_refused(self) -> None:
+        for chain, root in ((2, 1), (1, 2)):
+            with pytest.raises(RemoteError, match="not signed by the root"):
+                keys.check_identity(keys.make_chain(ENTROPY, chain), certified(chain, root=root), now_s=NOW_S)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"", b"\x90", b"\x91\x90", b"\xc0", b"\x80", b"\x91", bytes(keys.CHAIN_BYTES_MAX + 1),
+            encode(CHAIN[0]), encode((ROTATIONS[0],)), encode((CHAIN[0], CHAIN[0])), encode(CHAIN) + b"\xc0",
+            b"\xdc\x00\x01" + encode((CHAIN[0],))[1:], encode(((*CHAIN[0].root,), ROTATIONS[0])),
+            b"\x91\x92\xc5\x00\x20" + encode((CHAIN[0],))[4:],
+        ],
+    )  # fmt: skip
+    def test_other_bytes_are_refused(self, data: bytes) -> None:
+        with pytest.raises(RemoteError):
+            keys.decode_chain(data)
+
+    @given(st.binary(max_size=200))
+    def test_no_bytes_crash(self, data: bytes) -> None:
+        with pytest.raises(RemoteError):
+            keys.decode_chain(data)
+
+
+class TestEnds:
+    """Transfer and successor."""
+
+    new_entropy = b"\xee" * 32
+    new = keys.node_id(keys.incept(new_entropy))
+    transfer = keys.sign_transfer(
+        old=NID,
+        old_root=ROOTS[2],
+        new=new,
+        new_root=keys.derive_root(new_entropy, 0),
+        domain="casa.example",
+        now_s=NOW_S,
+    )
+    roots: ClassVar = {
+        "old_root": ROOTS[2].public_key().public_bytes_raw(),
+        "new_root": keys.derive_root(new_entropy, 0).public_key().public_bytes_raw(),
+    }
+
+    def test_a_transfer_needs_both(self) -> None:
+        keys.check_transfer(self.transfer, **self.roots)
+        for side in self.roots:
+            with pytest.raises(RemoteError, match="both identities"):
+                keys.check_transfer(self.transfer, **self.roots | {side: OP})
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"old": OP}, {"new": OP}, {"domain": "casa.test"}, {"at_s": 1}, {"by_old": bytes(64)}, {"by_new": bytes(64)}],
+    )
+    def test_every_field_of_a_transfer_is_signed(self, change: dict[str, object]) -> None:
+        with pytest.raises(RemoteError, match="both identities"):
+            keys.check_transfer(msgspec.structs.replace(self.transfer, **change), **self.roots)
+
+    def test_nobody_is_transferred_to_themselves(self) -> None:
+        said = keys.sign_transfer(old=NID, old_root=ROOTS[2], new=NID, new_root=ROOTS[2], domain="", now_s=NOW_S)
+        root = self.roots["old_root"]
+        with pytest.raises(RemoteError, match="itself"):
+            keys.check_transfer(said, old_root=root, new_root=root)
+
+    def test_a_successor_is_named_by_the_op_key(self) -> None:
+        op = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
+        public = op.public_key().public_bytes_raw()
+        said = keys.sign_successor(op, old=NID, new=self.new, domain="casa.example", now_s=NOW_S)
+        keys.check_successor(said, op=public)
+        changes: list[dict[str, object]] = [{"new": OP}, {"domain": ""}, {"at_s": 0}, {"old": self.new}]
+        for change in changes:
+            with pytest.raises(RemoteError, match="not signed"):
+                keys.check_successor(msgspec.structs.replace(said, **change), op=public)
+        with pytest.raises(RemoteError, match="not signed"):
+            keys.check_successor(said, op=bytes(31))
+
+    def test_one_kind_of_signature_is_not_another(self) -> None:
+        """A transfer and a successor have the same fields; the tag tells them apart."""
+        root = ROOTS[2]
+        said = keys.sign_successor(root, old=NID, new=self.new, domain="casa.example", now_s=NOW_S)
+        with pytest.raises(RemoteError):
+            keys.check_transfer(msgspec.structs.replace(self.transfer, by_old=said.signature), **self.roots)
