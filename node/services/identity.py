@@ -250,10 +250,13 @@ class Identity:
         For a node that moved to this machine or came back from a backup, and before the certificate ends.
         """
         root_entropy = self._entropy_of(words)
-        fence = self._fence
-        rotations = max(self.rotations, fence.rotations if fence else 0)
-        seen = fence.incarnation if fence else 0
-        self._put(root_entropy, rotations, max(self.incarnation, seen) + 1, entropy)
+        rotations = max(self.rotations, self._fence.rotations if self._fence else 0)
+        self._put(root_entropy, rotations, self.next_incarnation, entropy)
+
+    @property
+    def next_incarnation(self) -> int:
+        """Above everything that this copy knows of itself."""
+        return max(self.incarnation, self._fence.incarnation if self._fence else 0) + 1
 
     def rotate(self, words: Sequence[str], *, entropy: Entropy) -> None:
         """The next root key takes over, then as `renew`. Raises Rejected (`limit_reached` after six), Fatal."""
@@ -265,7 +268,7 @@ class Identity:
                 f"This identity was rotated {keys.ROTATIONS_MAX} times, which is all there is. Transfer it to a new one.",
                 limit=keys.ROTATIONS_MAX,
             )
-        self._put(root_entropy, self.rotations + 1, self.incarnation + 1, entropy)
+        self._put(root_entropy, self.rotations + 1, self.next_incarnation, entropy)
 
     def revoke(self, words: Sequence[str]) -> bytes:
         """The tombstone of this identity, kept to be published. Raises Rejected, Fatal. There is no way back."""
