@@ -10,11 +10,13 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from node.base.ids import format_node, parse_node
-from node.wire import keys
+from node.base.errors import RemoteError
+from node.base.ids import NodeId, format_node, parse_node
+from node.wire import keys, safety
 
 FILE = Path(__file__).parents[2] / "docs" / "spec" / "vectors" / "identity.json"
-CASES: list[dict[str, Any]] = json.loads(FILE.read_text())["identities"]
+WHOLE: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+CASES: list[dict[str, Any]] = WHOLE["identities"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["name"]))
@@ -49,3 +51,51 @@ def test_the_certificate(case: dict[str, Any]) -> None:
     received = msgspec.msgpack.decode(bytes.fromhex(given["bytes"]), type=keys.OpCert)
     keys.check_cert(received, nid=nid, root=root, now_s=given["now_s"])
     Ed25519PublicKey.from_public_bytes(root).verify(received.signature, signed)
+
+
+@pytest.mark.parametrize("case", WHOLE["chains"], ids=lambda case: str(case["rotations"]))
+def test_a_chain_and_what_it_proves(case: dict[str, Any]) -> None:
+    chain = keys.decode_chain(bytes.fromhex(case["chain"]))
+    assert chain == keys.make_chain(bytes.fromhex(case["entropy"]), case["rotations"])
+    cert = msgspec.msgpack.decode(bytes.fromhex(case["cert"]), type=keys.OpCert)
+    got = keys.check_identity(chain, cert, now_s=case["now_s"])
+    assert (got.nid.hex(), got.root.hex(), got.op.hex()) == (case["nid"], case["root"], case["op"])
+    assert (got.rotations, got.incarnation, got.exp) == (case["rotations"], case["incarnation"], case["exp"])
+    for rotation in chain[1:][-1:]:
+        assert keys.is_signed(rotation.root, rotation.signature, bytes.fromhex(case["signing_input"]))
+
+
+@pytest.mark.parametrize("case", WHOLE["invalid"], ids=lambda case: str(case["name"]))
+def test_an_invalid_identity(case: dict[str, Any]) -> None:
+    cert = msgspec.msgpack.decode(bytes.fromhex(case["cert"]), type=keys.OpCert)
+    with pytest.raises(RemoteError):
+        keys.check_identity(keys.decode_chain(bytes.fromhex(case["chain"])), cert, now_s=case["now_s"])
+
+
+def test_the_transfer() -> None:
+    case = WHOLE["transfer"]
+    said = msgspec.msgpack.decode(bytes.fromhex(case["bytes"]), type=keys.Transfer)
+    assert (said.old.hex(), said.new.hex(), said.domain, said.at_s) == (
+        case["old"], case["new"], case["domain"], case["at_s"],
+    )  # fmt: skip
+    old_root, new_root = bytes.fromhex(case["old_root"]), bytes.fromhex(case["new_root"])
+    keys.check_transfer(said, old_root=old_root, new_root=new_root)
+    for root, signature in ((old_root, said.by_old), (new_root, said.by_new)):
+        assert keys.is_signed(root, signature, bytes.fromhex(case["signing_input"]))
+
+
+def test_the_successor() -> None:
+    case = WHOLE["successor"]
+    said = msgspec.msgpack.decode(bytes.fromhex(case["bytes"]), type=keys.Successor)
+    assert (said.old.hex(), said.new.hex(), said.domain, said.at_s) == (
+        case["old"], case["new"], case["domain"], case["at_s"],
+    )  # fmt: skip
+    op = bytes.fromhex(case["op"])
+    keys.check_successor(said, op=op)
+    assert keys.is_signed(op, said.signature, bytes.fromhex(case["signing_input"]))
+
+
+@pytest.mark.parametrize("case", WHOLE["safety"], ids=lambda case: str(case["words"].split()[0]))
+def test_the_safety_phrase(case: dict[str, Any]) -> None:
+    a, b = (NodeId(bytes.fromhex(nid)) for nid in case["nids"])
+    assert " ".join(safety.safety_phrase(a, b)) == case["words"]
