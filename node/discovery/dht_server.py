@@ -100,8 +100,10 @@ class SignedServer(Server):  # type: ignore[misc]
         client: bool = False,
     ) -> None:
         self.family = family
-        self.storage = SignedStorage(clock=clock, check=check)
-        super().__init__(limits.DHT_K, limits.DHT_ALPHA, entropy.token_bytes(ID_BYTES), self.storage)
+        super().__init__(limits.DHT_K, limits.DHT_ALPHA, entropy.token_bytes(ID_BYTES))
+        self.storage = SignedStorage(
+            clock=clock, check=check
+        )  # not by argument: the library takes an empty one for none
         self._policy = policy
         self._clock = clock
         self._entropy = entropy

@@ -10,8 +10,8 @@ largest size, a replacement is pinged before it takes a place, and nothing here 
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from kademlia.node import Node
 from kademlia.routing import KBucket, RoutingTable
@@ -37,24 +37,26 @@ class Table(RoutingTable):  # type: ignore[misc]
         self._policy = policy
         self._ping = ping
         self._ids: dict[tuple[str, int], bytes] = {}
+        self._all: dict[bytes, Contact] = {}  # what the buckets hold, for the exact search
+        self._places: dict[bytes, int] = {}
         super().__init__(None, limits.DHT_K, node_of(own))
 
     def contacts(self) -> list[Contact]:
         """Everybody."""
-        return list(self._everybody())
+        return list(self._all.values())
 
     def __len__(self) -> int:
-        return sum(len(bucket) for bucket in self.buckets)
+        return len(self._all)
 
     def __contains__(self, contact: Contact) -> bool:
-        held = self._bucket(contact)[contact.id]
-        return held is not None and contact_of(held) == contact
+        return self._all.get(contact.id) == contact
 
     def nearest(self, key: bytes, count: int = limits.DHT_K, *, but: tuple[str, int] | None = None) -> list[Contact]:
         """Exactly the `count` nearest to `key`, nearest first, without the endpoint `but`."""
-        place = int.from_bytes(key, "big")
-        others = (contact for contact in self._everybody() if contact.endpoint != but)
-        return heapq.nsmallest(count, others, key=lambda contact: contact.place ^ place)
+        key_place = int.from_bytes(key, "big")
+        order = sorted((place ^ key_place, node) for node, place in self._places.items())
+        found = (self._all[node] for _, node in order)
+        return list(islice((contact for contact in found if contact.endpoint != but), count))
 
     def add(self, contact: Contact) -> bool:
         """Takes in a contact that has just proved itself. Whether it is in the table now."""
@@ -67,12 +69,10 @@ class Table(RoutingTable):  # type: ignore[misc]
 
     def remove(self, contact: Contact) -> None:
         """Takes out a contact that did not answer, unless its id answers elsewhere by now."""
-        bucket = self._bucket(contact)
-        held = bucket[contact.id]
-        if held is None or contact_of(held) != contact:
+        if contact not in self:
             return
-        del bucket.nodes[contact.id]
-        del self._ids[contact.endpoint]
+        bucket = self._bucket(contact)
+        del bucket.nodes[contact.id], self._all[contact.id], self._places[contact.id], self._ids[contact.endpoint]
         if bucket.replacement_nodes:
             self._ping(contact_of(bucket.replacement_nodes.popitem()[1]))
 
@@ -85,9 +85,6 @@ class Table(RoutingTable):  # type: ignore[misc]
         self.buckets[index].replacement_nodes.clear()
         super().split_bucket(index)
 
-    def _everybody(self) -> Iterator[Contact]:
-        return (contact_of(node) for bucket in self.buckets for node in bucket.nodes.values())
-
     def _bucket(self, contact: Contact) -> KBucket:
         return self.buckets[self.get_bucket_for(node_of(contact))]
 
@@ -96,15 +93,15 @@ class Table(RoutingTable):  # type: ignore[misc]
         other = self._ids.get(contact.endpoint)
         if other not in {None, contact.id}:
             self.remove(Contact(other or b"", *contact.endpoint))
-        held = self._bucket(contact)[contact.id]
-        if held is not None and contact_of(held) != contact:
-            self.remove(contact_of(held))
+        held = self._all.get(contact.id)
+        if held is not None and held != contact:
+            self.remove(held)
 
     def _has_room(self, contact: Contact) -> bool:
         network = self._policy.network_of(contact)
         beside = [contact_of(node) for node in self._bucket(contact).nodes.values()]
         return (
-            self._count(self._everybody(), network) < limits.DHT_NETWORK_TABLE_MAX
+            self._count(self._all.values(), network) < limits.DHT_NETWORK_TABLE_MAX
             and self._count(beside, network) < limits.DHT_NETWORK_MAX
         )
 
@@ -117,6 +114,7 @@ class Table(RoutingTable):  # type: ignore[misc]
             index = self.get_bucket_for(node)
             bucket = self.buckets[index]
             if bucket.add_node(node):
+                self._all[contact.id], self._places[contact.id] = contact, contact.place
                 self._ids[contact.endpoint] = contact.id
                 return True
             if not self._may_split(bucket):

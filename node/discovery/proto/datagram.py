@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -166,7 +167,12 @@ def unpack_endpoint(data: bytes, *, family: int) -> tuple[str, int]:
 
 def pack_contacts(contacts: Sequence[Contact]) -> bytes:
     """26 or 38 bytes each."""
-    return b"".join(contact.id + pack_endpoint(contact.ip, contact.port) for contact in contacts)
+    return b"".join(map(_pack_contact, contacts))
+
+
+@lru_cache(maxsize=4_096)
+def _pack_contact(contact: Contact) -> bytes:
+    return contact.id + pack_endpoint(contact.ip, contact.port)
 
 
 def unpack_contacts(data: bytes, *, family: int) -> list[Contact]:
@@ -174,8 +180,12 @@ def unpack_contacts(data: bytes, *, family: int) -> list[Contact]:
     size = contact_bytes(family)
     if len(data) % size or len(data) > limits.DHT_K * size:
         raise RemoteError("not a list of contacts")
-    parts = (data[start : start + size] for start in range(0, len(data), size))
-    return [Contact(part[:ID_BYTES], *unpack_endpoint(part[ID_BYTES:], family=family)) for part in parts]
+    return [_unpack_contact(data[start : start + size]) for start in range(0, len(data), size)]
+
+
+@lru_cache(maxsize=4_096)
+def _unpack_contact(data: bytes) -> Contact:
+    return Contact(data[:ID_BYTES], unpacked(data[ID_BYTES:-2]), int.from_bytes(data[-2:], "big"))
 
 
 def contact_bytes(family: int) -> int:

@@ -137,7 +137,7 @@ class Lookup:
         insort(self._alive, (self._distance(contact), contact))
         path = self._path_of[contact.id]
         for other in contacts[: limits.DHT_K]:
-            if self._admits(other):
+            if other.id not in path.known and self._admits(other):
                 path.add(self._distance(other), other)
         if self._quorum:
             self._weigh(contact, record if record is not None and self._accepts(record) else None)
