@@ -200,6 +200,15 @@ HANDSHAKES_PER_MIN: Final = 30  # begun by strangers of one IPv4 address or IPv6
 DIAL_CONNECT_S: Final = 10  # until a connection is there and upgraded
 DIAL_S: Final = 30  # one round over all addresses of a peer
 DIALBACK_S: Final = 60  # between two proofs of reachability for one peer
+LINK_KEEP_S: Final = (
+    30 * 24 * 3600
+)  # a known peer linked within this time is dialled at the start and when its link is lost
+LINK_AGE_S: Final = 24 * 3600  # then a link is made anew, with new keys
+STRANGERS_MAX: Final = 64  # links of nodes that nobody here knows, all together
+STRANGER_IDLE_S: Final = 60  # such a link that carries nothing is closed
+BLOCKED_RETRY_S: Final = 24 * 3600  # what a blocked node is told
+CLOCK_SKEW_WARN_S: Final = 60  # a clock that differs by more is shown to the admin
+QUARANTINE_S: Final = 30 * 24 * 3600  # refused items are kept for inquiry
 OUTBOX_ROWS_MAX: Final = 50_000  # waiting for one peer: a month of holiday
 OUTBOX_BYTES_MAX: Final = 256 * 1024 * 1024  # waiting for one peer
 OUTBOX_AGE_S_MAX: Final = 30 * 24 * 3600  # then what waits is given up and its author told
@@ -233,8 +242,6 @@ WELL_KNOWN_BYTES_MAX: Final = 8 * 1024  # a record has at most 1,000 bytes
 WELL_KNOWN_S: Final = 5
 TXT_BYTES_MAX: Final = 255  # v, id and s need 90
 TXT_LOOKUP_S: Final = 5
-DHT_QUORUM: Final = 8  # equal best copies of a record before a look-up ends
-DHT_QUORUM_FIRST: Final = 20  # and at a first contact, when no pin bounds what is old
 FOUND_KEPT_S: Final = 600  # an answer of a source is used again for this long
 FOUND_KEPT_MAX: Final = 1_024  # nodes whose answers are kept
 SEARCHES_MAX: Final = 64  # look-ups at once; each has a dozen packets in flight

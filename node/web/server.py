@@ -31,13 +31,15 @@ from node.base.errors import Code, ExitStatus, Fatal, LocalError, Rejected
 from node.runtime.clock import Clock
 from node.runtime.log import Log
 from node.runtime.metrics import Metrics
+from node.runtime.net import FrameSocket
+from node.services.ports import PeerDoor
 from node.storage.database import Database
 from node.web.auth import Auth
 from node.web.endpoints import Table, allowed_methods
 from node.web.errors import JSON, Failures, answer
 from node.web.openapi import Documentation
 from node.web.static import Static
-from node.wire import api
+from node.wire import api, s2s
 
 KEEPALIVE_S: Final = 75.0
 API: Final = "/api/{tail:.*}"
@@ -108,7 +110,10 @@ class WebServer:
         clock: Clock,
         metrics: Metrics,
         metrics_token: str = "",
+        peers: PeerDoor | None = None,
+        leaf: Callable[[], bytes | None] = lambda: None,
     ) -> None:
+        """`peers` takes links of other nodes; `leaf` is SHA-256 of the TLS certificate that is served now."""
         self._listeners = tuple(listeners)
         self._table = table
         self._sockets = sockets
@@ -120,6 +125,8 @@ class WebServer:
         self._clock = clock
         self._metrics = metrics
         self._metrics_token = metrics_token
+        self._peers = peers
+        self._leaf = leaf
         self._started = clock.monotonic()
         self._stopping = False
         self.bound: tuple[Bound, ...] = ()
@@ -202,6 +209,7 @@ class WebServer:
         app.router.add_routes(
             [
                 web.get("/c2s", self._sockets.handle, allow_head=False),
+                *([web.get(s2s.PATH, self._link, allow_head=False)] if self._peers is not None else []),
                 web.get("/health", self._health),
                 web.get("/metrics", self._scrape),
                 *self._documentation.routes(),
@@ -266,6 +274,30 @@ class WebServer:
             response.headers["Allow"] = ", ".join(sorted(allowed))
             return response
         raise Rejected(Code.NOT_FOUND, "There is nothing at this address.")
+
+    # --- other nodes ------------------------------------------------------------------------------------
+
+    async def _link(self, request: web.Request) -> web.StreamResponse:
+        """``GET /s2s`` with an upgrade: a link of another node. Who it is shows inside; cookies mean nothing here."""
+        assert self._peers is not None
+        peer = self._auth.peer(request)
+        if peer.listener == "admin":
+            raise Rejected(Code.FORBIDDEN, "Nodes do not come through the admin socket.")
+        self._peers.admit(peer.address)
+        ws = web.WebSocketResponse(
+            protocols=(s2s.SUBPROTOCOL,), max_msg_size=limits.LINK_MESSAGE_BYTES_MAX, compress=False, timeout=1.0
+        )
+        if not ws.can_prepare(request).ok:
+            raise Rejected(Code.BAD_REQUEST, "This address speaks WebSocket only.")
+        if s2s.SUBPROTOCOL not in request.headers.get("Sec-WebSocket-Protocol", ""):
+            raise Rejected(Code.UNSUPPORTED, f"Ask for the subprotocol {s2s.SUBPROTOCOL}.")
+        await ws.prepare(request)
+        transport = request.transport
+        if transport is not None:
+            # A proxy in between has seen our certificate; the peer has seen the proxy's.
+            bound = transport.get_extra_info("sslcontext") is not None and peer.address == (request.remote or "")
+            await self._peers.handle(FrameSocket(ws, transport, peer.address), self._leaf() if bound else None)
+        return ws
 
     # --- for machines -----------------------------------------------------------------------------------
 

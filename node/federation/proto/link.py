@@ -129,7 +129,7 @@ class Link:
         """One frame, decrypted. Raises RemoteError."""
         frame = s2s.decode_frame(plain)
         self._heard_at, self._pings, self._probe_until = now, 0, None
-        if self._heard_hello == isinstance(frame, s2s.Hello):
+        if self._heard_hello == isinstance(frame, s2s.Hello) and not isinstance(frame, s2s.Goaway):
             raise RemoteError("hello comes first, and once")
         match frame:
             case s2s.Hello():

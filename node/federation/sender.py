@@ -1,0 +1,154 @@
+"""From the outbox to the peer: one loop over the rows of one peer, the same when the link is new and when it is busy.
+
+Nothing is queued here. `wake` says that there may be rows; the pump reads a page after the last number sent, as long as there is
+credit and the socket takes it. What the peer has acknowledged is deleted; what it refuses (nack) goes back to its author. A row that
+refers to an entry gets its bytes now; when it concerns the peer no more, or rows are missing (they were collapsed), one empty item
+skips their numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from node.base import limits
+from node.base.errors import Rejected
+from node.federation.proto.link import Link
+from node.runtime.log import Log
+from node.services.ports import PeerInbox
+from node.storage.database import Database, Tx
+from node.storage.outbox import ENTRY, Outbox, OutRow, Run
+from node.storage.peers import Peer
+from node.wire import s2s
+
+PAGE: Final = 64
+log = Log("federation.sender")
+
+
+class Sender:
+    """Of one open link. `flush` writes what the link has to send; `buffered` is what the socket has not taken."""
+
+    def __init__(
+        self,
+        *,
+        peer: Peer,
+        link: Link,
+        db: Database,
+        outbox: Outbox,
+        inbox: PeerInbox,
+        flush: Callable[[], None],
+        buffered: Callable[[], int],
+    ) -> None:
+        self._peer = peer
+        self._link = link
+        self._db = db
+        self._outbox = outbox
+        self._inbox = inbox
+        self._flush = flush
+        self._buffered = buffered
+        self._armed = False
+        self._stopped = False
+        self._deleted = 0
+        self._deleting = False
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        if not self._armed and not self._stopped:
+            self._armed = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def stop(self) -> None:
+        """The link is over."""
+        self._stopped = True
+
+    def resume_after(self, hello: s2s.Hello, run: Run) -> int | None:
+        """Where to go on, by what the peer has. None: it has numbers of this run that were never given."""
+        if hello.run_in != run.run:
+            return 0
+        return hello.last_in if hello.last_in < run.next else None
+
+    def _pump(self) -> None:
+        self._armed = False
+        while not self._stopped and self._link.room:
+            if self._buffered() > limits.SOCKET_BUFFER_BYTES_MAX:
+                self._armed = True
+                asyncio.get_running_loop().call_later(limits.CONGESTED_POLL_S, self._pump)
+                return
+            if not self._send_page():
+                return
+
+    def _send_page(self) -> bool:
+        """Whether there may be more."""
+        limit = min(PAGE, self._link.room)
+        rows, bodies = self._db.view(lambda tx: self._page(tx, limit))
+        done = True
+        for row, body in zip(rows, bodies, strict=True):
+            if body is not None and not (done := self._send(row, body)):
+                break
+        if rows and done and self._link.sent < rows[-1].seq and self._link.room:
+            self._link.item(rows[-1].seq, ENTRY, b"")
+        self._flush()
+        return bool(rows)
+
+    def _page(self, tx: Tx, limit: int) -> tuple[list[OutRow], list[bytes | None]]:
+        rows = self._outbox.page(tx, self._peer.pk, self._link.sent, limit)
+        rendered = iter(self._inbox.render(tx, self._peer, [row for row in rows if row.by_reference]))
+        return rows, [next(rendered) if row.by_reference else row.body for row in rows]
+
+    def _send(self, row: OutRow, body: bytes) -> bool:
+        """Whether there was credit for it."""
+        link = self._link
+        if len(body) > limits.LINK_BODY_BYTES_MAX:
+            log.error("An item for a peer is too large and is skipped", size_bytes=len(body))
+            return True
+        if link.sent + 1 != row.seq:
+            if not link.room:
+                return False
+            link.item(row.seq - 1, ENTRY, b"")
+        if not link.room:
+            return False
+        link.item(row.seq, row.cls if not row.by_reference else ENTRY, body)
+        return True
+
+    # --- answers of the peer ----------------------------------------------------------------------------
+
+    def acked(self, cum: int) -> None:
+        """The peer has everything up to `cum`."""
+        self._delete(cum)
+        self.wake()
+
+    def _delete(self, cum: int) -> None:
+        if self._deleting or cum <= self._deleted:
+            return
+        self._deleting = True
+
+        def done(result: int | None, error: Exception | None) -> None:
+            self._deleting = False
+            if error is None:
+                self._deleted = cum
+                self._delete(self._link.acked)
+
+        try:
+            self._db.submit(lambda tx: self._outbox.delete(tx, self._peer.pk, cum), done)
+        except Rejected:  # the disk is in trouble: it is deleted after a later ack
+            self._deleting = False
+
+    def nacked(self, seq: int, code: str) -> None:
+        """The peer refuses item `seq` for ever."""
+
+        def give_back(tx: Tx) -> None:
+            row = self._outbox.row(tx, self._peer.pk, seq)
+            if row is None:
+                return  # said before
+            body = self._inbox.render(tx, self._peer, [row])[0] if row.by_reference else row.body
+            self._inbox.nacked(tx, self._peer, row.cls, body or b"", code)
+            self._outbox.delete_one(tx, self._peer.pk, seq)
+
+        def done(result: None, error: Exception | None) -> None:
+            if error is not None:
+                log.error("A refusal of a peer could not be handed on", error)
+
+        with suppress(Rejected):
+            self._db.submit(give_back, done)

@@ -1,0 +1,554 @@
+"""The links of a node: who is linked, who is being dialled, and why. Implements `services.ports.PeerLinks`.
+
+*One link a peer.* When both dial at once, the link dialled by the smaller nid stays; in the same direction the newest wins. The other one
+is told ``duplicate`` and closes; cursors make the overlap harmless. A link that would lose against one that may be dead makes us ask
+the old one for a sign of life, so that a peer that lost its network comes back within seconds.
+
+*A campaign* is the effort to link one peer: dial, wait with jitter, dial again, until there is a link or nobody wants one. It begins when
+something is put into the outbox, at the start for every peer with waiting rows and every known one linked in the last 30 days, and
+when such a link was lost. It ends its wait at once when the peer dials us or something new is known about it (`nudge`).
+
+Every task lives in the group of `run`. One ticker looks after all links.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from node.base import limits
+from node.base.errors import Code, Rejected
+from node.base.ids import NodeId
+from node.federation.dialer import Dialer, Opener
+from node.federation.listener import Listener
+from node.federation.proto.backoff import Backoff
+from node.federation.proto.handshake import Channel, HandshakeRefused, OwnIdentity, Proven
+from node.federation.queries import Acquaintances, Queries
+from node.federation.session import Desk, Hints, LinkSocket, Session, offline
+from node.runtime.clock import Clock
+from node.runtime.entropy import Entropy
+from node.runtime.log import Log
+from node.services.ports import PeerInbox, Resolver
+from node.storage.cursors import Cursors
+from node.storage.database import Database, Tx
+from node.storage.outbox import Outbox
+from node.storage.peers import BLOCK, Peer, PeerRow, PeerStore, Proof, Quarantine
+from node.wire import s2s
+from node.wire.address import Place
+from node.wire.keys import Certified
+
+TICK_S: Final = 1.0
+SWEEP_S: Final = 600.0  # outboxes over their bounds, old quarantine
+HOSTS_REMEMBERED: Final = 4_096
+log = Log("federation")
+
+
+class PeerLink(Struct, frozen=True, kw_only=True):
+    """What an admin sees of an open link."""
+
+    nid: NodeId
+    address: str
+    url: str
+    dialled: bool
+    age_s: float
+    rtt_ms: float | None
+    skew_ms: int
+    under_way: int
+
+
+class NoHints:
+    """Implements `session.Hints` where nobody listens."""
+
+    def heard(self, peer: Peer, hello: s2s.Hello, *, dialled: bool) -> None:
+        """A peer said hello."""
+
+
+class _Campaign:
+    """The effort to link one peer."""
+
+    def __init__(self, backoff: Backoff) -> None:
+        self.backoff = backoff
+        self.wake = asyncio.Event()
+
+
+class Federation:
+    """A `runtime.lifecycle.Service`."""
+
+    name = "federation"
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        peers: PeerStore,
+        outbox: Outbox,
+        inbox: PeerInbox,
+        identity: OwnIdentity,
+        acquaintances: Acquaintances,
+        resolver: Resolver,
+        opener: Opener,
+        clock: Clock,
+        entropy: Entropy,
+        hints: Hints | None = None,
+    ) -> None:
+        self._db = db
+        self._peers = peers
+        self._outbox = outbox
+        self._inbox = inbox
+        self._identity = identity
+        self._resolver = resolver
+        self._clock = clock
+        self._entropy = entropy
+        self._quarantine = Quarantine()
+        self._links: dict[NodeId, Session] = {}
+        self._campaigns: dict[NodeId, _Campaign] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._stopping = False
+        self._hosts: dict[str, None] = {}  # addresses of known peers, the last used at the end
+        self._swept = 0.0
+        self._dialer = Dialer(
+            identity=identity,
+            resolver=resolver,
+            opener=opener,
+            clock=clock,
+            entropy=entropy,
+            accept=self._accept,
+            binding_required=self._binding_required,
+            failed=self._address_failed,
+        )
+        answers = Queries(
+            db=db, peers=peers, acquaintances=acquaintances, own=identity.nid, clock=clock, dialer=lambda: self._dialer
+        )
+        self._desk = Desk(
+            db=db,
+            peers=peers,
+            outbox=outbox,
+            cursors=Cursors(),
+            quarantine=self._quarantine,
+            inbox=inbox,
+            answers=answers,
+            hints=hints or NoHints(),
+            identity=identity,
+            clock=clock,
+        )
+        self.listener: Final = Listener(
+            identity=identity,
+            clock=clock,
+            accept=self._accept,
+            serve=self._serve_accepted,
+            is_known=self._is_known_host,
+        )
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Links and keeps links until cancelled."""
+        self._stopping = self.listener.stopping = False
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                await self._begin()
+                ready()
+                while True:
+                    await asyncio.sleep(TICK_S)
+                    self._tick()
+            finally:
+                self._group = None
+                self.stop()
+
+    async def _begin(self) -> None:
+        since_ms = self._clock.now_ms() - limits.LINK_KEEP_S * 1000
+        wanted = self._db.view(lambda tx: self._wanted(tx, since_ms))
+        self._db.view(self._load_hosts)
+        for nid in wanted:
+            self._campaign(nid)
+
+    def _wanted(self, tx: Tx, since_ms: int) -> list[NodeId]:
+        found = dict.fromkeys(row.nid for row in self._peers.linked_since(tx, since_ms))
+        for pk in self._outbox.peers_waiting(tx):
+            row = self._peers.get(tx, pk)
+            if row is not None and row.policy != BLOCK:
+                found[row.nid] = None
+        return list(found)
+
+    def stop(self) -> None:
+        """Tells every peer that the node goes, and takes no more."""
+        self._stopping = self.listener.stopping = True
+        for session in list(self._links.values()):
+            session.end("restarting", limits.LINK_RETRY_S)
+
+    def _tick(self) -> None:
+        now = self._clock.monotonic()
+        for session in list(self._links.values()):
+            session.tick(now)
+            if session.up and now - session.used_at > limits.STRANGER_IDLE_S and self._is_stranger(session.peer):
+                session.end("idle")
+            elif session.up and session.dialled and now - session.opened > limits.LINK_AGE_S:
+                session.opened = now - limits.LINK_AGE_S + limits.DIAL_DELAY_S_MAX  # once more if this fails
+                self._campaign(session.peer.nid, renew=True)
+        if now - self._swept > SWEEP_S:
+            self._swept = now
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Outboxes over their bounds, and refused items that were kept long enough."""
+        before_ms = self._clock.now_ms() - limits.QUARANTINE_S * 1000
+
+        def sweep(tx: Tx) -> None:
+            self._quarantine.forget(tx, before_ms)
+            for pk in self._outbox.overdue(tx):
+                row = self._peers.get(tx, pk)
+                assert row is not None
+                for lost in self._outbox.collapse(tx, pk):
+                    self._inbox.nacked(tx, row.peer, lost.cls, lost.body, Code.UNDELIVERABLE)
+
+        with suppress(Rejected):
+            self._db.submit(sweep, _report)
+
+    # --- services.ports.PeerLinks -----------------------------------------------------------------------
+
+    def wake(self, nid: NodeId) -> None:
+        """Something is in the outbox for `nid`."""
+        session = self._links.get(nid)
+        if session is not None and session.up:
+            session.sender.wake()
+        else:
+            self._campaign(nid)
+
+    def whisper(self, nid: NodeId, topic: str, body: bytes) -> bool:
+        """Sends something unstored; whether it was sent."""
+        session = self._links.get(nid)
+        return session is not None and session.whisper(topic, body)
+
+    async def request(self, nid: NodeId, method: str, args: bytes) -> bytes:
+        """The answer of `nid`. Raises Rejected."""
+        session = self._links.get(nid)
+        if session is None:
+            raise offline()
+        return await session.request(method, args)
+
+    def linked(self, nid: NodeId) -> bool:
+        """Whether there is a link now."""
+        session = self._links.get(nid)
+        return session is not None and session.up
+
+    async def reach(self, nid: NodeId | None, *, domain: str = "", places: Sequence[Place] = ()) -> NodeId:
+        """Opens a link now and says who is there. Raises Rejected."""
+        if nid is None:
+            nid = await self._resolver.who_owns(domain)
+        target = nid
+        if target == self._identity.nid:
+            raise Rejected(Code.CONFLICT, "This is the address of this very node.")
+        if self.linked(target):
+            return target
+        row = self._db.view(lambda tx: self._peers.find(tx, target))
+        if row is not None and row.policy == BLOCK:
+            raise _blocked()
+        try:
+            session = await self._dial(target, places=places, domain=domain, eager=True)
+            async with asyncio.timeout(limits.HELLO_S):
+                await session.ready.wait()
+        except TimeoutError:
+            raise unreachable("it does not say hello") from None
+        if not self.linked(target):
+            ending = session.ending
+            if ending is not None and ending.reason == "blocked":
+                raise _blocked()
+            raise unreachable(ending.reason if ending is not None else "closed")
+        return target
+
+    # --- for admins and discovery -----------------------------------------------------------------------
+
+    def nudge(self, nid: NodeId | None = None) -> None:
+        """Something new is known of a peer (None: of our network): who waits to dial dials now."""
+        if nid is None:
+            self._dialer.forgive()
+        for name, campaign in self._campaigns.items():
+            if nid is None or name == nid:
+                campaign.backoff.reset()
+                campaign.wake.set()
+
+    def drop(self, nid: NodeId, reason: str = "closed") -> None:
+        """Closes the link with `nid`, for instance because it is blocked now."""
+        session = self._links.get(nid)
+        if session is not None:
+            session.end(reason, limits.BLOCKED_RETRY_S if reason == "blocked" else 0)
+
+    def ping(self, nid: NodeId) -> None:
+        """Measures the round trip anew."""
+        session = self._links.get(nid)
+        if session is not None and session.up:
+            session.probe()
+
+    def open_links(self) -> list[PeerLink]:
+        """All open links."""
+        now = self._clock.monotonic()
+        return [
+            PeerLink(
+                nid=nid,
+                address=session.address,
+                url=session.url,
+                dialled=session.dialled,
+                age_s=now - session.opened,
+                rtt_ms=None if session.link.rtt_s is None else session.link.rtt_s * 1000,
+                skew_ms=session.skew_ms,
+                under_way=session.link.unacknowledged,
+            )
+            for nid, session in self._links.items()
+            if session.up
+        ]
+
+    @property
+    def dialling(self) -> list[NodeId]:
+        """Peers that this node tries to link."""
+        return list(self._campaigns)
+
+    # --- campaigns --------------------------------------------------------------------------------------
+
+    def _campaign(self, nid: NodeId, *, renew: bool = False, delay_s: float = 0.0) -> None:
+        if self._group is None or self._stopping or nid in self._campaigns or nid == self._identity.nid:
+            return
+        self._campaigns[nid] = _Campaign(Backoff(self._entropy.uniform))
+        self._group.create_task(self._pursue(nid, renew=renew, delay_s=delay_s))
+
+    async def _pursue(self, nid: NodeId, *, renew: bool, delay_s: float) -> None:
+        campaign = self._campaigns[nid]
+        try:
+            await self._pause(campaign, delay_s)
+            while (renew or not self.linked(nid)) and (row := self._worth(nid)) is not None:
+                campaign.wake.clear()
+                try:
+                    session = await self._dial(nid)
+                    async with asyncio.timeout(limits.HELLO_S):
+                        await session.ready.wait()
+                    if session.up or renew:
+                        return
+                    delay_s = float(session.ending.retry_s) if session.ending is not None else 0.0
+                except (Rejected, TimeoutError):
+                    delay_s = 0.0
+                seen_ago_s = (self._clock.now_ms() - row.seen_ms) / 1000
+                await self._pause(campaign, max(delay_s, campaign.backoff.failed(seen_ago_s=seen_ago_s)))
+        finally:
+            del self._campaigns[nid]
+
+    async def _pause(self, campaign: _Campaign, seconds: float) -> None:
+        if seconds > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await campaign.wake.wait()
+
+    def _worth(self, nid: NodeId) -> PeerRow | None:
+        """The row of a peer that somebody wants to reach: something waits for it, or it is known and was linked lately."""
+        row = self._db.view(lambda tx: self._peers.find(tx, nid))
+        if row is None or row.policy == BLOCK:
+            return None
+        if row.known and self._clock.now_ms() - row.seen_ms < limits.LINK_KEEP_S * 1000:
+            return row
+        return row if self._db.view(lambda tx: self._outbox.waiting(tx, row.pk)) else None
+
+    async def _dial(
+        self, nid: NodeId, *, places: Sequence[Place] = (), domain: str = "", eager: bool = False
+    ) -> Session:
+        """A link on its way. Raises Rejected."""
+        try:
+            dialled = await self._dialer.dial(nid, places=places, domain=domain, eager=eager)
+        except Rejected as error:
+            await self._note_dial(nid, str(error.detail.get("reason") or error.text))
+            raise
+        if self._group is None:
+            dialled.socket.abort()
+            raise offline()
+        try:
+            peer = await self._prove(dialled.proven, known=True)
+        except BaseException:
+            dialled.socket.abort()
+            raise
+        tls = dialled.proven.bound
+        now_ms = self._clock.now_ms()
+        url, source = dialled.candidate.url, dialled.candidate.source
+        await self._db.write(lambda tx: self._peers.address_ok(tx, peer.pk, url, source, now_ms, tls=tls))
+        session = Session(
+            desk=self._desk, peer=peer, socket=dialled.socket, channel=dialled.channel, dialled=True, url=url
+        )
+        self._group.create_task(self._serve(session))
+        return session
+
+    async def _note_dial(self, nid: NodeId, error: str) -> None:
+        now_ms = self._clock.now_ms()
+
+        def note(tx: Tx) -> None:
+            row = self._peers.find(tx, nid)
+            if row is not None:
+                self._peers.dialled(tx, row.pk, now_ms, error[:400])
+
+        with suppress(Rejected):
+            await self._db.write(note)
+
+    def _address_failed(self, nid: NodeId, url: str) -> None:
+        now_ms = self._clock.now_ms()
+
+        def note(tx: Tx) -> None:
+            row = self._peers.find(tx, nid)
+            if row is not None:
+                self._peers.address_failed(tx, row.pk, url, now_ms)
+
+        with suppress(Rejected):
+            self._db.submit(note, _report)
+
+    # --- links ------------------------------------------------------------------------------------------
+
+    def _accept(self, who: Certified) -> None:
+        """Looks at an identity that was just proved, before we answer. Raises HandshakeRefused."""
+        row = self._db.view(lambda tx: self._peers.find(tx, who.nid))
+        if row is None or not row.proved:
+            return
+        if who.order < (row.rotations, row.incarnation):
+            raise HandshakeRefused(Code.KEY_CHANGED, "this is an older copy of a node that has moved on")
+        if who.order == (row.rotations, row.incarnation) and who.op != row.op:
+            raise HandshakeRefused(Code.KEY_CHANGED, "a second op key at the same incarnation")
+
+    def _binding_required(self, nid: NodeId, url: str) -> bool:
+        def look(tx: Tx) -> bool:
+            row = self._peers.find(tx, nid)
+            return row is not None and any(one.url == url and one.tls for one in self._peers.addresses(tx, row.pk))
+
+        return self._db.view(look)
+
+    async def _prove(self, proven: Proven, *, known: bool = False) -> Peer:
+        """The pin moves forward, on disk. Raises Rejected."""
+        who = proven.who
+        proof = Proof(
+            nid=who.nid,
+            chain=proven.chain,
+            cert=proven.cert,
+            op=who.op,
+            rotations=who.rotations,
+            incarnation=who.incarnation,
+        )
+        now_ms = self._clock.now_ms()
+        row = await self._db.write(lambda tx: self._peers.prove(tx, proof, now_ms, known=known))
+        if row is None:
+            raise Rejected(Code.KEY_CHANGED, "This is an older copy of a node that has moved on.")
+        return row.peer
+
+    async def _serve_accepted(self, socket: LinkSocket, proven: Proven, channel: Channel) -> None:
+        """From the listener: runs the link to its end."""
+        try:
+            peer = await self._prove(proven)
+        except Rejected:
+            socket.close()
+            return
+        session = Session(desk=self._desk, peer=peer, socket=socket, channel=channel, dialled=False)
+        await self._serve(session)
+
+    async def _serve(self, session: Session) -> None:
+        nid, pk = session.peer.nid, session.peer.pk
+        try:
+            refusal = self._refusal(session)
+            if refusal is not None:
+                session.end(*refusal)
+                return
+            old = self._links.get(nid)
+            self._links[nid] = session
+            if old is not None:
+                session.announced = old.announced
+                old.end("duplicate")
+                async with asyncio.timeout(limits.DRAIN_S):
+                    await old.receiver.idle()
+            session.greeted = lambda: self._greeted(session)
+            ending = await session.run()
+            log.debug("A link ended", reason=ending.reason)
+        except (Rejected, TimeoutError):
+            session.end("read_only", limits.LINK_RETRY_S)
+        finally:
+            self._left(session)
+            if nid not in self._links:
+                with suppress(Rejected):
+                    self._db.submit(lambda tx: self._peers.forget_stranger(tx, pk), _report)
+
+    def _refusal(self, session: Session) -> tuple[str, int] | None:
+        """Why a proved link may not stay: reason and when to come back."""
+        nid = session.peer.nid
+        row = self._db.view(lambda tx: self._peers.find(tx, nid))
+        if row is None or row.policy == BLOCK:
+            return "blocked", limits.BLOCKED_RETRY_S
+        if self._stopping:
+            return "restarting", limits.LINK_RETRY_S
+        if not row.known and self._strangers() >= limits.STRANGERS_MAX:
+            return "busy", limits.STRANGER_IDLE_S
+        old = self._links.get(nid)
+        crossed = old is not None and old.ending is None and old.dialled != session.dialled
+        if old is not None and crossed and session.dialler != min(self._identity.nid, nid):
+            old.probe()
+            return "duplicate", limits.LINK_PROBE_S
+        return None
+
+    def _strangers(self) -> int:
+        return sum(self._is_stranger(session.peer) for session in self._links.values())
+
+    def _is_stranger(self, peer: Peer) -> bool:
+        row = self._db.view(lambda tx: self._peers.get(tx, peer.pk))
+        return row is None or not row.known
+
+    def _greeted(self, session: Session) -> None:
+        fresh, session.announced = not session.announced, True
+        now_ms, pk, skew_ms = self._clock.now_ms(), session.peer.pk, session.skew_ms
+        campaign = self._campaigns.get(session.peer.nid)
+        if campaign is not None:
+            campaign.wake.set()
+        if not self._is_stranger(session.peer):
+            self._remember_host(session.address)
+        if abs(skew_ms) > limits.CLOCK_SKEW_WARN_S * 1000:
+            log.warning("The clock of a peer differs from ours", ms=skew_ms)
+        with suppress(Rejected):
+            self._db.submit(lambda tx: self._peers.seen(tx, pk, now_ms, skew_ms), _report)
+        if fresh:
+            self._inbox.linked(session.peer)
+
+    def _left(self, session: Session) -> None:
+        nid = session.peer.nid
+        if self._links.get(nid) is not session:
+            return
+        del self._links[nid]
+        if session.announced:
+            self._inbox.unlinked(session.peer)
+        ending = session.ending
+        assert ending is not None
+        if ending.reason not in {"idle", "blocked"}:
+            self._campaign(nid, delay_s=self._entropy.uniform(0.0, max(1.0, 2.0 * ending.retry_s)))
+
+    # --- addresses of known peers -----------------------------------------------------------------------
+
+    def _is_known_host(self, address: str) -> bool:
+        return address in self._hosts
+
+    def _remember_host(self, address: str) -> None:
+        self._hosts.pop(address, None)
+        self._hosts[address] = None
+        if len(self._hosts) > HOSTS_REMEMBERED:
+            del self._hosts[next(iter(self._hosts))]
+
+    def _load_hosts(self, tx: Tx) -> None:
+        for row in self._peers.all(tx):
+            if row.known:
+                for address in self._peers.addresses(tx, row.pk):
+                    self._remember_host(urlsplit(address.url).hostname or "")
+
+
+def unreachable(reason: str) -> Rejected:
+    """Nobody was there, or not for long."""
+    return Rejected(Code.PEER_UNREACHABLE, "The other node cannot be reached.", reason=reason)
+
+
+def _blocked() -> Rejected:
+    return Rejected(Code.NODE_BLOCKED, "This node and the other one do not talk to each other.")
+
+
+def _report(result: object, error: Exception | None) -> None:
+    if error is not None and not isinstance(error, Rejected):
+        log.error("A note about a peer was not stored", error)
