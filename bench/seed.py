@@ -21,7 +21,7 @@ from node.runtime.clock import SystemClock
 from node.runtime.config import Config
 from node.runtime.entropy import SystemEntropy
 from node.services.actor import Actor
-from node.services.posting import Post
+from node.services.post import Post
 from node.services.settings import RATE_MAX, RATES, Change
 from node.storage.accounts import AccountStore, NewAccount
 from node.storage.database import Tx

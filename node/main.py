@@ -20,24 +20,42 @@ from node.runtime.config import Config
 from node.runtime.entropy import Entropy, SystemEntropy
 from node.runtime.metrics import Metrics
 from node.services.accounts import Accounts
+from node.services.acknowledging import Acknowledging
+from node.services.appending import Appender
 from node.services.budget import Budget
+from node.services.catchup import CatchUp
+from node.services.contacts import Contacts
+from node.services.exchange import Exchange, Steps
 from node.services.feed import Feed
+from node.services.followers import Followers
+from node.services.forwarding import Forwarding
 from node.services.heads import Heads
 from node.services.identity import Identity
 from node.services.invites import Invites
 from node.services.login_throttle import LoginThrottle
+from node.services.marking import Marking
+from node.services.naming import Naming
+from node.services.offers import Offers
 from node.services.passwords import Passwords
 from node.services.posting import Posting
 from node.services.presence import Presence
+from node.services.reach import Reach
 from node.services.receipts import Receipts
+from node.services.replicas import Replicas
+from node.services.roomkeys import RoomKeys
 from node.services.rooms import RoomBook
 from node.services.sessions import Sessions
 from node.services.settings import Settings
+from node.services.signals import Signals
+from node.services.signers import Signers
+from node.services.submissions import Submissions
 from node.services.sync import Sync
 from node.storage import database
 from node.storage.database import Database
 from node.storage.lock import DataLock
 from node.storage.log import Log
+from node.storage.outbox import Outbox
+from node.storage.peers import PeerStore
 from node.storage.rooms import Rooms
 from node.storage.users import Users
 
@@ -79,6 +97,10 @@ class Services(Struct, frozen=True, kw_only=True):
     posting: Posting
     book: RoomBook
     heads: Heads
+    peers: PeerStore
+    outbox: Outbox
+    contacts: Contacts
+    exchange: Exchange
 
     async def close(self) -> None:
         """Everything that was accepted is on disk, the directory is free."""
@@ -135,9 +157,20 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
     feed = Feed()
     settings = Settings(db=db, clock=clock, domain=config.domain)
     metrics = Metrics()
-    sync = Sync(db=db, rooms=rooms, log=log, users=users, clock=clock)
+    peers = PeerStore()
+    outbox = Outbox(clock=clock, entropy=entropy)
+    node, keys = identity.nid, RoomKeys(identity)
+    signers = Signers(db=db)
+    signers.learn(keys.cert, identity.cert.nbf)
+    followers = Followers(db=db, node=node, users=users, peers=peers, outbox=outbox, clock=clock)
+    signals = Signals(db=db, node=node, rooms=rooms, feed=feed, nodes=followers)
+    naming = Naming(
+        db=db, rooms=rooms, users=users, log=log, feed=feed, signer=keys, signers=signers, sender=followers, clock=clock
+    )
+    reach = Reach(peers=peers)
+    sync = Sync(db=db, rooms=rooms, log=log, users=users, clock=clock, nodes=reach)
     passwords = Passwords(cost=config.password_cost, peppers=identity.pepper, entropy=entropy)
-    invites = Invites(db=db, rooms=rooms, clock=clock, entropy=entropy, node=identity.nid)
+    invites = Invites(db=db, rooms=rooms, clock=clock, entropy=entropy, node=node)
     sessions = Sessions(db=db, clock=clock, entropy=entropy, devices=feed)
     accounts = Accounts(
         db=db,
@@ -145,28 +178,74 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         log=log,
         clock=clock,
         entropy=entropy,
-        node=identity.nid,
+        node=node,
         passwords=passwords,
         settings=settings,
         invites=invites,
         throttle=LoginThrottle(clock=clock, rates=settings),
         sessions=sessions,
-        names=feed,
+        names=naming,
         metrics=metrics,
     )
+    appender = Appender(db=db, rooms=rooms, log=log, users=users, feed=feed, followers=followers)
+    forwarding = Forwarding(rooms=rooms, log=log, feed=feed, followers=followers, signer=keys, entropy=entropy)
     posting = Posting(
         db=db,
         rooms=rooms,
         log=log,
         users=users,
-        feed=feed,
-        signer=identity,
+        appender=appender,
+        forwarding=forwarding,
+        signer=keys,
         people=accounts,
         links=invites,
         rates=settings,
         clock=clock,
         entropy=entropy,
         metrics=metrics,
+    )
+    receipts = Receipts(db=db, rooms=rooms, log=log, feed=feed, clock=clock)
+    replicas = Replicas(node=node, rooms=rooms, log=log, users=users, feed=feed, appender=appender, signers=signers)
+    contacts = Contacts(
+        db=db,
+        node=node,
+        users=users,
+        rooms=rooms,
+        feed=feed,
+        followers=followers,
+        tokens=invites,
+        people=accounts,
+        asking=Budget(clock=clock, rates=settings, per_s="requests_per_h", burst="requests_per_h", scale=3600),
+        clock=clock,
+    )
+    acks = Acknowledging(
+        db=db, rooms=rooms, log=log, feed=feed, signer=keys, signers=signers, nodes=followers, clock=clock
+    )
+    reach.acks = acks
+    steps = Steps(
+        followers=followers,
+        forwarding=forwarding,
+        submissions=Submissions(
+            rooms=rooms,
+            log=log,
+            users=users,
+            appender=appender,
+            followers=followers,
+            signer=keys,
+            people=accounts,
+            links=invites,
+            clock=clock,
+        ),
+        replicas=replicas,
+        contacts=contacts,
+        offers=Offers(node=node, users=users, people=accounts, feed=feed),
+        catchup=CatchUp(db=db, rooms=rooms, log=log, signer=keys, signers=signers, nodes=followers, replicas=replicas),
+        acks=acks,
+        marks=Marking(
+            db=db, node=node, rooms=rooms, users=users, log=log, peers=peers, store=receipts, nodes=followers
+        ),
+        names=naming,
+        signals=signals,
     )
     return Services(
         config=config,
@@ -186,11 +265,15 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         accounts=accounts,
         feed=feed,
         sync=sync,
-        receipts=Receipts(db=db, rooms=rooms, log=log, feed=feed, clock=clock),
-        presence=Presence(db=db, rooms=rooms, feed=feed),
+        receipts=receipts,
+        presence=Presence(db=db, rooms=rooms, feed=feed, elsewhere=signals),
         posting=posting,
         book=RoomBook(db=db, rooms=rooms, users=users, sync=sync, feed=feed, clock=clock),
         heads=Heads(db=db, identity=identity),
+        peers=peers,
+        outbox=outbox,
+        contacts=contacts,
+        exchange=Exchange(db=db, steps=steps),
     )
 
 

@@ -37,6 +37,9 @@ class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all bodies."""
 
 
+NO_BODY: Final = Body()  # of an entry whose content was erased before it came here
+
+
 class ReplyTo(Struct, frozen=True, kw_only=True):
     """Reference to a message of the same room; the hub checks that it exists."""
 

@@ -93,6 +93,13 @@ def target_of(body: Body) -> EventId | None:
     return None
 
 
+def named_by(body: Body) -> EventId | None:
+    """The message that a body acts on or replies to."""
+    if isinstance(body, content.Text | content.Unknown) and body.reply_to is not None:
+        return EventId(body.reply_to.event)
+    return target_of(body)
+
+
 def evolve(message: Message, actor: UserId, body: Body) -> Message:
     """The message after a mark that was accepted."""
     match body:

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from node.base import limits
 from node.base.errors import Code, Rejected
-from node.base.ids import UserId
+from node.base.ids import NodeId, UserId, parse_user
 from node.core import content, message
 from node.core.content import Body
 from node.core.message import Message
@@ -85,6 +85,15 @@ def new_direct(a: UserId, b: UserId) -> Room:
     """The implied first state of a direct chat: these two, nobody else ever."""
     both = {user: Member(Role.MEMBER, 1, 0) for user in sorted({a, b})}
     return Room(kind=DIRECT, members=both)
+
+
+def nodes_of(room: Room) -> tuple[NodeId, ...]:
+    """The nodes that have a member, in the order of their first present member's place (then of their ids)."""
+    first: dict[NodeId, int] = {}
+    for user, member in room.members.items():
+        node = parse_user(user)[1]
+        first[node] = min(member.joined_idx, first.get(node, member.joined_idx))
+    return tuple(sorted(first, key=lambda node: (first[node], node)))
 
 
 def role_of(member: Member, now_ms: int) -> Role:

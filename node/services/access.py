@@ -32,3 +32,11 @@ def access_room(tx: Tx, rooms: Rooms, actor: Actor, room: RoomId) -> RoomAccess:
         raise Rejected(Code.NOT_FOUND, "This chat does not exist, or you are not in it.")
     first, last = span
     return RoomAccess(actor, row, first, row.head.idx if last is None else last, last is None)
+
+
+def knows(tx: Tx, rooms: Rooms, row: RoomRow, actor: Actor) -> bool:
+    """Whether somebody may know that a room exists: they are in it, were in it, or are asked into it."""
+    state = row.state
+    return (
+        actor.user in state.members or actor.user in state.invited or rooms.span(tx, row.pk, actor.user_pk) is not None
+    )

@@ -232,6 +232,7 @@ class Accounts:
                 self._accounts.set_lang(tx, actor.user_pk, lang)
             if checked is not None and checked != self._account(tx, actor.user_pk).name:
                 self._accounts.set_name(tx, actor.user_pk, checked, self._log.next_seq(tx))
+                self._names.renaming(tx, actor.user, checked)
                 tx.after_commit(lambda: self._names.renamed(actor.user, checked))
 
         await self._db.write(write)

@@ -20,6 +20,7 @@ from node.base.ids import DeviceId, RoomId, UserId
 from node.services.actor import Actor
 from node.storage.database import Tx
 from node.storage.log import Appended
+from node.storage.pending import PendingRow
 from node.wire import c2s
 
 
@@ -81,6 +82,9 @@ class Subscriber(Protocol):
 
     def receipts(self, frame: c2s.Receipts) -> None:
         """Marks that moved in its rooms."""
+
+    def nodes(self, room: RoomId) -> None:
+        """How far the nodes of the room have it changed."""
 
     def end(self, code: str, text: str) -> None:
         """The session is over: say why and close."""
@@ -163,6 +167,32 @@ class Feed:
         for subscriber in self.everyone():
             subscriber.send(frame)
 
+    # --- other nodes ------------------------------------------------------------------------------------
+
+    def waiting(self, user: UserId, row: PendingRow) -> None:
+        """A post of `user` waits for another node, or was refused by it."""
+        frame = c2s.Waiting((to_waiting(row),))
+        for subscriber in self.of_user(user):
+            subscriber.send(frame)
+
+    def waiting_gone(self, user: UserId, row: PendingRow) -> None:
+        """A refused post was dismissed."""
+        frame = c2s.Waiting(
+            (c2s.WaitingItem(row.room, row.event_id, row.client_id, row.kind, b"", row.at_ms, "", "", gone=True),)
+        )
+        for subscriber in self.of_user(user):
+            subscriber.send(frame)
+
+    def contacts_changed(self, user: UserId) -> None:
+        """The user's contacts on other nodes, or questions from there, changed."""
+        for subscriber in self.of_user(user):
+            subscriber.send(c2s.ContactsChanged())
+
+    def nodes_moved(self, room_pk: int, room: RoomId) -> None:
+        """Another node of the room acknowledged more."""
+        for subscriber in self.of_room(room_pk):
+            subscriber.nodes(room)
+
     # --- what a transaction appended --------------------------------------------------------------------
 
     def stage(self, tx: Tx, room_pk: int, entry: Appended, *, receipts: bool) -> None:
@@ -221,6 +251,13 @@ class Feed:
                 work[subscriber].append(chunk)
         for subscriber, mine in work.items():
             subscriber.deliver(mine)
+
+
+def to_waiting(row: PendingRow) -> c2s.WaitingItem:
+    """As devices see it."""
+    return c2s.WaitingItem(
+        row.room, row.event_id, row.client_id, row.kind, row.body, row.at_ms, row.code, row.text, hub=row.hub
+    )
 
 
 def _discard(table: dict[K, Followers], key: K, subscriber: Subscriber) -> None:

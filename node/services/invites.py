@@ -24,7 +24,7 @@ from node.services.access import access_room
 from node.services.actor import Actor
 from node.storage.audit import AuditLine, AuditStore
 from node.storage.database import Database, Tx
-from node.storage.invites import ACCOUNT, RESET, ROOM, InviteRow, InviteStore, NewInvite
+from node.storage.invites import ACCOUNT, CONTACT, RESET, ROOM, InviteRow, InviteStore, NewInvite
 from node.storage.rooms import Rooms
 from node.wire import address
 
@@ -229,6 +229,34 @@ class Invites:
         self._store.spend(tx, self._live(tx, token, now_ms, ROOM).id)
 
     # --- for those who hold a token ---------------------------------------------------------------------
+
+    # --- contacts ---------------------------------------------------------------------------------------
+
+    async def make_contact(self, actor: Actor) -> Made:
+        """A link for one person on another node to become a contact of `actor`. Raises Rejected."""
+        token = self._token()
+
+        def write(tx: Tx) -> InviteRow:
+            now_ms = self._clock.now_ms()
+            live = self._store.live_of(tx, CONTACT, now_ms, actor.user_pk)
+            if live >= limits.CONTACT_LINKS_MAX:
+                raise Rejected(
+                    Code.LIMIT_REACHED, "You have 50 contact links that nobody used yet; take one back first.",
+                    limit=limits.CONTACT_LINKS_MAX,
+                )  # fmt: skip
+            new = NewInvite(
+                kind=CONTACT, token_hash=digest(token), account=actor.user_pk, made_by=actor.user_pk,
+                expires_ms=now_ms + limits.INVITE_EXPIRY_S_DEFAULT * 1000,
+            )  # fmt: skip
+            return self._store.insert(tx, new, now_ms)
+
+        return Made(await self._db.write(write), token)
+
+    def spend_contact(self, tx: Tx, token: bytes, now_ms: int) -> int:
+        """Takes the use of a live contact link and says whose account it leads to. Raises Rejected."""
+        row = self._live(tx, token, now_ms, CONTACT)
+        self._store.spend(tx, row.id)
+        return row.account
 
     def inspect(self, text: str) -> Inspected:
         """What a live token is good for. Raises Rejected."""

@@ -35,6 +35,9 @@ class DeviceDoor(Protocol):
 class NameDoor(Protocol):
     """Whoever shows names of people to devices that are online."""
 
+    def renaming(self, tx: Tx, user: UserId, name: str) -> None:
+        """In the transaction that changes the name: what other nodes must hear of it."""
+
     def renamed(self, user: UserId, name: str) -> None:
         """`user` is called `name` now; it is on disk. Devices that are offline learn it from the feed position."""
 

@@ -1,7 +1,11 @@
-"""The one door for every event: a post of any kind, from any edge, becomes an entry here or is refused.
+"""The one door for what people of this node post: of any kind, from any edge, it becomes an entry, or waits for the hub of its
+room, or is refused.
 
-In one transaction: is it a repeat (same device and client id)? may this person do this (core/room.py)? then append,
-fold what it changes, stage it for the feed. The answer comes after the commit. Nothing is awaited in between.
+In one transaction: is it a repeat (same device and client id)? is this node the room's hub? may this person do this
+(core/room.py)? then append (services/appending.py). For a room of another hub the event is signed, remembered as pending and put
+into the outbox (services/forwarding.py). The answer comes after the commit. Nothing is awaited in between.
+
+What other nodes bring enters by its own two doors, with the same rules: services/submissions.py and services/replicas.py.
 """
 
 from __future__ import annotations
@@ -10,38 +14,27 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from msgspec import Struct
-
 from node.base import limits
 from node.base.errors import Code, Rejected
-from node.base.ids import ClientId, EventId, NodeId, RoomId, UserId, parse_user
-from node.core import content, hub, message, room
+from node.base.ids import RoomId, UserId, parse_user
+from node.core import content, hub, room
 from node.core.content import Body
 from node.core.message import Message
 from node.core.room import Command
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.runtime.metrics import Metrics
+from node.services.access import knows
 from node.services.actor import Actor
+from node.services.appending import Appender
 from node.services.budget import Budget, Rates
-from node.services.feed import Feed
-from node.storage import receipts
+from node.services.forwarding import Forwarding, Signer
+from node.services.post import Post
 from node.storage.database import Database, Tx
 from node.storage.log import Appended, Draft, Log
 from node.storage.rooms import RoomRow, Rooms
 from node.storage.users import Users
 from node.wire import envelope
-
-
-class Post(Struct, frozen=True):
-    """What somebody wants appended; the fields of the frame `c2s.Post`."""
-
-    room: bytes
-    client_id: ClientId
-    kind: str
-    body: bytes
-    guests: tuple[str, ...] = ()
-    token: bytes = b""
 
 
 class RoomLinks(Protocol):
@@ -52,18 +45,6 @@ class RoomLinks(Protocol):
 
     def spend(self, tx: Tx, token: bytes, now_ms: int) -> None:
         """Takes one use of a live link. Raises Rejected."""
-
-
-class Signer(Protocol):
-    """Whose node this is."""
-
-    @property
-    def nid(self) -> NodeId:
-        """The node's id."""
-
-    @property
-    def incarnation(self) -> int:
-        """Of its op key."""
 
 
 class People(Protocol):
@@ -77,7 +58,7 @@ Answer = Callable[[Appended | None, Exception | None], None]
 
 
 class Posting:
-    """Appends events to rooms whose hub is this node."""
+    """Takes posts of this node's people."""
 
     def __init__(
         self,
@@ -86,7 +67,8 @@ class Posting:
         rooms: Rooms,
         log: Log,
         users: Users,
-        feed: Feed,
+        appender: Appender,
+        forwarding: Forwarding,
         signer: Signer,
         people: People,
         links: RoomLinks,
@@ -99,20 +81,19 @@ class Posting:
         self._rooms = rooms
         self._log = log
         self._users = users
-        self._feed = feed
+        self._appender = appender
+        self._forwarding = forwarding
         self._signer = signer
         self._people = people
         self._links = links
         self._clock = clock
         self._entropy = entropy
         self._metrics = metrics
-        self._reads: dict[tuple[int, int], int] = {}
         budget = {"clock": clock, "rates": rates}
         self._by_account = Budget(**budget, per_s="posts_per_account_per_s", burst="posts_per_account_burst")  # type: ignore[arg-type]
         self._by_room = Budget(**budget, per_s="posts_per_room_per_s", burst="posts_per_room_burst")  # type: ignore[arg-type]
         self._creations = Budget(**budget, per_s="rooms_created_per_h", burst="rooms_created_per_h", scale=3600)  # type: ignore[arg-type]
         self._invitations = Budget(**budget, per_s="invitations_per_h", burst="invitations_per_h", scale=3600)  # type: ignore[arg-type]
-        db.on_abort(self._reads.clear)
 
     # --- doors ------------------------------------------------------------------------------------------
 
@@ -165,15 +146,21 @@ class Posting:
 
     def _append(self, tx: Tx, actor: Actor, post: Post, body: Body) -> Appended:
         earlier = self._log.find_post(tx, actor.device_pk, post.client_id)
+        earlier = earlier or self._forwarding.find(tx, actor, post.client_id)
         if earlier is not None:
             return earlier
         now_ms = self._clock.now_ms()
         if isinstance(body, content.Create):
             return self._create(tx, actor, post, body, now_ms)
+        hub_nid = self._forwarding.hub_of(tx, actor, post, body)
+        if hub_nid != self._signer.nid:
+            if isinstance(body, content.Join):
+                self._check_room_count(tx, actor)
+            self._check_person(tx, body)
+            return self._forwarding.forward(tx, actor, post, body, hub_nid, now_ms)
         row = self._row(tx, actor, post, body, now_ms)
-        if row.hub != self._signer.nid:
-            raise Rejected(Code.NOT_HUB, "This chat is ordered by another node.")
-        target = self._target(tx, row, body)
+        self._forwarding.check_consent(tx, actor, row)
+        target = self._log.target(tx, row.pk, body)
         command = room.decide(row.state, Command(actor.user, post.kind, body), now_ms, target)
         self._check_person(tx, body)
         if isinstance(body, content.Join):
@@ -189,23 +176,9 @@ class Posting:
             if row is None or self._links.room_of(tx, post.token, now_ms) != row.pk:
                 raise Rejected(Code.INVITE_INVALID, "This link does not lead into this chat.")
             return row
-        if row is None or not self._knows(tx, actor, row):
+        if row is None or not knows(tx, self._rooms, row, actor):
             raise Rejected(Code.NOT_FOUND, "This chat does not exist, or you are not in it.")
         return row
-
-    def _knows(self, tx: Tx, actor: Actor, row: RoomRow) -> bool:
-        state = row.state
-        return (
-            actor.user in state.members
-            or actor.user in state.invited
-            or self._rooms.span(tx, row.pk, actor.user_pk) is not None
-        )
-
-    def _target(self, tx: Tx, row: RoomRow, body: Body) -> Message | None:
-        event = message.target_of(body)
-        if event is None and isinstance(body, content.Text | content.Unknown) and body.reply_to is not None:
-            event = EventId(body.reply_to.event)
-        return None if event is None else self._log.find_message(tx, row.pk, event)
 
     def _create(self, tx: Tx, actor: Actor, post: Post, body: content.Create, now_ms: int) -> Appended:
         if post.room:
@@ -216,17 +189,17 @@ class Posting:
             self._check_person(tx, command.body)
         first = self._draft(tx, actor, None, commands[0], post, now_ms)
         row = self._rooms.insert(tx, RoomId(first.event_id), self._signer.nid, room.Room(kind=room.GROUP))
-        entry = self._append_draft(tx, actor, row, commands[0], first, now_ms, None)
+        entry = self._appender.append(tx, row, commands[0], first, now_ms, None)
         for command in commands[1:]:
             draft = self._draft(tx, actor, row.room, command, None, now_ms)
-            self._append_draft(tx, actor, row, command, draft, now_ms, None)
+            self._appender.append(tx, row, command, draft, now_ms, None)
         return entry
 
     def _commit(
         self, tx: Tx, actor: Actor, row: RoomRow, command: Command, post: Post, now_ms: int, target: Message | None
     ) -> Appended:
         draft = self._draft(tx, actor, row.room, command, post, now_ms)
-        return self._append_draft(tx, actor, row, command, draft, now_ms, target)
+        return self._appender.append(tx, row, command, draft, now_ms, target)
 
     def _draft(
         self, tx: Tx, actor: Actor, room_id: RoomId | None, command: Command, post: Post | None, now_ms: int
@@ -256,67 +229,15 @@ class Posting:
             client_id=None if post is None else post.client_id,
         )
 
-    def _append_draft(
-        self, tx: Tx, actor: Actor, row: RoomRow, command: Command, draft: Draft, now_ms: int, target: Message | None
-    ) -> Appended:
-        entry = self._log.append(tx, row, draft, now_ms)
-        self._fold(tx, row, command, entry, now_ms, target)
-        self._rooms.touch(tx, row)
-        self._read_own(tx, row.pk, actor.user_pk, entry.idx)
-        self._feed.stage(tx, row.pk, entry, receipts=len(row.state.members) <= limits.RECEIPT_MEMBERS_MAX)
-        if row.kind == room.DIRECT and entry.idx == 1:
-            for user in row.state.members:
-                self._feed.stage_entered(tx, user, row.pk, row.room)
-        return entry
-
-    def _fold(
-        self, tx: Tx, row: RoomRow, command: Command, entry: Appended, now_ms: int, target: Message | None
-    ) -> None:
-        body = command.body
-        if message.target_of(body) is not None and target is not None:
-            self._log.save_marks(tx, row, message.evolve(target, command.actor, body))
-            return
-        named = message.mentions(body, command.actor)
-        if named:
-            self._mention(tx, row, entry.idx, command.actor, named)
-        before = row.state
-        after = room.evolve(before, command, now_ms, entry.idx)
-        if after is not before:
-            self._rooms.set_state(tx, row, after, entry.idx)
-            self._stage_people(tx, row, before, after)
-
-    def _mention(self, tx: Tx, row: RoomRow, idx: int, author: UserId, named: tuple[str, ...]) -> None:
-        members = row.state.members
-        users = set(members) if content.MENTION_ALL in named else {UserId(user) for user in named if user in members}
-        self._log.mention(tx, row.pk, idx, [self._users.pk(tx, user) for user in users - {author}])
-
-    def _stage_people(self, tx: Tx, row: RoomRow, before: room.Room, after: room.Room) -> None:
-        for user in after.members.keys() - before.members.keys():
-            self._feed.stage_entered(tx, user, row.pk, row.room)
-        for user in before.members.keys() - after.members.keys():
-            self._feed.stage_left(tx, user, row.pk, row.room)
-        for user in before.invited.keys() ^ after.invited.keys():
-            if user not in after.members:
-                self._feed.stage_card(tx, user, row.room)
-
-    def _read_own(self, tx: Tx, room_pk: int, user_pk: int, idx: int) -> None:
-        """Who writes has read: own marks follow own entries, written once a batch."""
-        if not self._reads:
-            tx.before_commit(self, lambda: self._flush_reads(tx))
-        self._reads[room_pk, user_pk] = idx
-
-    def _flush_reads(self, tx: Tx) -> None:
-        receipts.store_own(tx, [(room_pk, user_pk, idx) for (room_pk, user_pk), idx in self._reads.items()])
-        self._reads.clear()
-
     def _open_direct(self, tx: Tx, actor: Actor, other: UserId) -> RoomId:
         room_id = hub.direct_room_id(actor.user, other)
         if self._rooms.load(tx, room_id) is None:
-            if not self._people.exists(tx, other):
+            if parse_user(other)[1] != self._signer.nid:
+                self._forwarding.require_contact(tx, actor, other)
+            elif not self._people.exists(tx, other):
                 raise Rejected(Code.NOT_FOUND, "There is no such person on this node.", field="user")
             self._check_room_count(tx, actor)
-            row = self._rooms.insert(tx, room_id, self._signer.nid, room.new_direct(actor.user, other))
-            self._rooms.enter_all(tx, row)
+            self._rooms.insert_direct(tx, actor.user, other)
         return room_id
 
     # --- checks -----------------------------------------------------------------------------------------
@@ -336,7 +257,8 @@ class Posting:
     def _check_person(self, tx: Tx, body: Body) -> None:
         if isinstance(body, content.Invite | content.Ban):
             _check_user(body.user, "user")
-            if not self._people.exists(tx, UserId(body.user)):
+            user = UserId(body.user)
+            if parse_user(user)[1] == self._signer.nid and not self._people.exists(tx, user):
                 raise Rejected(Code.NOT_FOUND, "There is no such person on this node.", field="user")
 
     def _check_room_count(self, tx: Tx, actor: Actor) -> None:

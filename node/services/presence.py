@@ -7,6 +7,7 @@ rooms with at most `PRESENCE_ROOM_MEMBERS_MAX` members and of direct chats; a fu
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from node.base import limits
 from node.base.ids import UserId
@@ -16,10 +17,24 @@ from node.storage.rooms import Rooms
 from node.wire import c2s
 
 
+class Elsewhere(Protocol):
+    """People and nodes elsewhere (`services.signals.Signals`)."""
+
+    def typing(self, room_pk: int, user: UserId, *, on: bool) -> None:
+        """A person here is typing."""
+
+    def presence(self, room_pk: int, user: UserId, state: str) -> None:
+        """A person here came or went."""
+
+    def there(self, user: UserId) -> str:
+        """What was last heard of somebody elsewhere."""
+
+
 class Presence:
     """Turns the coming and going of sockets into signals."""
 
-    def __init__(self, *, db: Database, rooms: Rooms, feed: Feed) -> None:
+    def __init__(self, *, db: Database, rooms: Rooms, feed: Feed, elsewhere: Elsewhere) -> None:
+        self._elsewhere = elsewhere
         self._db = db
         self._rooms = rooms
         self._feed = feed
@@ -30,6 +45,8 @@ class Presence:
         small = self._small(room_pks)
         for user in sorted(self._others_online(subscriber, small)):
             subscriber.send(c2s.PresenceSignal(user, self._state(user)))
+        for user, state in sorted(self._others_elsewhere(small)):
+            subscriber.send(c2s.PresenceSignal(user, state))
         if first:
             self._tell(subscriber.actor.user, small, "online")
 
@@ -57,6 +74,7 @@ class Presence:
         for other in self._feed.of_room(room_pk):
             if other.actor.user != user:
                 other.send(signal)
+        self._elsewhere.typing(room_pk, user, on=frame.on)
 
     def _state(self, user: UserId) -> str:
         sockets = list(self._feed.of_user(user))
@@ -75,9 +93,19 @@ class Presence:
         me = subscriber.actor.user
         return {other.actor.user for pk in room_pks for other in self._feed.of_room(pk) if other.actor.user != me}
 
+    def _others_elsewhere(self, room_pks: list[int]) -> set[tuple[UserId, str]]:
+        found = set()
+        for pk in room_pks:
+            for user in self._db.view(lambda tx, pk=pk: self._rooms.peek_pk(tx, pk)).state.members:  # type: ignore[misc]
+                if (state := self._elsewhere.there(user)) != "offline":
+                    found.add((user, state))
+        return found
+
     def _tell(self, user: UserId, room_pks: list[int], state: str) -> None:
         signal = c2s.PresenceSignal(user, state)
         followers = {other for pk in room_pks for other in self._feed.of_room(pk)}
         for other in followers:
             if other.actor.user != user:
                 other.send(signal)
+        for pk in room_pks:
+            self._elsewhere.presence(pk, user, state)

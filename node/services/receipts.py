@@ -54,6 +54,13 @@ class Receipts:
         marks.delivered_idx = max(marks.delivered_idx, idx)
         self._arm()
 
+    def heard(self, room_pk: int, user_pk: int, delivered_idx: int, read_idx: int) -> None:
+        """How far a member on another node got, as their node or the hub says."""
+        marks = self._marks[room_pk, user_pk]
+        marks.delivered_idx = max(marks.delivered_idx, delivered_idx)
+        marks.read_idx = max(marks.read_idx, read_idx)
+        self._arm()
+
     def cursor(self, device_pk: int, seq: int) -> None:
         """The durable cursor of a device moved."""
         self._cursors[device_pk] = seq

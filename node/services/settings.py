@@ -27,6 +27,7 @@ RATES: Final[dict[str, int]] = {
     "posts_per_room_burst": limits.POSTS_PER_ROOM_BURST,
     "rooms_created_per_h": limits.ROOMS_CREATED_PER_H,
     "invitations_per_h": limits.INVITATIONS_PER_H,
+    "requests_per_h": limits.REQUESTS_PER_H,
     "api_per_session_per_s": limits.API_PER_SESSION_PER_S,
     "api_per_session_burst": limits.API_PER_SESSION_BURST,
     "api_per_address_per_s": limits.API_PER_ADDRESS_PER_S,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
@@ -16,11 +17,13 @@ from node.base import limits
 from node.base.ids import RoomId, UserId
 from node.core import content
 from node.core.message import Message
-from node.core.room import DIRECT, Room, role_of
+from node.core.room import DIRECT, GROUP, Room, role_of
 from node.runtime.clock import Clock
 from node.services.access import RoomAccess
 from node.services.actor import Actor
-from node.storage import receipts
+from node.services.feed import to_waiting
+from node.storage import contacts, pending, receipts
+from node.storage.contacts import OfferRow
 from node.storage.database import Database, Tx
 from node.storage.log import Log
 from node.storage.rooms import RoomRow, Rooms
@@ -62,10 +65,18 @@ class HistoryPage(Struct, frozen=True):
     more: bool
 
 
+class NodeMarks(Protocol):
+    """Who has how much of a room (`services.reach.Reach`)."""
+
+    def marks(self, tx: Tx, row: RoomRow) -> tuple[tuple[c2s.NodeMark, ...], int]:
+        """The other nodes of the room, and the last stable entry."""
+
+
 class Sync:
     """Reader of feed and history for devices."""
 
-    def __init__(self, *, db: Database, rooms: Rooms, log: Log, users: Users, clock: Clock) -> None:
+    def __init__(self, *, db: Database, rooms: Rooms, log: Log, users: Users, clock: Clock, nodes: NodeMarks) -> None:
+        self._nodes = nodes
         self._db = db
         self._rooms = rooms
         self._log = log
@@ -100,7 +111,8 @@ class Sync:
 
     def _changed(self, tx: Tx, actor: Actor, since: int | None) -> list[RoomId]:
         mine = self._rooms.changed_since(tx, actor.user_pk, since)
-        return [*mine, *self._rooms.invitations_of(tx, actor.user_pk)]
+        offers = [offer.room for offer in contacts.offers_of(tx, actor.user_pk)]
+        return [*mine, *self._rooms.invitations_of(tx, actor.user_pk), *offers]
 
     def card(self, actor: Actor, room: RoomId, as_of: int | None = None) -> c2s.Card | None:
         """The room as this user's list shows it; None when it does not exist. Who was never inside and is not invited gets
@@ -109,6 +121,10 @@ class Sync:
 
     def _card(self, tx: Tx, actor: Actor, room: RoomId, as_of: int) -> c2s.Card | None:
         row = self._rooms.peek(tx, room)
+        if row is None or actor.user not in row.state.members:
+            offer = contacts.offer(tx, actor.user_pk, room)
+            if offer is not None:
+                return _offered(offer, as_of)
         if row is None:
             return None
         state, member = row.state, row.state.members.get(actor.user)
@@ -120,6 +136,7 @@ class Sync:
         unread, mentions = self._log.unread(tx, row.pk, actor.user_pk, read_idx, row.head.idx)
         last = self._log.last_content(tx, row.room, row.pk, first_idx, row.head.idx)
         last_marks = [] if last is None else self._log.marks(tx, row.pk, last[0], last[0])
+        nodes, stable_idx = self._nodes.marks(tx, row)
         return c2s.Card(
             room=row.room,
             kind=row.kind,
@@ -140,6 +157,9 @@ class Sync:
             mentions=mentions,
             last=c2s.NOTHING if last is None else last[1],
             last_mark=Raw(encode(to_mark(last_marks[0]))) if last_marks else c2s.NOTHING,
+            nodes=nodes,
+            stable_idx=stable_idx,
+            trouble=row.trouble,
             as_of=as_of,
         )
 
@@ -168,6 +188,23 @@ class Sync:
         """Names of users; who has none is shown by the local part."""
         names = self._db.view(lambda tx: self._users.names(tx, users))
         return tuple(c2s.Person(user, names[user]) for user in sorted(names))
+
+    # --- posts without a place, and other nodes -----------------------------------------------------------
+
+    def waiting(self, actor: Actor) -> c2s.Waiting:
+        """Posts of the user that wait for other nodes, or were refused by them."""
+        return c2s.Waiting(
+            tuple(to_waiting(row) for row in self._db.view(lambda tx: pending.of_author(tx, actor.user_pk)))
+        )
+
+    def nodes(self, room: RoomId) -> c2s.Nodes | None:
+        """How far the other nodes of a room have it."""
+
+        def look(tx: Tx) -> c2s.Nodes | None:
+            row = self._rooms.peek(tx, room)
+            return None if row is None else c2s.Nodes(room, *self._nodes.marks(tx, row))
+
+        return self._db.view(look)
 
     # --- pages ------------------------------------------------------------------------------------------
 
@@ -228,6 +265,19 @@ class Sync:
         people = tuple(c2s.Person(user, name) for user, name in sorted(names.items()))
         shown = tuple(mark for idx, mark in marks.items() if low <= idx <= high)
         return HistoryPage(tuple(raws), shown, people, more=low > first if back else high < last)
+
+
+def _offered(offer: OfferRow, as_of: int) -> c2s.Card:
+    """A group of another node that somebody is asked into."""
+    return c2s.Card(
+        room=offer.room, kind=GROUP, name=offer.name, hub=offer.hub, state="invited", invited_by=offer.by,
+        members=offer.members, joining=offer.accepted, as_of=as_of,
+    )  # fmt: skip
+
+
+def gone(room: RoomId) -> c2s.Card:
+    """The card of a room that is not here (any more): an offer that was withdrawn or declined."""
+    return c2s.Card(room=room, kind=GROUP, name="", hub=b"", state="left", as_of=0)
 
 
 def to_mark(changed: Message) -> c2s.Mark:

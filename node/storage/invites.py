@@ -6,6 +6,7 @@ kind        meaning of the columns
 account     `role` is what the new account becomes; ``node_owner`` exists only while the node has no owner
 room        `room` is entered; with `onboards` it may also open an account
 reset       `account` gets a new password
+contact     who brings it becomes a contact of `account`; for people on other nodes
 ==========  ============================================================================================
 
 An invitation is live while it is not revoked, not expired (`expires_ms` 0 = never) and `uses` < `uses_max`.
@@ -24,6 +25,7 @@ from node.storage.database import Tx
 ACCOUNT: Final = "account"
 ROOM: Final = "room"
 RESET: Final = "reset"
+CONTACT: Final = "contact"
 
 _COLUMNS: Final = """i.id, i.kind, i.role, i.room, i.account, i.onboards, i.created_ms, i.expires_ms, i.revoked_ms,
                      i.uses, i.uses_max, coalesce((SELECT user FROM users WHERE id = i.made_by), '')"""
@@ -90,6 +92,15 @@ class InviteStore:
         """Live invitations of a kind, newest first; of one room for room links."""
         sql = f"SELECT {_COLUMNS} FROM invites i WHERE i.kind = ? AND i.room = ? AND {_LIVE} ORDER BY i.id DESC LIMIT 1000"  # noqa: S608 - the parts are constants
         return [_invite(row) for row in tx.all(sql, (kind, room, now_ms))]
+
+    def live_of(self, tx: Tx, kind: str, now_ms: int, account: int) -> int:
+        """How many of an account are live."""
+        row = tx.one(
+            f"SELECT count(*) FROM invites i WHERE i.kind = ? AND i.account = ? AND {_LIVE}",  # noqa: S608 - constants
+            (kind, account, now_ms),
+        )
+        assert row is not None
+        return int(row[0])
 
     def count_live(self, tx: Tx, kind: str, now_ms: int, *, room: int = 0) -> int:
         """How many are live."""

@@ -15,14 +15,15 @@ from msgspec import Raw, Struct
 from node.base import limits
 from node.base.ids import ClientId, EventId, RoomId, UserId
 from node.core import content, hub, message
+from node.core.content import Body
 from node.core.message import Message
 from node.storage.database import Database, Tx
 from node.storage.rooms import RoomRow
 
 _INSERT: Final = """
 INSERT INTO entries (seq, room, idx, epoch, at_ms, event_id, log_hash, event, salt, body, kind, author, counts, device,
-                     client_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     client_id, signature)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ENTRIES: Final = "SELECT seq, epoch, idx, at_ms, event_id, event, salt, body FROM entries"
 _MESSAGE: Final = """
@@ -46,17 +47,32 @@ class Appended(Struct, frozen=True):
 
 
 class Draft(Struct, frozen=True):
-    """All that `append` needs to know of an event."""
+    """All that `append` needs to know of an event. `signature` is that of the author's node, when that is not the hub; salt and
+    body of a replica's entry are None when they were erased before it arrived."""
 
     event: bytes
     event_id: EventId
-    salt: bytes
-    body: bytes
+    salt: bytes | None
+    body: bytes | None
     kind: str
     author_pk: int
     counts: bool
     device_pk: int | None = None
     client_id: ClientId | None = None
+    signature: bytes | None = None
+
+
+class Link(Struct, frozen=True):
+    """One place of a log, as nodes hand it on."""
+
+    idx: int
+    epoch: int
+    at_ms: int
+    log_hash: bytes
+    event: bytes
+    signature: bytes | None
+    salt: bytes | None
+    body: bytes | None
 
 
 class Fault(Struct, frozen=True):
@@ -122,7 +138,7 @@ class Log:
         tx.execute(
             _INSERT,
             (seq, row.pk, head.idx, head.epoch, at_ms, draft.event_id, head.hash, draft.event, draft.salt, draft.body,
-             draft.kind, draft.author_pk, draft.counts, draft.device_pk, draft.client_id),
+             draft.kind, draft.author_pk, draft.counts, draft.device_pk, draft.client_id, draft.signature),
         )  # fmt: skip
         row.head, row.head_seq = head, seq
         raw = _entry(row.room, (seq, head.epoch, head.idx, at_ms, draft.event_id, draft.event, draft.salt, draft.body))
@@ -161,12 +177,33 @@ class Log:
         room = RoomId((tx.one(sql, (found[0],)) or (b"",))[0])
         return Appended(found[0], room, found[2], EventId(found[4]), found[3], _entry(room, found))
 
+    def has_event(self, tx: Tx, event: EventId) -> bool:
+        """Whether this event has a place in some log."""
+        return tx.one("SELECT 1 FROM entries WHERE event_id = ?", (event,)) is not None
+
+    def hash_at(self, tx: Tx, room_pk: int, idx: int) -> bytes | None:
+        """The log hash at a place."""
+        row = tx.one("SELECT log_hash FROM entries WHERE room = ? AND idx = ?", (room_pk, idx))
+        return None if row is None else bytes(row[0])
+
+    def links(self, tx: Tx, room_pk: int, first: int, limit: int) -> Iterator[Link]:
+        """At most `limit` places from `first` on, as nodes hand them on."""
+        sql = """SELECT idx, epoch, at_ms, log_hash, event, signature, salt, body FROM entries
+                 WHERE room = ? AND idx >= ? ORDER BY idx LIMIT ?"""
+        for row in tx.execute(sql, (room_pk, first, limit)):
+            yield Link(*row)
+
     def find_message(self, tx: Tx, room_pk: int, event: EventId) -> Message | None:
         """The content entry with this event id, with its marks."""
         found = tx.one(f"{_MESSAGE} WHERE e.event_id = ? AND e.room = ?", (event, room_pk))
         if found is None or not content.is_content(found[3]):
             return None
         return _message(found)
+
+    def target(self, tx: Tx, room_pk: int, body: Body) -> Message | None:
+        """The message that a body acts on or replies to, if it is in this room."""
+        event = message.named_by(body)
+        return None if event is None else self.find_message(tx, room_pk, event)
 
     def page(self, tx: Tx, room: RoomId, room_pk: int, first: int, last: int, limit: int, *, back: bool) -> list[Raw]:
         """At most `limit` entries with first ≤ idx ≤ last, in rising idx; from the end if `back`."""

@@ -161,6 +161,10 @@ class PeerStore:
             (now_ms, skew_ms, pk),
         )
 
+    def marks_sent(self, tx: Tx, pk: int, upto: int) -> None:
+        """The peer confirmed the receipts up to this feed position."""
+        tx.execute("UPDATE peers SET marks_seq = max(marks_seq, ?) WHERE id = ?", (upto, pk))
+
     def dialled(self, tx: Tx, pk: int, now_ms: int, error: str) -> None:
         """An attempt to dial ended, with `error` or empty."""
         tx.execute("UPDATE peers SET dialled_ms = ?, dial_error = ? WHERE id = ?", (now_ms, error, pk))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from node.base.ids import RoomId, UserId
+from node.base.ids import NodeId, RoomId, UserId
 from node.storage.database import Tx
 
 PAGE_MAX = 4_000  # receipts of one feed page; a later page brings the rest of a storm
@@ -74,3 +74,26 @@ def store_cursors(tx: Tx, cursors: Iterable[tuple[int, int]], now_ms: int) -> No
     """Cursors, each (device, seq); they never move back."""
     sql = "UPDATE devices SET cursor = max(cursor, ?), seen_ms = max(seen_ms, ?) WHERE id = ?"
     tx.executemany(sql, [(seq, now_ms, device) for device, seq in cursors])
+
+
+class Moved(Struct, frozen=True):
+    """A mark with what decides whom it concerns."""
+
+    room_pk: int
+    room: RoomId
+    hub: NodeId
+    user: UserId
+    delivered_idx: int
+    read_idx: int
+    read_ms: int
+
+
+def moved_since(tx: Tx, after: int, upto: int) -> list[Moved]:
+    """Marks of all rooms that moved in the feed range (after, upto]."""
+    sql = """SELECT m.room, r.room, r.hub, u.user, m.delivered_idx, m.read_idx, m.read_ms FROM members m
+             JOIN rooms r ON r.id = m.room JOIN users u ON u.id = m.user
+             WHERE m.receipt_seq > 0 AND m.receipt_seq > ? AND m.receipt_seq <= ? AND m.last_idx IS NULL"""
+    return [
+        Moved(row[0], RoomId(row[1]), NodeId(row[2]), UserId(row[3]), *row[4:])
+        for row in tx.execute(sql, (after, upto))
+    ]

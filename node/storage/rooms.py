@@ -13,7 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from node.base import limits
-from node.base.ids import NodeId, RoomId, UserId
+from node.base.ids import NodeId, RoomId, UserId, format_node, parse_node
+from node.core import hub
+from node.core import room as rules
 from node.core.hub import Head
 from node.core.room import Member, Room
 from node.storage.database import Database, Tx
@@ -21,14 +23,14 @@ from node.storage.users import Users
 
 _encode_state: Final = msgspec.msgpack.Encoder().encode
 _decode_state: Final = msgspec.msgpack.Decoder(Room).decode
-_SELECT: Final = "SELECT id, room, kind, hub, state, epoch, head_idx, head_hash, head_seq FROM rooms"
-_SMALL: Final = "SELECT id, room, kind, hub, epoch, head_idx, head_hash, head_seq FROM rooms"
+_SELECT: Final = "SELECT id, room, kind, hub, state, epoch, head_idx, head_hash, head_seq, trouble FROM rooms"
+_SMALL: Final = "SELECT id, room, kind, hub, epoch, head_idx, head_hash, head_seq, trouble FROM rooms"
 
 
 class RoomRow:
     """A room in the hands of a transaction. Assign, then `Rooms.touch`."""
 
-    __slots__ = ("changed", "head", "head_seq", "hub", "kind", "pk", "room", "state")
+    __slots__ = ("changed", "head", "head_seq", "hub", "kind", "pk", "room", "state", "trouble")
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.pk: int = row[0]
@@ -38,6 +40,7 @@ class RoomRow:
         self.state: Room = _decode_state(row[4])
         self.head = Head(row[5], row[6], row[7])
         self.head_seq: int = row[8]
+        self.trouble: str = row[9]  # why nothing more is taken from this hub
         self.changed = False  # state differs from the row
 
 
@@ -78,7 +81,7 @@ class Rooms:
             return None
         pk, head_idx = found[0], found[5]
         seen = self._seen.get(pk)
-        if seen is None or seen.head.idx != head_idx:
+        if seen is None or seen.head.idx != head_idx or seen.trouble != found[8]:
             state = tx.one("SELECT state FROM rooms WHERE id = ?", (pk,))
             assert state is not None
             if len(self._seen) >= limits.ROOM_CACHE_MAX:
@@ -86,12 +89,18 @@ class Rooms:
             seen = self._seen[pk] = RoomRow((*found[:4], state[0], *found[4:]))
         return seen
 
-    def insert(self, tx: Tx, room: RoomId, hub: NodeId, state: Room) -> RoomRow:
-        """A new room with an empty log."""
+    def insert(self, tx: Tx, room: RoomId, node: NodeId, state: Room) -> RoomRow:
+        """A new room with an empty log, whose hub is `node`."""
         sql = "INSERT INTO rooms (room, kind, hub, state, head_hash) VALUES (?, ?, ?, ?, ?)"
-        cursor = tx.execute(sql, (room, state.kind, hub, _encode_state(state), bytes(32)))
-        row = RoomRow((cursor.lastrowid, room, state.kind, hub, _encode_state(state), 1, 0, bytes(32), 0))
+        cursor = tx.execute(sql, (room, state.kind, node, _encode_state(state), bytes(32)))
+        row = RoomRow((cursor.lastrowid, room, state.kind, node, _encode_state(state), 1, 0, bytes(32), 0, ""))
         self._remember(row)
+        return row
+
+    def insert_direct(self, tx: Tx, a: UserId, b: UserId) -> RoomRow:
+        """The direct chat of two people, with its implied first state."""
+        row = self.insert(tx, hub.direct_room_id(a, b), hub.direct_hub(a, b), rules.new_direct(a, b))
+        self.enter_all(tx, row)
         return row
 
     def touch(self, tx: Tx, row: RoomRow) -> None:
@@ -116,6 +125,58 @@ class Rooms:
             for user in before.invited.keys() - state.invited.keys():
                 tx.execute("DELETE FROM invitations WHERE user = ? AND room = ?", (self._users.pk(tx, user), row.pk))
         self.touch(tx, row)
+
+    def set_trouble(self, tx: Tx, row: RoomRow, why: str) -> None:
+        """From now on nothing more is taken from this hub."""
+        row.trouble = why
+        tx.execute("UPDATE rooms SET trouble = ? WHERE id = ?", (why, row.pk))
+
+    # --- rooms of other hubs ------------------------------------------------------------------------------
+
+    def hub_reaches(self, tx: Tx, row: RoomRow, idx: int) -> None:
+        """The hub's log is known to reach to `idx`."""
+        tx.execute("UPDATE rooms SET hub_idx = max(hub_idx, ?) WHERE id = ?", (idx, row.pk))
+
+    def behind(self, tx: Tx, node: NodeId) -> list[RoomId]:
+        """Rooms of this hub whose log goes on beyond what is here."""
+        sql = "SELECT room FROM rooms WHERE hub = ? AND hub_idx > head_idx AND trouble = '' ORDER BY id"
+        return [RoomId(row[0]) for row in tx.all(sql, (node,))]
+
+    def unacked(self, tx: Tx, node: NodeId, limit: int) -> list[tuple[int, RoomId, Head]]:
+        """(number, id, head) of rooms of this hub to which it did not confirm our acknowledgement yet."""
+        sql = """SELECT id, room, epoch, head_idx, head_hash FROM rooms WHERE hub = ? AND head_idx > acked_idx AND trouble = ''
+                 ORDER BY id LIMIT ?"""
+        return [(row[0], RoomId(row[1]), Head(row[2], row[3], row[4])) for row in tx.all(sql, (node, limit))]
+
+    def acked(self, tx: Tx, room_pk: int, idx: int) -> None:
+        """The hub has our acknowledgement up to `idx`."""
+        tx.execute("UPDATE rooms SET acked_idx = max(acked_idx, ?) WHERE id = ?", (idx, room_pk))
+
+    def heads_of(self, tx: Tx, node: NodeId, after: int, limit: int) -> list[tuple[int, RoomId, Head]]:
+        """(number, id, head) of rooms of this hub, by number after `after`."""
+        sql = """SELECT id, room, epoch, head_idx, head_hash FROM rooms WHERE hub = ? AND id > ? AND trouble = ''
+                 ORDER BY id LIMIT ?"""
+        return [(row[0], RoomId(row[1]), Head(row[2], row[3], row[4])) for row in tx.all(sql, (node, after, limit))]
+
+    def shared_with(self, tx: Tx, node: NodeId) -> list[RoomRow]:
+        """Rooms in which this other node has a present member."""
+        sql = """SELECT DISTINCT m.room FROM members m JOIN users u ON u.id = m.user
+                 WHERE m.last_idx IS NULL AND substr(u.user, -52) = ?"""
+        return [self.peek_pk(tx, row[0]) for row in tx.all(sql, (format_node(node),))]
+
+    def seen_by(self, tx: Tx, node: NodeId, users: Iterable[UserId]) -> list[UserId]:
+        """Those of `users` that share a room with somebody of this other node."""
+        sql = """SELECT 1 FROM users u JOIN members m ON m.user = u.id AND m.last_idx IS NULL
+                 JOIN members o ON o.room = m.room AND o.last_idx IS NULL JOIN users v ON v.id = o.user
+                 WHERE u.user = ? AND substr(v.user, -52) = ? LIMIT 1"""
+        return [user for user in users if tx.one(sql, (user, format_node(node))) is not None]
+
+    def nodes_seeing(self, tx: Tx, user: UserId) -> set[NodeId]:
+        """Other nodes with a member in a room of this person."""
+        sql = """SELECT DISTINCT substr(v.user, -52) FROM users u JOIN members m ON m.user = u.id AND m.last_idx IS NULL
+                 JOIN members o ON o.room = m.room AND o.last_idx IS NULL JOIN users v ON v.id = o.user WHERE u.user = ?"""
+        own = user[-52:]
+        return {parse_node(row[0]) for row in tx.all(sql, (user,)) if row[0] != own}
 
     def enter_all(self, tx: Tx, row: RoomRow) -> None:
         """Membership rows of a room that begins with members (a direct chat)."""

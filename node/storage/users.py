@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.base.ids import UserId
+from node.base.ids import NodeId, UserId
 from node.storage.database import Database, Tx
 
 CACHE_MAX: Final = 65_536
@@ -53,3 +53,36 @@ class Users:
         """Names that changed in the feed range (after, upto]."""
         sql = "SELECT user, name FROM users WHERE name_seq > 0 AND name_seq > ? AND name_seq <= ? ORDER BY name_seq LIMIT 1000"
         return [(UserId(user), name) for user, name in tx.all(sql, (after, upto))]
+
+    # --- names of people elsewhere --------------------------------------------------------------------------
+
+    def suggest_name(self, tx: Tx, pk: int, name: str) -> None:
+        """A name to show while no signed one is known."""
+        tx.execute("UPDATE users SET name = ? WHERE id = ? AND name = '' AND profile IS NULL", (name, pk))
+
+    def name_changed(self, tx: Tx, user: UserId, now_ms: int) -> None:
+        """When an own user took the present name."""
+        tx.execute("UPDATE users SET name_ms = ? WHERE user = ?", (now_ms, user))
+
+    def named(self, tx: Tx, user: UserId) -> tuple[str, int] | None:
+        """(name, since when) of somebody; None without a name."""
+        row = tx.one("SELECT name, name_ms FROM users WHERE user = ? AND name <> ''", (user,))
+        return None if row is None else (row[0], row[1])
+
+    def profile(self, tx: Tx, user: UserId) -> bytes | None:
+        """The signed name of somebody elsewhere, as it was received."""
+        row = tx.one("SELECT profile FROM users WHERE user = ?", (user,))
+        return None if row is None else row[0]
+
+    def set_profile(self, tx: Tx, user: UserId, name: str, at_ms: int, profile: bytes, seq: int) -> bool:
+        """Keeps a signed name; False when a newer one is known."""
+        sql = """UPDATE users SET name = ?, name_ms = ?, profile = ?, name_seq = ? WHERE user = ?
+                 AND (profile IS NULL OR name_ms < ?)"""
+        return tx.execute(sql, (name, at_ms, profile, seq, user, at_ms)).rowcount > 0
+
+    def unnamed(self, tx: Tx, hub: NodeId, limit: int) -> list[UserId]:
+        """Members of rooms of this hub whose signed name is not known here."""
+        sql = """SELECT DISTINCT u.user FROM rooms r JOIN members m ON m.room = r.id JOIN users u ON u.id = m.user
+                 WHERE r.hub = ? AND m.last_idx IS NULL AND u.profile IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = u.id) LIMIT ?"""
+        return [UserId(row[0]) for row in tx.all(sql, (hub, limit))]

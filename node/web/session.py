@@ -28,11 +28,12 @@ from node.services.access import RoomAccess, access_room
 from node.services.actor import Actor
 from node.services.budget import Budget
 from node.services.feed import Chunk, Feed
-from node.services.posting import Post, Posting
+from node.services.post import Post
+from node.services.posting import Posting
 from node.services.presence import Presence
 from node.services.receipts import Receipts
 from node.services.settings import Settings
-from node.services.sync import Delivered, Sync, to_mark
+from node.services.sync import Delivered, Sync, gone, to_mark
 from node.storage.database import Database
 from node.storage.devices import DeviceStore
 from node.storage.log import Appended
@@ -149,6 +150,9 @@ class DeviceSession:
         self._welcome(head, resumed=resumed)
         for rooms in sync.snapshot(self.actor, self._cursor if resumed else None, head):
             self.send(rooms)
+        waiting = sync.waiting(self.actor)
+        if waiting.items:
+            self.send(waiting)
         self._rooms = {room: pk for pk, room in sync.rooms_of(self.actor)}
 
     def _welcome(self, head: int, *, resumed: bool) -> None:
@@ -308,6 +312,7 @@ class DeviceSession:
         card = self.desk.sync.card(self.actor, room)
         if card is None:
             self._rooms.pop(room, None)
+            self.send(c2s.RoomChanged(gone(room)))
             return
         if card.state == "member":
             row = self.desk.db.view(lambda tx: self.desk.rooms.peek(tx, room))
@@ -323,6 +328,12 @@ class DeviceSession:
         if not (signal and self._socket.buffered > limits.SOCKET_BUFFER_BYTES_MAX):
             self._socket.send(c2s.encode_frame(frame))
 
+    def nodes(self, room: RoomId) -> None:
+        """How far the nodes of a room have it; dropped when the socket is full, the card says it again."""
+        frame = self.desk.sync.nodes(room)
+        if frame is not None and self._socket.buffered <= limits.SOCKET_BUFFER_BYTES_MAX:
+            self.send(frame)
+
     def receipts(self, frame: c2s.Receipts) -> None:
         """Marks that moved; a session that is behind reads them with its next page."""
         if self._live:
@@ -333,7 +344,7 @@ class DeviceSession:
 
     def _post(self, frame: c2s.Post) -> None:
         self._in_flight += 1
-        post = Post(frame.room, ClientId(frame.client_id), frame.kind, frame.body, frame.guests, frame.token)
+        post = Post(frame.room, ClientId(frame.client_id), frame.kind, frame.body, frame.guests, frame.token, frame.hub)
         self.desk.posting.submit(self.actor, post, partial(self._posted, frame.n))
 
     def _posted(self, n: int, entry: Appended | None, error: Exception | None) -> None:

@@ -61,6 +61,7 @@ class Post(Frame, tag="post", frozen=True):
     body: Annotated[bytes, Meta(max_length=limits.BODY_BYTES_MAX)]
     guests: Annotated[tuple[str, ...], Meta(max_length=limits.INVITE_BATCH_MAX)] = ()  # only with create
     token: Annotated[bytes, Meta(max_length=16)] = b""  # only with join via link
+    hub: Annotated[bytes, Meta(max_length=32)] = b""  # only with join via link into a room of another node: its nid
 
 
 class History(Frame, tag="history", frozen=True):
@@ -153,6 +154,15 @@ class Mark(Struct, frozen=True, array_like=True):
 NOTHING: Final = msgspec.Raw()  # a field that is left out; msgspec cannot decode ``Raw | None``
 
 
+class NodeMark(Struct, frozen=True, array_like=True):
+    """Another node of a room has it on disk up to `idx`; `domain` is how people call it, empty without a verified one."""
+
+    nid: bytes
+    idx: int
+    linked: bool = False
+    domain: str = ""
+
+
 class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A room as one member's chat list shows it, true at feed position `as_of`."""
 
@@ -177,6 +187,10 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mentions: int = 0
     last: msgspec.Raw = NOTHING  # the last content entry (an Entry)
     last_mark: msgspec.Raw = NOTHING  # its Mark, if there is one
+    nodes: tuple[NodeMark, ...] = ()  # other nodes with a member
+    stable_idx: int = 0
+    trouble: str = ""  # why nothing more is taken from the hub: forked, invalid
+    joining: bool = False  # the invitation was accepted and waits for the hub
     as_of: int
 
 
@@ -210,7 +224,8 @@ class Entries(Frame, tag="entries", frozen=True):
 
 
 class PostedItem(Struct, frozen=True, array_like=True):
-    """Result of one post: fsynced at `idx` of `room`. `seq` is its feed position."""
+    """Result of one post: fsynced at `idx` of `room`. `seq` is its feed position. Both are 0 when the room belongs to another node and
+    the post waits for it: then an entry with this `event_id` comes later, or `Waiting` says why not."""
 
     n: int
     room: bytes
@@ -275,6 +290,41 @@ class People(Frame, tag="people", frozen=True):
     people: tuple[Person, ...]
 
 
+class WaitingItem(Struct, frozen=True, array_like=True):
+    """A post of this user that has no place yet. `code` and `text` say why it was refused, and are empty while it waits for the node
+    `hub`; `gone`: it was dismissed, forget it."""
+
+    room: bytes
+    event_id: bytes
+    client_id: bytes
+    kind: str
+    body: bytes
+    at_ms: int
+    code: str
+    text: str
+    hub: bytes = b""
+    gone: bool = False
+
+
+class Waiting(Frame, tag="waiting", frozen=True):
+    """Posts that wait for other nodes or were refused by them: all of the user's after the snapshot, then one by one. One that got its
+    place is not mentioned again: its entry takes its place."""
+
+    items: tuple[WaitingItem, ...]
+
+
+class Nodes(Frame, tag="nodes", frozen=True):
+    """How far the other nodes of a room have it. `stable_idx`: what a majority of them holds."""
+
+    room: bytes
+    nodes: tuple[NodeMark, ...]
+    stable_idx: int
+
+
+class ContactsChanged(Frame, tag="contacts", frozen=True):
+    """Contacts on other nodes, or their questions, changed: ask the HTTP API for the list."""
+
+
 class TypingSignal(Frame, tag="typing", frozen=True):
     """Somebody is typing; forget it after 6 s."""
 
@@ -306,8 +356,8 @@ class Error(Frame, tag="error", frozen=True):
 
 
 NodeFrame = (
-    Welcome | Rooms | RoomChanged | Entries | Posted | Refused | Page | Done | Receipts | People | TypingSignal
-    | PresenceSignal | Pong | Error
+    Welcome | Rooms | RoomChanged | Entries | Posted | Refused | Page | Done | Receipts | People | Waiting | Nodes | ContactsChanged
+    | TypingSignal | PresenceSignal | Pong | Error
 )  # fmt: skip
 
 decode_client_frame: Decoder[ClientFrame] = Decoder(ClientFrame)

@@ -6,7 +6,7 @@
 
 CONTEXT is ``startalk-safety-v1``. 12 words are 132 bits. A man in the middle has to find two nids of his own whose phrases
 with either side are equal, a birthday search over half of them: with 8 words 2^44 hashes would do, with 12 it is 2^66
-phrases of 2^16 hashes each. The repetition costs a reader 30 ms. It is no checksum of BIP 39: these words are no recovery
+phrases of 2^16 hashes each. The repetition costs a reader tens of milliseconds. It is no checksum of BIP 39: these words are no recovery
 phrase, and no wallet takes them for one.
 
 Vectors: docs/spec/vectors/identity.json.

@@ -35,7 +35,7 @@ from node.runtime.config import Config
 from node.runtime.entropy import SeededEntropy, SystemEntropy
 from node.services.accounts import NewPerson
 from node.services.actor import Actor
-from node.services.posting import Post
+from node.services.post import Post
 from node.services.sessions import Origin
 from node.services.settings import RATE_MAX, RATES, Change
 from node.wire import c2s

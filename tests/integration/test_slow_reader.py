@@ -28,7 +28,7 @@ from node.core.content import Body, encode_body
 from node.runtime.entropy import SystemEntropy
 from node.services.accounts import NewPerson
 from node.services.actor import Actor
-from node.services.posting import Post
+from node.services.post import Post
 from node.services.sessions import Origin
 from node.web.session import DeviceSession
 from node.wire import c2s

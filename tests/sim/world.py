@@ -24,7 +24,8 @@ from node.runtime.config import Config
 from node.runtime.entropy import SeededEntropy
 from node.runtime.lifecycle import Supervisor
 from node.services.actor import Actor
-from node.services.posting import Answer, Post
+from node.services.post import Post
+from node.services.posting import Answer
 from node.services.settings import RATE_MAX, RATES, Change
 from node.storage.accounts import AccountStore, NewAccount
 from node.storage.database import Tx

@@ -246,6 +246,36 @@ def node_frames() -> dict[str, c2s.Frame]:
             SEQ0 + 14, (c2s.Receipt(ROOM, BOB, 13, 9, T0 + 20_000), c2s.Receipt(ROOM, ALICE, 13, 13, 0))
         ),
         "people": c2s.People(people),
+        "waiting": c2s.Waiting(
+            (
+                c2s.WaitingItem(
+                    ROOM,
+                    STORY.told[2].event_id,
+                    _bytes("waiting", 16),
+                    "text",
+                    STORY.told[2].body,
+                    T0 + 21_000,
+                    "",
+                    "",
+                    NODE,
+                ),
+                c2s.WaitingItem(
+                    ROOM,
+                    STORY.told[3].event_id,
+                    _bytes("waiting", 16),
+                    "text",
+                    b"",
+                    T0,
+                    "not_member",
+                    "You are not in it.",
+                ),
+                c2s.WaitingItem(
+                    ROOM, STORY.told[3].event_id, _bytes("waiting", 16), "text", b"", T0, "", "", gone=True
+                ),
+            )
+        ),
+        "nodes": c2s.Nodes(ROOM, (c2s.NodeMark(NODE, 12, True, "casa.example"), c2s.NodeMark(bytes(32), 0)), 9),
+        "contacts": c2s.ContactsChanged(),
         "typing": c2s.TypingSignal(ROOM, BOB, True),
         "presence": c2s.PresenceSignal(BOB, "offline"),
         "pong": c2s.Pong(1234),

@@ -22,7 +22,7 @@ const text = (value: unknown): string => toText(fromHex((value as { hex: string 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 /** The frame as views would make it. */
-function asClientFrame([name, a, b, c, d, e, f, g]: unknown[]): ClientFrame {
+function asClientFrame([name, a, b, c, d, e, f, g, h]: unknown[]): ClientFrame {
   switch (name) {
     case 'hello':
       return { t: 'hello', cursor: b as number | null, client: c as string };
@@ -38,6 +38,7 @@ function asClientFrame([name, a, b, c, d, e, f, g]: unknown[]): ClientFrame {
         body: new Decoder().decode(fromHex((e as { hex: string }).hex)) as Body,
         guests: f as string[],
         token: text(g),
+        hub: text(h),
       };
     case 'history':
       return { t: 'history', n: a as number, room: text(b), idx: c as number, back: d as boolean, limit: e as number };

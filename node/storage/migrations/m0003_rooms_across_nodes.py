@@ -23,6 +23,9 @@ ALTER TABLE rooms ADD COLUMN trouble TEXT NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN name_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE users ADD COLUMN profile BLOB;
 
+CREATE INDEX users_node ON users (substr(user, -52));
+CREATE INDEX members_receipt ON members (receipt_seq) WHERE receipt_seq > 0;
+
 CREATE TABLE signers (
     nid BLOB NOT NULL,
     incarnation INTEGER NOT NULL,

@@ -12,7 +12,8 @@ from node.base.ids import CLIENT_ID_BYTES, ClientId, EventId, RoomId, UserId, fo
 from node.core import content
 from node.services.actor import Actor
 from node.services.invites import Invites
-from node.services.posting import Post, Posting
+from node.services.post import Post
+from node.services.posting import Posting
 from node.services.receipts import Receipts
 from node.services.rooms import RoomBook
 from node.services.sync import HistoryPage, Sync

@@ -10,12 +10,12 @@ import pytest
 
 from node.base import limits
 from node.base.errors import Code, Rejected
-from node.base.ids import ClientId, NodeId, RoomId, make_user
+from node.base.ids import ClientId, RoomId, make_user
 from node.core import content
 from node.runtime.net import ws_frame
 from node.services.access import RoomAccess, access_room
 from node.services.feed import Chunk
-from node.services.posting import Post
+from node.services.post import Post
 from node.services.settings import RATES, Change
 from node.wire import c2s
 from tests.unit.services.witness import Witness
@@ -67,9 +67,9 @@ async def test_who_is_outside_does_not_learn_that_a_room_exists(ledger: Ledger) 
     assert await refusal(ledger, "bob", ledger.command(room, hello)) is Code.NOT_MEMBER
 
 
-async def test_only_people_of_this_node_are_invited(ledger: Ledger) -> None:
+async def test_who_does_not_exist_on_this_node_is_not_invited(ledger: Ledger) -> None:
     room = await garden(ledger)
-    stranger = make_user("zoe", NodeId(bytes(32)))
+    stranger = make_user("zoe", ledger.services.identity.nid)
     for body in (content.Invite(user=stranger), content.Ban(user=stranger)):
         assert await refusal(ledger, "alice", ledger.command(room, body)) is Code.NOT_FOUND
     post = Post(b"", ClientId(bytes(16)), "create", content.encode_body(content.Create(name="x")), (stranger,))

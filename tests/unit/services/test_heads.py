@@ -15,7 +15,7 @@ from node.runtime.config import Config
 from node.runtime.entropy import SeededEntropy
 from node.services.accounts import NewPerson
 from node.services.actor import Actor
-from node.services.posting import Post
+from node.services.post import Post
 from node.services.sessions import Origin
 from node.storage import checkup
 from node.storage.heads import Signer

@@ -16,7 +16,7 @@ from node.runtime.clock import ManualClock
 from node.runtime.config import Config
 from node.runtime.entropy import SeededEntropy
 from node.services.actor import Actor
-from node.services.posting import Post
+from node.services.post import Post
 from node.services.settings import RATE_MAX, RATES, Change
 from node.storage.accounts import AccountStore, NewAccount
 from node.storage.database import Tx

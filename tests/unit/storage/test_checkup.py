@@ -15,7 +15,7 @@ from node.runtime.clock import ManualClock
 from node.runtime.config import Config
 from node.runtime.entropy import SeededEntropy
 from node.services.accounts import NewPerson
-from node.services.posting import Post
+from node.services.post import Post
 from node.services.sessions import Origin
 from node.storage import checkup, migrations
 from node.storage.database import Database

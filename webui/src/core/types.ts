@@ -47,7 +47,23 @@ export interface Room {
   readonly unread: number;
   readonly mentions: number;
   readonly last: Entry | null;
+  /** The node that orders the chat; other nodes with a member and how far they have it. */
+  readonly hub: string;
+  readonly nodes: readonly NodeMark[];
+  readonly stableIdx: number;
+  /** Why nothing more is taken from the hub: forked, invalid; else empty. */
+  readonly trouble: string;
+  /** An accepted invitation that waits for the hub. */
+  readonly joining: boolean;
   readonly asOf: number;
+}
+
+/** Another node of a chat has it up to `idx`; `domain` is empty unless it was verified. */
+export interface NodeMark {
+  readonly node: string;
+  readonly idx: number;
+  readonly linked: boolean;
+  readonly domain: string;
 }
 
 /** Marks of one member; they only grow. */

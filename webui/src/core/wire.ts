@@ -6,7 +6,7 @@
  */
 import { Decoder, Encoder } from '@msgpack/msgpack';
 import { fromText, toText } from './bytes.ts';
-import type { Body, Entry, Mark, Receipt, Room } from './types.ts';
+import type { Body, Entry, Mark, NodeMark, Receipt, Room } from './types.ts';
 
 export const SUBPROTOCOL = 'startalk.c2s.1';
 export const VERSION = 1;
@@ -26,6 +26,7 @@ export type ClientFrame =
       body: Body;
       guests?: readonly string[];
       token?: string;
+      hub?: string;
     }
   | { t: 'history'; n: number; room: string; idx: number; back: boolean; limit: number }
   | { t: 'read'; n: number; room: string; idx: number }
@@ -40,6 +41,20 @@ export interface PostedItem {
   readonly seq: number;
   readonly id: string;
   readonly atMs: number;
+}
+
+/** A post without a place yet; `code` is empty while it waits for the node `hub`. */
+export interface WaitingItem {
+  readonly room: string;
+  readonly id: string;
+  readonly clientId: string;
+  readonly kind: string;
+  readonly body: Body | null;
+  readonly atMs: number;
+  readonly code: string;
+  readonly text: string;
+  readonly hub: string;
+  readonly gone: boolean;
 }
 
 export interface Person {
@@ -71,6 +86,9 @@ export type NodeFrame =
   | { t: 'done'; n: number }
   | { t: 'receipts'; seq: number; receipts: readonly Receipt[] }
   | { t: 'people'; people: readonly Person[] }
+  | { t: 'waiting'; items: readonly WaitingItem[] }
+  | { t: 'nodes'; room: string; nodes: readonly NodeMark[]; stableIdx: number }
+  | { t: 'contacts' }
   | { t: 'typing'; room: string; user: string; on: boolean }
   | { t: 'presence'; user: string; state: string }
   | { t: 'pong'; at: number }
@@ -99,6 +117,7 @@ function asArray(frame: ClientFrame): unknown[] {
         encodeBody(frame.body),
         frame.guests ?? [],
         fromText(frame.token ?? ''),
+        fromText(frame.hub ?? ''),
       ];
     case 'history':
       return ['history', frame.n, fromText(frame.room), frame.idx, frame.back, frame.limit];
@@ -187,6 +206,12 @@ export function decodeFrame(data: Uint8Array): NodeFrame {
       return { t: 'receipts', seq: num(a), receipts: list(b).map(receipt) };
     case 'people':
       return { t: 'people', people: people(a) };
+    case 'waiting':
+      return { t: 'waiting', items: list(a).map(waitingItem) };
+    case 'nodes':
+      return { t: 'nodes', room: id(a), nodes: list(b).map(nodeMark), stableIdx: num(c) };
+    case 'contacts':
+      return { t: 'contacts' };
     case 'typing':
       return { t: 'typing', room: id(a), user: str(b), on: c !== false };
     case 'presence':
@@ -210,6 +235,27 @@ function people(value: unknown): Person[] {
 function postedItem(value: unknown): PostedItem {
   const [n, room, idx, seq, event, at] = list(value);
   return { n: num(n), room: id(room), idx: num(idx), seq: num(seq), id: id(event), atMs: num(at) };
+}
+
+function waitingItem(value: unknown): WaitingItem {
+  const [room, event, client, kind, body, at, code, text, hub, gone] = list(value);
+  return {
+    room: id(room),
+    id: id(event),
+    clientId: id(client),
+    kind: str(kind),
+    body: body instanceof Uint8Array && body.length ? decodeBody(body) : null,
+    atMs: num(at),
+    code: str(code),
+    text: str(text),
+    hub: hub instanceof Uint8Array ? toText(hub) : '',
+    gone: gone === true,
+  };
+}
+
+function nodeMark(value: unknown): NodeMark {
+  const [node, idx, linked, domain] = list(value);
+  return { node: id(node), idx: num(idx), linked: linked === true, domain: str(domain ?? '') };
 }
 
 function receipt(value: unknown): Receipt {
@@ -299,6 +345,11 @@ function card(value: unknown): Room {
     unread: num(c.unread ?? 0),
     mentions: num(c.mentions ?? 0),
     last: c.last ? entry(list(c.last), folded) : null,
+    hub: c.hub instanceof Uint8Array ? toText(c.hub) : '',
+    nodes: c.nodes === undefined ? [] : list(c.nodes).map(nodeMark),
+    stableIdx: num(c.stable_idx ?? 0),
+    trouble: str(c.trouble ?? ''),
+    joining: c.joining === true,
     asOf: num(c.as_of),
   };
 }

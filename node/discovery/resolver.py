@@ -1,0 +1,344 @@
+"""From a nid or a domain to addresses worth trying. Every answer is a hint; the handshake of a link proves who is there.
+
+===  ============================  ============================================================================
+ 1   neighbours by mDNS            nothing is proved; asked for a pinned nid or while pairing, which is when `find` is called
+ 2   addresses that worked, and    nothing. Private ones only if a link proved them (source ``mdns``); never those of an
+     those of an invitation        unsigned invitation
+ 3   well-known and TXT            that the domain names this nid now; an answer that names another is not used
+ 4   DHT                           that the op key said so at this number; never below the pinned one
+ 5   contacts (`who`)              as 4; asked when all others have said what they know
+===  ============================  ============================================================================
+
+1 to 4 start at once, and their answers are given out in this order of trust and speed, as they come. What was verified is
+kept for a while in one cache, whoever said it.
+
+Searches are tasks of the group that `open` opens, so that a caller who stops listening leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from node.base import limits
+from node.base.errors import Code, Rejected, RemoteError
+from node.base.ids import NodeId
+from node.discovery.proto.neighbours import Claim
+from node.discovery.wellknown import LINK_PATH, Announced, ZoneWord, host_of
+from node.runtime.clock import Clock
+from node.runtime.log import Log
+from node.runtime.targets import IP, Targets
+from node.services.ports import Candidate
+from node.wire.address import Place
+from node.wire.keys import Chain
+from node.wire.record import SALT_LOC, LocBody, Record, Verifier, is_newer
+
+log = Log("discovery.resolver")
+
+LAN: Final = "mdns"
+LAST: Final = "last"
+LINK: Final = "link"
+DOMAIN: Final = "domain"
+RECORD: Final = "record"
+_RANK: Final = {LAN: 0, LAST: 1, LINK: 2, DOMAIN: 3, RECORD: 4}
+_END: Final = 9
+
+
+class Pin(Struct, frozen=True, kw_only=True):
+    """What we know of a node for certain; (rotations, incarnation, seq) is the newest of it ever seen."""
+
+    rotations: int = 0
+    incarnation: int = 0
+    seq: int = 0
+    chain: Chain | None = None
+    domain: str = ""
+
+
+class Memory(Protocol):
+    """What earlier links left (`discovery.memory.PeerMemory`)."""
+
+    def pin(self, nid: NodeId) -> Pin | None:
+        """None for a node that never proved itself here."""
+
+    def addresses(self, nid: NodeId) -> Sequence[Candidate]:
+        """Where it was, the one that worked last first."""
+
+    def owner(self, domain: str) -> NodeId | None:
+        """Whom a domain is pinned to."""
+
+
+class Nearby(Protocol):
+    """mDNS (`discovery.lan.Lan`)."""
+
+    async def look_for(self, nid: NodeId) -> Sequence[Claim]:
+        """Claims about `nid`; takes at most `LAN_WAIT_MS`."""
+
+
+class Web(Protocol):
+    """`discovery.wellknown.WellKnown`."""
+
+    async def fetch(self, domain: str) -> Announced:
+        """Raises RemoteError."""
+
+
+class Names(Protocol):
+    """`discovery.wellknown.Zone`."""
+
+    async def ask(self, domain: str) -> ZoneWord | None:
+        """Raises RemoteError."""
+
+
+class RecordFinder(Protocol):
+    """The DHT (`discovery.dht.Dht`)."""
+
+    async def get_record(
+        self, nid: NodeId, *, salt: bytes, min_seq: int, pinned: tuple[int, int] | None, quorum: int
+    ) -> Record | None:
+        """The newest that was found."""
+
+
+class Gossip(Protocol):
+    """Contacts and peers of shared rooms, over open links (`discovery.gossip.PeerGossip`)."""
+
+    async def who(self, nid: NodeId) -> Sequence[bytes]:
+        """Records of `nid` that they have, as they came."""
+
+
+class Resolver:
+    """Implements `services.ports.Resolver`. Every source but the memory may be missing."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        targets: Targets,
+        memory: Memory,
+        verify: Verifier,
+        lan: Nearby | None = None,
+        web: Web | None = None,
+        zone: Names | None = None,
+        dht: RecordFinder | None = None,
+        gossip: Gossip | None = None,
+    ) -> None:
+        self._clock = clock
+        self._targets = targets
+        self._memory = memory
+        self._verify = verify
+        self._lan = lan
+        self._web = web
+        self._zone = zone
+        self._dht = dht
+        self._gossip = gossip
+        self._records: OrderedDict[NodeId, Record] = OrderedDict()
+        self._announced: OrderedDict[str, tuple[float, Announced]] = OrderedDict()
+        self._group: asyncio.TaskGroup | None = None
+        self._searches = asyncio.Semaphore(limits.SEARCHES_MAX)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """While open, `find` and `who_owns` work."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                yield
+            finally:
+                self._group = None
+                stop.set()
+                for task in self._running:
+                    task.cancel()
+
+    # --- services.ports.Resolver ------------------------------------------------------------------------
+
+    async def find(self, *, nid: NodeId, places: Sequence[Place] = (), domain: str = "") -> AsyncIterator[Candidate]:
+        """Addresses to try, in the order in which to race them. Ends when no source has more to say."""
+        if self._group is None:
+            return
+        search = _Search(nid, tuple(places), domain)
+        task = self._group.create_task(self._search(search), name="search")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            while (candidate := await search.next()) is not None:
+                yield candidate
+        finally:
+            task.cancel()
+
+    async def who_owns(self, domain: str) -> NodeId:
+        """The node that `domain` names, for a first contact. Raises Rejected: `peer_unreachable`, `key_changed`."""
+        pinned = self._memory.owner(domain)
+        announced, word = await self._ask_domain(domain)
+        said = {one.nid for one in (announced, word) if one is not None}
+        if pinned is not None:
+            said.add(pinned)
+        if len(said) > 1:
+            raise Rejected(
+                Code.KEY_CHANGED,
+                "The domain names another node than before, or its web server and its zone disagree. Ask its owner.",
+                domain=domain,
+            )
+        if announced is not None or pinned is not None:
+            return next(iter(said))
+        if word is not None and await self._names_back(word.nid, domain):
+            return word.nid
+        raise Rejected(Code.PEER_UNREACHABLE, "This domain does not say which node it has.", domain=domain)
+
+    async def _names_back(self, nid: NodeId, domain: str) -> bool:
+        """Whether the record of `nid` names the domain: a zone alone may claim any node."""
+        record = await self._from_dht(nid)
+        return record is not None and isinstance(record.body, LocBody) and record.body.domain == domain
+
+    # --- one search -------------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> set[asyncio.Task[None]]:
+        return self._tasks
+
+    async def _search(self, search: _Search) -> None:
+        try:
+            async with self._searches:
+                self._recall(search)
+                async with asyncio.TaskGroup() as group:
+                    for source in (self._ask_lan, self._ask_web, self._ask_dht):
+                        group.create_task(source(search))
+                await self._ask_gossip(search)
+        finally:
+            search.end()
+
+    def _recall(self, search: _Search) -> None:
+        """Step 2, and what the cache holds."""
+        for known in self._memory.addresses(search.nid):
+            search.add(LAST, known)
+        for ip, port in _by_turns([(ip_address(place.ip), place.port) for place in search.places]):
+            self._offer(search, LINK, ip, port)
+        if (record := self._cached(search.nid)) is not None:
+            self._offer_record(search, record)
+
+    async def _ask_lan(self, search: _Search) -> None:
+        claims = await self._lan.look_for(search.nid) if self._lan is not None else ()
+        for claim in claims:
+            for text in claim.addresses:
+                search.add(LAN, Candidate(_url(text, claim.port), LAN, check_certificate=False, lan=True))
+
+    async def _ask_web(self, search: _Search) -> None:
+        domain = search.domain or self._domain_of(search.nid)
+        if not domain:
+            return
+        announced, word = await self._ask_domain(domain)
+        if announced is not None and announced.nid == search.nid:
+            if self._keep(announced.record):
+                self._offer_record(search, announced.record)
+            if announced.url:
+                search.add(DOMAIN, Candidate(self._pinned_url(announced.url), DOMAIN, check_certificate=True))
+        elif announced is not None or (word is not None and word.nid != search.nid):
+            log.warning("A domain names another node than the one that is looked for", domain=domain)
+
+    async def _ask_dht(self, search: _Search) -> None:
+        record = await self._from_dht(search.nid)
+        if record is not None:
+            self._offer_record(search, record)
+
+    async def _ask_gossip(self, search: _Search) -> None:
+        raws = await self._gossip.who(search.nid) if self._gossip is not None else ()
+        for raw in raws:
+            record = self._checked(search.nid, raw)
+            if record is not None and self._keep(record):
+                self._offer_record(search, record)
+
+    def _offer_record(self, search: _Search, record: Record) -> None:
+        if isinstance(record.body, LocBody):
+            for ip, port in _by_turns([(ip_address(spot.ip), spot.port) for spot in record.body.addresses]):
+                self._offer(search, RECORD, ip, port)
+
+    def _offer(self, search: _Search, source: str, ip: IP, port: int) -> None:
+        """An address that somebody claims, if it is one that a stranger may name."""
+        try:
+            self._targets.check(ip, port, ports=None)
+        except RemoteError:
+            return
+        search.add(source, Candidate(_url(str(ip), port), source))
+
+    # --- sources ----------------------------------------------------------------------------------------
+
+    async def _ask_domain(self, domain: str) -> tuple[Announced | None, ZoneWord | None]:
+        """What web server and zone say, at once. A name that the owner pinned is not asked of the DNS."""
+        async with asyncio.TaskGroup() as group:
+            web = group.create_task(self._fetch(domain))
+            zone = group.create_task(self._ask_zone(domain))
+        return web.result(), zone.result()
+
+    async def _fetch(self, domain: str) -> Announced | None:
+        kept = self._announced.get(domain)
+        if kept is not None and self._clock.monotonic() < kept[0]:
+            return kept[1]
+        try:
+            announced = await self._web.fetch(domain) if self._web is not None else None
+        except RemoteError as error:
+            log.info("A domain says nothing usable", domain=domain, reason=str(error))
+            return None
+        if announced is not None:
+            _remember(self._announced, domain, (self._clock.monotonic() + limits.FOUND_KEPT_S, announced))
+        return announced
+
+    async def _ask_zone(self, domain: str) -> ZoneWord | None:
+        if self._zone is None or self._targets.pin(domain) is not None:
+            return None
+        try:
+            return await self._zone.ask(domain)
+        except RemoteError as error:
+            log.info("A zone says nothing usable", domain=domain, reason=str(error))
+            return None
+
+    async def _from_dht(self, nid: NodeId) -> Record | None:
+        if self._dht is None:
+            return None
+        pin = self._memory.pin(nid)
+        record = await self._dht.get_record(
+            nid,
+            salt=SALT_LOC,
+            min_seq=pin.seq if pin else 0,
+            pinned=(pin.rotations, pin.incarnation) if pin else None,
+            quorum=limits.DHT_QUORUM if pin else limits.DHT_QUORUM_FIRST,
+        )
+        return record if record is not None and record.nid == nid and self._keep(record) else None
+
+    def _domain_of(self, nid: NodeId) -> str:
+        pin = self._memory.pin(nid)
+        return pin.domain if pin is not None else ""
+
+    def _pinned_url(self, url: str) -> str:
+        """The URL with the port that the owner pinned for this name."""
+        host, port = host_of(url)
+        pin = self._targets.pin(host)
+        return f"wss://{host}:{pin.port}{LINK_PATH}" if pin is not None and pin.port and port == 443 else url
+
+    # --- the cache --------------------------------------------------------------------------------------
+
+    def _checked(self, nid: NodeId, raw: bytes) -> Record | None:
+        pin = self._memory.pin(nid)
+        try:
+            record = self._verify(raw, now_s=self._clock.now_ms() // 1000, known=pin.chain if pin else None)
+        except RemoteError:
+            return None
+        return record if record.nid == nid and isinstance(record.body, LocBody) else None
+
+    def _keep(self, record: Record) -> bool:
+        """Keeps a verified record; False if it is older than the pin or than what is kept."""
+        pin = self._memory.pin(record.nid)
+        if pin and (record.rotations, record.incarnation, record.seq) < (pin.rotations, pin.incarnation, pin.seq):
+            return False
+        kept = self._cached(record.nid)
+        if kept is not None and is_newer(kept, record):
+            return False
+        _remember(self._records, record.nid, record)
+        return True
+
+    def _cached(self, nid: NodeId) -> Record | None:
+        record = self._records.get(nid)
+        return record if record is not None and record.exp > self._clock.now_ms() // 1000 else None

@@ -1,0 +1,221 @@
+"""Entries on their way between hub and follower: rendered for the link, served by range, pulled where a replica lacks some.
+
+*Hub*: an entry is rendered when it is sent, so one that was erased meanwhile goes out without its body. The last entry of each batch and
+room carries a signed head; a third node's identity goes along with the first entry of a link that needs it.
+*Follower*: when a link opens, heads are compared; what is missing is pulled in pages, checked like any entry, one transaction a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from node.base import limits
+from node.base.errors import Code, Rejected
+from node.base.ids import NodeId, RoomId
+from node.core.hub import Head
+from node.services.ports import PeerLinks
+from node.services.replicas import Replicas
+from node.services.signers import Signers
+from node.storage.database import Database, Tx
+from node.storage.log import Link, Log
+from node.storage.outbox import OutRow
+from node.storage.peers import Peer
+from node.storage.rooms import RoomRow, Rooms
+from node.wire import envelope, exchange
+from node.wire.exchange import Entry, Heads, News, Range, RangePage, RoomHead, SignerCert
+
+PAGE_BYTES: Final = limits.ENTRIES_FRAME_BYTES_MAX - 8 * 1024  # room for the frame around it
+FIXED_BYTES: Final = 320  # of an entry beside event, body and identities
+
+
+class Signer(Protocol):
+    """Whose node this is."""
+
+    @property
+    def nid(self) -> NodeId:
+        """The node's id."""
+
+    def sign_head(self, room: RoomId, head: Head) -> bytes:
+        """The hub's word for every entry up to `head`."""
+
+
+class Nodes(Protocol):
+    """Which nodes follow a room (`services.followers.Followers`)."""
+
+    def of(self, row: RoomRow) -> Sequence[NodeId]:
+        """The other nodes with a member."""
+
+
+class CatchUp:
+    """Moves entries."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        rooms: Rooms,
+        log: Log,
+        signer: Signer,
+        signers: Signers,
+        nodes: Nodes,
+        replicas: Replicas,
+    ) -> None:
+        self._db = db
+        self._rooms = rooms
+        self._log = log
+        self._signer = signer
+        self._signers = signers
+        self._nodes = nodes
+        self._replicas = replicas
+        self._told: dict[NodeId, set[tuple[bytes, int]]] = {}
+        self.links: PeerLinks | None = None
+
+    def forget(self, nid: NodeId) -> None:
+        """A new link has carried no identities yet."""
+        self._told.pop(nid, None)
+
+    # --- hub: entries for the link ------------------------------------------------------------------------
+
+    def render(self, tx: Tx, peer: Peer, rows: Sequence[OutRow], *, head_class: int) -> list[bytes | None]:
+        """Bytes of rows that refer to entries; the last one of each room gets a signed head."""
+        last = {row.room: row.seq for row in rows}
+        return [self._render(tx, peer, row, is_last=last[row.room] == row.seq, head_class=head_class) for row in rows]
+
+    def _render(self, tx: Tx, peer: Peer, out: OutRow, *, is_last: bool, head_class: int) -> bytes | None:
+        row = self._rooms.peek_pk(tx, out.room)
+        if out.cls == head_class:
+            return exchange.encode_item(News(row.room, out.idx))
+        found = next(iter(self._log.links(tx, out.room, out.idx, 1)), None)
+        if found is None or found.idx != out.idx:
+            return None
+        told = self._told.setdefault(peer.nid, set())
+        return exchange.encode_item(self._entry(tx, row.room, found, peer.nid, told, with_head=is_last))
+
+    def _entry(
+        self, tx: Tx, room: RoomId, link: Link, to: NodeId, told: set[tuple[bytes, int]], *, with_head: bool
+    ) -> Entry:
+        head = self._signer.sign_head(room, Head(link.epoch, link.idx, link.log_hash)) if with_head else None
+        return Entry(
+            room=room, epoch=link.epoch, idx=link.idx, at_ms=link.at_ms, log_hash=link.log_hash, event=link.event,
+            signature=link.signature, salt=link.salt, body=link.body, head=head,
+            signers=self._identities(tx, link, to, told),
+        )  # fmt: skip
+
+    def _identities(self, tx: Tx, link: Link, to: NodeId, told: set[tuple[bytes, int]]) -> tuple[SignerCert, ...]:
+        """Of the node that signed the event, unless the receiver is that node or was told."""
+        if link.signature is None:
+            return ()
+        event = envelope.decode_event(link.event)
+        place = (event.nid, event.incarnation)
+        if event.nid == to or place in told:
+            return ()
+        cert = self._signers.cert(tx, NodeId(event.nid), event.incarnation)
+        if cert is None:
+            return ()
+        told.add(place)
+        return (cert,)
+
+    # --- hub: requests ------------------------------------------------------------------------------------
+
+    async def serve_range(self, peer: Peer, asked: Range) -> bytes:
+        """A page of a room the peer follows. Raises Rejected with `not_found`."""
+        return await self._db.read(lambda tx: self._range(tx, peer, asked))
+
+    def _range(self, tx: Tx, peer: Peer, asked: Range) -> bytes:
+        row = self._followed(tx, peer, RoomId(asked.room))
+        told: set[tuple[bytes, int]] = set()
+        entries: list[Entry] = []
+        size = 0
+        for link in self._log.links(tx, row.pk, asked.first, asked.limit):
+            if link.idx > row.head.idx:
+                break
+            entry = self._entry(tx, row.room, link, peer.nid, told, with_head=False)
+            size += _size(entry)
+            if entries and size > PAGE_BYTES:
+                break
+            entries.append(entry)
+        if entries:
+            entries[-1] = self._with_head(entries[-1])
+        return exchange.encode_item(RangePage(tuple(entries), row.head.idx))
+
+    def _with_head(self, entry: Entry) -> Entry:
+        from msgspec.structs import replace
+
+        room = RoomId(entry.room)
+        return replace(entry, head=self._signer.sign_head(room, Head(entry.epoch, entry.idx, entry.log_hash)))
+
+    def serve_heads(self, peer: Peer, asked: Heads) -> bytes:
+        """Those of the rooms asked about that go on, or differ, here."""
+        return exchange.encode_item(self._db.view(lambda tx: Heads(tuple(self._differing(tx, peer, asked)))))
+
+    def _differing(self, tx: Tx, peer: Peer, asked: Heads) -> Iterable[RoomHead]:
+        for theirs in asked.heads:
+            row = self._rooms.peek(tx, RoomId(theirs.room))
+            if row is None or row.hub != self._signer.nid or peer.nid not in self._nodes.of(row):
+                continue
+            if (row.head.idx, row.head.hash) != (theirs.idx, theirs.hash):
+                yield RoomHead(row.room, row.head.epoch, row.head.idx, row.head.hash)
+
+    def _followed(self, tx: Tx, peer: Peer, room: RoomId) -> RoomRow:
+        """A room of this hub in which the peer has a member. Raises Rejected with `not_found`."""
+        row = self._rooms.peek(tx, room)
+        if row is None or row.hub != self._signer.nid or peer.nid not in self._nodes.of(row):
+            raise Rejected(Code.NOT_FOUND, "There is no such room for you.")
+        return row
+
+    # --- follower -----------------------------------------------------------------------------------------
+
+    async def compare(self, peer: Peer) -> None:
+        """Learns which rooms of this hub go on beyond what is here."""
+        after = 0
+        while page := self._own_heads(peer.nid, after):
+            after = page[-1][0]
+            mine = Heads(tuple(RoomHead(room, head.epoch, head.idx, head.hash) for _, room, head in page))
+            answer = exchange.decode_heads(await self._request(peer, exchange.HEADS, exchange.encode_item(mine)))
+            if answer.heads:
+                await self._db.write(lambda tx, heads=answer.heads: self._note(tx, peer, heads))  # type: ignore[misc]
+
+    def _own_heads(self, nid: NodeId, after: int) -> list[tuple[int, RoomId, Head]]:
+        return self._db.view(lambda tx: self._rooms.heads_of(tx, nid, after, limits.HEADS_AT_ONCE))
+
+    def _note(self, tx: Tx, peer: Peer, heads: tuple[RoomHead, ...]) -> None:
+        for head in heads:
+            row = self._rooms.load(tx, RoomId(head.room))
+            if row is not None and row.hub == peer.nid:
+                self._rooms.hub_reaches(tx, row, head.idx)
+
+    async def pull(self, peer: Peer) -> None:
+        """Fetches what replicas of this hub's rooms lack."""
+        for room in self._db.view(lambda tx: self._rooms.behind(tx, peer.nid)):
+            await self._pull_room(peer, room)
+
+    async def _pull_room(self, peer: Peer, room: RoomId) -> None:
+        more = True
+        while more:
+            row = self._db.view(lambda tx: self._rooms.peek(tx, room))
+            assert row is not None, "it was just listed"
+            if row.trouble:
+                return
+            asked = exchange.encode_item(Range(room, row.head.idx + 1))
+            page = exchange.decode_range_page(await self._request(peer, exchange.LOG_RANGE, asked))
+            if not page.entries:
+                return
+            checked = [self._replicas.prepare(peer, entry) for entry in page.entries if entry.room == room]
+            taken = await self._db.write(lambda tx, checked=checked: self._take(tx, peer, checked))  # type: ignore[misc]
+            more = taken > 0 and page.entries[-1].idx < page.head_idx
+
+    def _take(self, tx: Tx, peer: Peer, checked: Sequence[object]) -> int:
+        taken = 0
+        for entry in checked:
+            taken += self._replicas.apply(tx, peer, entry) is not None  # type: ignore[arg-type]
+        return taken
+
+    async def _request(self, peer: Peer, method: str, args: bytes) -> bytes:
+        assert self.links is not None
+        return await self.links.request(peer.nid, method, args)
+
+
+def _size(entry: Entry) -> int:
+    identities = sum(len(cert.chain) + len(cert.cert) for cert in entry.signers)
+    return FIXED_BYTES + len(entry.event) + len(entry.body or b"") + identities

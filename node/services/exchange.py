@@ -1,0 +1,247 @@
+"""Everything that nodes say to each other about rooms and people, in one place: which service gets which item, and one loop a
+linked peer that keeps both sides equal.
+
+Items come numbered and durable (`prepare`, `apply`): entries and submissions, offers, questions, answers. The loop (`_tend`) does what
+is derived from state and therefore needs no queue: it compares heads when a link opens, pulls what a replica lacks, acknowledges what
+was stored, passes receipts on, and asks for names. Whatever fails there is simply done again after the next wake-up or link, since each
+step begins from what is on disk. Live delivery, a week of absence and a lost outbox are therefore the same code.
+
+Implements `services.ports.PeerInbox`; a `runtime.lifecycle.Service`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from node.base import limits
+from node.base.errors import Code, Rejected, RemoteError
+from node.base.ids import EventId, NodeId, RoomId
+from node.runtime.log import Log as Diary
+from node.services.acknowledging import Acknowledging
+from node.services.catchup import CatchUp
+from node.services.contacts import Contacts
+from node.services.followers import Followers
+from node.services.forwarding import Forwarding
+from node.services.marking import Marking
+from node.services.naming import Naming
+from node.services.offers import Offers
+from node.services.ports import PeerLinks
+from node.services.replicas import Checked, Replicas
+from node.services.signals import Signals
+from node.services.submissions import Submission, Submissions
+from node.storage.database import Database, Tx
+from node.storage.outbox import HEAD, OutRow
+from node.storage.peers import Peer
+from node.wire import envelope, exchange
+from node.wire.exchange import Answer, Ask, DirectItem, Entry, News, Offer, Profile, Reject, RoomItem, Submit, Withdraw
+
+_diary: Final = Diary("exchange")
+Prepared = Checked | Submission | News | DirectItem
+WORK_PAUSE_S: Final = limits.ACK_DELAY_S
+
+
+class Steps(Struct, frozen=True, kw_only=True):
+    """The services behind the items."""
+
+    followers: Followers
+    forwarding: Forwarding
+    submissions: Submissions
+    replicas: Replicas
+    contacts: Contacts
+    offers: Offers
+    catchup: CatchUp
+    acks: Acknowledging
+    marks: Marking
+    names: Naming
+    signals: Signals
+
+
+class Exchange:
+    """The inbox of all peers."""
+
+    name = "exchange"
+
+    def __init__(self, *, db: Database, steps: Steps) -> None:
+        self._db = db
+        self._steps = steps
+        self._tasks: asyncio.TaskGroup | None = None
+        self._wakes: dict[NodeId, asyncio.Event] = {}
+        self._loops: dict[NodeId, asyncio.Task[None]] = {}
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Tends the peers that are linked."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                ready()
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._tasks = None
+            self._loops.clear()
+
+    def attach(self, links: PeerLinks) -> None:
+        """The edge exists."""
+        self._steps.followers.links = links
+        for step in (self._steps.catchup, self._steps.acks, self._steps.marks, self._steps.names, self._steps.signals):
+            step.links = links
+
+    def linked(self, peer: Peer) -> None:
+        """A link opened: compare and go on."""
+        self._steps.catchup.forget(peer.nid)
+        self._steps.acks.linked(peer)
+        if self._tasks is None or peer.nid in self._loops:
+            self.nudge(peer.nid)
+            return
+        self._wakes[peer.nid] = asyncio.Event()
+        self._loops[peer.nid] = self._tasks.create_task(self._tend(peer))
+        self._steps.signals.linked(peer)
+
+    def unlinked(self, peer: Peer) -> None:
+        """The last link is gone."""
+        task = self._loops.pop(peer.nid, None)
+        self._wakes.pop(peer.nid, None)
+        if task is not None:
+            task.cancel()
+        self._steps.signals.unlinked(peer)
+
+    def nudge(self, nid: NodeId) -> None:
+        """There may be something to do for this peer."""
+        wake = self._wakes.get(nid)
+        if wake is not None:
+            wake.set()
+
+    def nudge_all(self) -> None:
+        """There may be something to do for everybody."""
+        for wake in self._wakes.values():
+            wake.set()
+
+    async def _tend(self, peer: Peer) -> None:
+        wake = self._wakes[peer.nid]
+        await self._attempt(peer, self._steps.catchup.compare)
+        while True:
+            wake.clear()
+            for step in (
+                self._steps.catchup.pull,
+                self._steps.acks.say,
+                self._steps.names.ask,
+                self._steps.marks.pass_on,
+            ):
+                await self._attempt(peer, step)
+            await asyncio.sleep(WORK_PAUSE_S)
+            await wake.wait()
+
+    async def _attempt(self, peer: Peer, step: Callable[[Peer], object]) -> None:
+        try:
+            await step(peer)  # type: ignore[misc]
+        except (Rejected, RemoteError, TimeoutError) as error:
+            _diary.info("step failed", step=step.__name__, code=getattr(error, "code", type(error).__name__))
+
+    # --- numbered items ---------------------------------------------------------------------------------
+
+    def prepare(self, peer: Peer, cls: int, body: bytes) -> Prepared:
+        """Decodes and checks signatures. Raises Rejected: poison."""
+        if cls == exchange.CLASS_ROOM:
+            return self._prepare_room(peer, exchange.decode_room_item(body))
+        if cls == exchange.CLASS_DIRECT:
+            return self._prepare_direct(peer, exchange.decode_direct_item(body))
+        raise Rejected(Code.UNSUPPORTED, "This class of items is not known.")
+
+    def _prepare_room(self, peer: Peer, item: RoomItem) -> Prepared:
+        match item:
+            case Entry():
+                return self._steps.replicas.prepare(peer, item)
+            case Submit():
+                return self._steps.submissions.prepare(peer, item)
+            case News():
+                return item
+
+    def _prepare_direct(self, peer: Peer, item: DirectItem) -> Prepared:
+        match item:
+            case Reject():
+                key = envelope.Key(peer.nid, peer.incarnation, peer.op)
+                signed = envelope.reject_bytes(
+                    RoomId(item.room), EventId(item.event_id), item.code, peer.nid, peer.incarnation
+                )
+                envelope.check(key, signed, item.signature)
+            case Profile():
+                self._steps.names.check(item)
+            case _:
+                pass
+        return item
+
+    def apply(self, tx: Tx, peer: Peer, item: object) -> None:
+        """The effect. Raises Rejected before its first change."""
+        steps = self._steps
+        match item:
+            case Checked():
+                steps.replicas.apply(tx, peer, item)
+            case Submission():
+                steps.submissions.apply(tx, peer, item)
+            case News():
+                steps.replicas.hear(tx, peer, RoomId(item.room), item.idx)
+            case Reject():
+                steps.forwarding.refused_by(tx, peer.nid, EventId(item.event_id), item.code, item.text)
+            case Offer():
+                steps.offers.offered(tx, peer, item)
+            case Withdraw():
+                steps.offers.withdrawn(tx, peer, item)
+            case Ask():
+                steps.contacts.asked(tx, peer, item)
+            case Answer():
+                steps.contacts.answered(tx, peer, item)
+            case Profile():
+                steps.names.store(tx, item)
+            case _:
+                raise AssertionError("prepare made something else")
+
+    def applied(self, peer: Peer, count: int) -> None:
+        """Items are on disk: acknowledge them, pull what they announced."""
+        self.nudge(peer.nid)
+
+    def nacked(self, tx: Tx, peer: Peer, cls: int, body: bytes, code: str) -> None:
+        """The peer cannot take one of ours, or it is given up: its author is told."""
+        if cls != exchange.CLASS_ROOM or not body:
+            return
+        item = exchange.decode_room_item(body)
+        if isinstance(item, Submit):
+            text = "It could not be delivered." if code == Code.UNDELIVERABLE else "The other node does not take it."
+            self._steps.forwarding.refused(tx, envelope.event_id(item.event), code, text)
+
+    def render(self, tx: Tx, peer: Peer, rows: Sequence[OutRow]) -> list[bytes | None]:
+        """Bytes of entries, at the time they are sent."""
+        return self._steps.catchup.render(tx, peer, rows, head_class=HEAD)
+
+    # --- the rest ---------------------------------------------------------------------------------------
+
+    def whisper(self, peer: Peer, topic: str, body: bytes) -> None:
+        """A signal; whatever is wrong with it is ignored."""
+        try:
+            self._steps.signals.heard(peer, topic, body)
+        except Rejected:
+            return
+
+    async def serve(self, peer: Peer, method: str, args: bytes) -> bytes:
+        """Answers a request. Raises Rejected."""
+        steps = self._steps
+        match method:
+            case exchange.LOG_RANGE:
+                return await steps.catchup.serve_range(peer, exchange.decode_range(args))
+            case exchange.HEADS:
+                return steps.catchup.serve_heads(peer, exchange.decode_heads(args))
+            case exchange.ACKS:
+                await steps.acks.heard(peer, exchange.decode_acks(args))
+                self.nudge_all()
+                return b""
+            case exchange.MARKS:
+                steps.marks.heard(peer, exchange.decode_marks(args))
+                return b""
+            case exchange.PEOPLE:
+                return steps.names.serve(peer, exchange.decode_people(args))
+            case _:
+                raise Rejected(Code.UNSUPPORTED, "This request is not known.")

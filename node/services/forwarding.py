@@ -1,0 +1,179 @@
+"""Posts to rooms that another node orders: signed here, remembered as pending, sent to the hub, and shown as waiting meanwhile.
+
+A forwarded post has no place yet: it is answered with idx and seq 0. It becomes an entry when the hub's log brings it back
+(services/replicas.py), or is refused by the hub, or by the link's bounds, and then shown to its author with the reason. The check made
+here against the replica is only for a quick answer; the hub decides.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Raw
+
+from node.base import limits
+from node.base.errors import Code, Rejected
+from node.base.ids import ClientId, EventId, NodeId, RoomId, UserId, parse_user
+from node.core import content, hub, message, room
+from node.core.content import Body
+from node.core.room import Command
+from node.runtime.entropy import Entropy
+from node.services.access import knows
+from node.services.actor import Actor
+from node.services.feed import Feed
+from node.services.followers import Followers
+from node.services.post import Post
+from node.storage import contacts, pending
+from node.storage.contacts import ContactState
+from node.storage.database import Tx
+from node.storage.log import Appended, Log
+from node.storage.pending import NewPending
+from node.storage.rooms import RoomRow, Rooms
+from node.wire import envelope
+from node.wire.exchange import Submit
+
+
+class Signer(Protocol):
+    """Whose node this is (`services.identity.Identity`)."""
+
+    @property
+    def nid(self) -> NodeId:
+        """The node's id."""
+
+    @property
+    def incarnation(self) -> int:
+        """Of its op key."""
+
+    def sign_event(self, event: bytes) -> bytes:
+        """This node vouches for an event of its own user."""
+
+
+class Forwarding:
+    """The author's side of rooms elsewhere."""
+
+    def __init__(
+        self, *, rooms: Rooms, log: Log, feed: Feed, followers: Followers, signer: Signer, entropy: Entropy
+    ) -> None:
+        self._rooms = rooms
+        self._log = log
+        self._feed = feed
+        self._followers = followers
+        self._signer = signer
+        self._entropy = entropy
+
+    # --- where does it go? ------------------------------------------------------------------------------
+
+    def find(self, tx: Tx, actor: Actor, client_id: ClientId) -> Appended | None:
+        """What an earlier post with this client id became, while it has no place."""
+        row = pending.by_client(tx, actor.device_pk, client_id)
+        return None if row is None else waiting(row.room, row.event_id, row.at_ms)
+
+    def hub_of(self, tx: Tx, actor: Actor, post: Post, body: Body) -> NodeId:
+        """The node that orders the room, as far as the actor may know; this node when nobody knows better."""
+        row = self._rooms.load(tx, RoomId(post.room))
+        if row is not None:
+            return row.hub
+        if isinstance(body, content.Join) and body.via == "link" and len(post.hub) == len(self._signer.nid):
+            return NodeId(post.hub)
+        if isinstance(body, content.Join | content.Decline):
+            offer = contacts.offer(tx, actor.user_pk, RoomId(post.room))
+            if offer is not None:
+                return offer.hub
+        return self._signer.nid
+
+    def require_contact(self, tx: Tx, actor: Actor, other: UserId) -> None:
+        """Raises Rejected unless `other`, of another node, agreed to be written to."""
+        found = contacts.find(tx, actor.user_pk, other)
+        if found is not None and found.state is ContactState.BLOCKED:
+            raise Rejected(Code.BLOCKED, "You blocked this person; unblock them to write.", field="user")
+        if found is None or found.state is not ContactState.CONTACT:
+            raise Rejected(Code.CONSENT_NEEDED, "Ask this person first; they have to agree.", field="user")
+
+    def check_consent(self, tx: Tx, actor: Actor, row: RoomRow) -> None:
+        """For a post into a direct chat across nodes. Raises Rejected."""
+        if row.kind == room.DIRECT:
+            for other in row.state.members:
+                if parse_user(other)[1] != self._signer.nid:
+                    self.require_contact(tx, actor, other)
+
+    # --- on its way -------------------------------------------------------------------------------------
+
+    def forward(self, tx: Tx, actor: Actor, post: Post, body: Body, hub_nid: NodeId, now_ms: int) -> Appended:
+        """Signs the event and sends it to the hub. Raises Rejected when it has no chance."""
+        row = self._rooms.load(tx, RoomId(post.room))
+        if row is not None:
+            self._check(tx, actor, row, post, body, now_ms)
+        if pending.count(tx, actor.user_pk) >= limits.PENDING_MAX:
+            raise Rejected(
+                Code.LIMIT_REACHED,
+                f"{limits.PENDING_MAX} of your messages wait for other nodes already; wait until they are reached.",
+                limit=limits.PENDING_MAX,
+            )
+        salt = self._entropy.token_bytes(hub.SALT_BYTES)
+        event = envelope.make_event(
+            room=RoomId(post.room),
+            author=actor.user,
+            device=actor.device,
+            nid=self._signer.nid,
+            incarnation=self._signer.incarnation,
+            author_seq=self._log.next_author_seq(tx, now_ms),
+            kind=post.kind,
+            body_hash=hub.body_hash(salt, post.body),
+            seen=None if row is None else (row.head.epoch, row.head.idx),
+        )
+        event_id = envelope.event_id(event)
+        pending.put(tx, NewPending(
+            event_id=event_id, hub=hub_nid, room=RoomId(post.room), author_pk=actor.user_pk, device_pk=actor.device_pk,
+            client_id=post.client_id, kind=post.kind, event=event, body=post.body, at_ms=now_ms,
+        ))  # fmt: skip
+        signature = self._signer.sign_event(event)
+        self._followers.send(tx, hub_nid, Submit(post.room, event, signature, salt, post.body, post.token))
+        self._tell(tx, event_id)
+        return waiting(RoomId(post.room), event_id, now_ms)
+
+    def _check(self, tx: Tx, actor: Actor, row: RoomRow, post: Post, body: Body, now_ms: int) -> None:
+        """Against the replica, which may be behind: what it does not know yet is left to the hub."""
+        if row.trouble:
+            raise Rejected(Code.CONFLICT, "The node that orders this chat broke its rules; nothing more is sent to it.")
+        if isinstance(body, content.Join):
+            return
+        if not knows(tx, self._rooms, row, actor):
+            raise Rejected(Code.NOT_FOUND, "This chat does not exist, or you are not in it.")
+        self.check_consent(tx, actor, row)
+        named = message.named_by(body)
+        if named is not None and pending.by_event(tx, named) is not None:
+            return
+        room.decide(row.state, Command(actor.user, post.kind, body), now_ms, self._log.target(tx, row.pk, body))
+
+    # --- how it ends ------------------------------------------------------------------------------------
+
+    def refused(self, tx: Tx, event: EventId, code: str, text: str) -> None:
+        """The hub, or the link, gave it up."""
+        if pending.refuse(tx, event, code, text) is not None:
+            self._tell(tx, event)
+
+    def refused_by(self, tx: Tx, nid: NodeId, event: EventId, code: str, text: str) -> None:
+        """The hub refused it; only the hub it was sent to can."""
+        row = pending.by_event(tx, event)
+        if row is not None and row.hub == nid:
+            self.refused(tx, event, code, text)
+
+    def dismiss(self, tx: Tx, actor: Actor, event: EventId) -> None:
+        """Its author does not want to see a refused post any more. Raises Rejected."""
+        row = pending.by_event(tx, event)
+        if row is None or row.author != actor.user:
+            raise Rejected(Code.NOT_FOUND, "There is no such message.")
+        if not row.code:
+            raise Rejected(Code.CONFLICT, "This message is on its way and cannot be taken back yet.")
+        pending.take(tx, event)
+        tx.after_commit(lambda: self._feed.waiting_gone(actor.user, row))
+
+    def _tell(self, tx: Tx, event: EventId) -> None:
+        row = pending.by_event(tx, event)
+        assert row is not None
+        tx.after_commit(lambda: self._feed.waiting(row.author, row))
+
+
+def waiting(room_id: RoomId, event_id: EventId, at_ms: int) -> Appended:
+    """The answer to a post that has no place yet."""
+    return Appended(0, room_id, 0, event_id, at_ms, Raw())

@@ -1,0 +1,65 @@
+"""Invitations into groups of other nodes. Nothing is joined by an offer: it is shown as a question until its person answers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from node.base.errors import Code, Rejected
+from node.base.ids import NodeId, RoomId, UserId, parse_user
+from node.core.content import check_line
+from node.services.feed import Feed
+from node.storage import contacts
+from node.storage.contacts import ContactState, OfferRow
+from node.storage.database import Tx
+from node.storage.peers import Peer
+from node.storage.users import Users
+from node.wire.exchange import Offer, Withdraw
+
+
+class People(Protocol):
+    """Accounts of this node."""
+
+    def exists(self, tx: Tx, user: UserId) -> bool:
+        """Whether this user can be written to."""
+
+
+class Offers:
+    """Keeps open offers."""
+
+    def __init__(self, *, node: NodeId, users: Users, people: People, feed: Feed) -> None:
+        self._node = node
+        self._users = users
+        self._people = people
+        self._feed = feed
+
+    def offered(self, tx: Tx, peer: Peer, item: Offer) -> None:
+        """The hub `peer` asks somebody in. Who does not exist, or blocked the inviter, is silent. Raises Rejected."""
+        check_line(item.name, "name")
+        user, by = UserId(item.user), UserId(item.by)
+        if _node_of(user) != self._node or not self._people.exists(tx, user):
+            return
+        pk = self._users.pk(tx, user)
+        known = contacts.find(tx, pk, by)
+        if known is not None and known.state is ContactState.BLOCKED:
+            return
+        if item.by_name:
+            check_line(item.by_name, "name")
+            self._users.suggest_name(tx, self._users.pk(tx, by), item.by_name)
+        row = OfferRow(user, RoomId(item.room), peer.nid, item.name, item.members, by, item.at_ms, accepted=False)
+        contacts.put_offer(tx, pk, row)
+        self._feed.stage_card(tx, user, RoomId(item.room))
+
+    def withdrawn(self, tx: Tx, peer: Peer, item: Withdraw) -> None:
+        """The hub takes an offer back."""
+        pk = self._users.find(tx, UserId(item.user))
+        found = None if pk is None else contacts.offer(tx, pk, RoomId(item.room))
+        if pk is not None and found is not None and found.hub == peer.nid:
+            contacts.drop_offer(tx, pk, RoomId(item.room))
+            self._feed.stage_card(tx, UserId(item.user), RoomId(item.room))
+
+
+def _node_of(user: UserId) -> NodeId:
+    try:
+        return parse_user(user)[1]
+    except ValueError:
+        raise Rejected(Code.BAD_REQUEST, "This is not a user id.") from None

@@ -1,0 +1,105 @@
+"""Posts that wait for the hub of their room on another node, and those it refused, until their author dismisses them.
+
+A post is here from the moment its author's node accepted it until the hub's entry arrives, in whose transaction it is taken out:
+so it is shown either as waiting or in its place, and never twice or not at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from node.base.ids import ClientId, EventId, NodeId, RoomId, UserId
+from node.storage.database import Tx
+
+_SELECT: Final = """SELECT p.id, p.event_id, p.hub, p.room, u.user, p.device, p.client_id, p.kind, p.body, p.at_ms, p.code, p.text
+                    FROM pending p JOIN users u ON u.id = p.author"""
+
+
+class PendingRow(Struct, frozen=True):
+    """`code` is empty while it waits, else why it was refused."""
+
+    pk: int
+    event_id: EventId
+    hub: NodeId
+    room: RoomId
+    author: UserId
+    device_pk: int
+    client_id: ClientId
+    kind: str
+    body: bytes
+    at_ms: int
+    code: str
+    text: str
+
+
+class NewPending(Struct, frozen=True, kw_only=True):
+    """A post on its way."""
+
+    event_id: EventId
+    hub: NodeId
+    room: RoomId
+    author_pk: int
+    device_pk: int
+    client_id: ClientId
+    kind: str
+    event: bytes
+    body: bytes
+    at_ms: int
+
+
+def put(tx: Tx, new: NewPending) -> None:
+    """Remembers a post."""
+    sql = """INSERT INTO pending (event_id, hub, room, author, device, client_id, kind, event, body, at_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    tx.execute(
+        sql,
+        (new.event_id, new.hub, new.room, new.author_pk, new.device_pk, new.client_id, new.kind, new.event, new.body,
+         new.at_ms),
+    )  # fmt: skip
+
+
+def by_event(tx: Tx, event: EventId) -> PendingRow | None:
+    """The post that became, or will become, this event."""
+    return _row(tx.one(f"{_SELECT} WHERE p.event_id = ?", (event,)))
+
+
+def by_client(tx: Tx, device_pk: int, client_id: ClientId) -> PendingRow | None:
+    """What an earlier post with this client id became."""
+    return _row(tx.one(f"{_SELECT} WHERE p.device = ? AND p.client_id = ?", (device_pk, client_id)))
+
+
+def of_author(tx: Tx, author_pk: int) -> list[PendingRow]:
+    """All of one account, oldest first."""
+    return [PendingRow(*row) for row in tx.all(f"{_SELECT} WHERE p.author = ? ORDER BY p.id", (author_pk,))]
+
+
+def count(tx: Tx, author_pk: int) -> int:
+    """How many posts of an account are here."""
+    row = tx.one("SELECT count(*) FROM pending WHERE author = ?", (author_pk,))
+    return 0 if row is None else int(row[0])
+
+
+def expects(tx: Tx, hub: NodeId, room: RoomId) -> bool:
+    """Whether somebody of this node asked that hub to let them into the room."""
+    sql = "SELECT 1 FROM pending WHERE room = ? AND hub = ? AND kind = 'join' AND code = ''"
+    return tx.one(sql, (room, hub)) is not None
+
+
+def refuse(tx: Tx, event: EventId, code: str, text: str) -> PendingRow | None:
+    """The hub said no, for good."""
+    tx.execute("UPDATE pending SET code = ?, text = ? WHERE event_id = ?", (code, text, event))
+    return by_event(tx, event)
+
+
+def take(tx: Tx, event: EventId) -> PendingRow | None:
+    """Its entry is here (or its author dismissed it): it waits no more."""
+    row = by_event(tx, event)
+    if row is not None:
+        tx.execute("DELETE FROM pending WHERE id = ?", (row.pk,))
+    return row
+
+
+def _row(found: tuple[Any, ...] | None) -> PendingRow | None:
+    return None if found is None else PendingRow(*found)
