@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -41,6 +41,8 @@ from node.wire.record import SALT_LOC, LocBody, Record, Verifier, is_newer
 
 log = Log("discovery.resolver")
 
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 LAN: Final = "mdns"
 LAST: Final = "last"
 LINK: Final = "link"
@@ -138,19 +140,18 @@ class Resolver:
         self._records: OrderedDict[NodeId, Record] = OrderedDict()
         self._announced: OrderedDict[str, tuple[float, Announced]] = OrderedDict()
         self._group: asyncio.TaskGroup | None = None
+        self._running: set[asyncio.Task[None]] = set()
         self._searches = asyncio.Semaphore(limits.SEARCHES_MAX)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """While open, `find` and `who_owns` work."""
-        stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
                 yield
             finally:
                 self._group = None
-                stop.set()
                 for task in self._running:
                     task.cancel()
 
@@ -195,10 +196,6 @@ class Resolver:
         return record is not None and isinstance(record.body, LocBody) and record.body.domain == domain
 
     # --- one search -------------------------------------------------------------------------------------
-
-    @property
-    def _running(self) -> set[asyncio.Task[None]]:
-        return self._tasks
 
     async def _search(self, search: _Search) -> None:
         try:
@@ -342,3 +339,47 @@ class Resolver:
     def _cached(self, nid: NodeId) -> Record | None:
         record = self._records.get(nid)
         return record if record is not None and record.exp > self._clock.now_ms() // 1000 else None
+
+
+class _Search:
+    """One question, and the candidates that were found and not yet taken, best rank first."""
+
+    def __init__(self, nid: NodeId, places: tuple[Place, ...], domain: str) -> None:
+        self.nid = nid
+        self.places = places
+        self.domain = domain
+        self._found: asyncio.PriorityQueue[tuple[int, int, Candidate | None]] = asyncio.PriorityQueue()
+        self._seen: set[str] = set()
+
+    def add(self, source: str, candidate: Candidate) -> None:
+        """Each URL once."""
+        if candidate.url not in self._seen:
+            self._seen.add(candidate.url)
+            self._found.put_nowait((_RANK[source], len(self._seen), candidate))
+
+    def end(self) -> None:
+        """No more will come."""
+        self._found.put_nowait((_END, 0, None))
+
+    async def next(self) -> Candidate | None:
+        """The best one that waits; None at the end."""
+        return (await self._found.get())[2]
+
+
+def _url(host: str, port: int) -> str:
+    return f"wss://[{host}]:{port}{LINK_PATH}" if ":" in host else f"wss://{host}:{port}{LINK_PATH}"
+
+
+def _by_turns(places: Sequence[tuple[IP, int]]) -> list[tuple[IP, int]]:
+    """IPv6 and IPv4 in turns, IPv6 first (RFC 8305 section 4)."""
+    six = [place for place in places if place[0].version == 6]
+    four = [place for place in places if place[0].version == 4]
+    turns = [place for pair in zip(six, four, strict=False) for place in pair]
+    return [*turns, *six[len(four) :], *four[len(six) :]]
+
+
+def _remember(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > limits.FOUND_KEPT_MAX:
+        kept.popitem(last=False)
