@@ -132,11 +132,18 @@ class HostileProtocol(SignedProtocol):
 class HostileServer(SignedServer):
     """A server whose protocol is the attack's."""
 
+    protocol_class = HostileProtocol
+
     def __init__(self, plot: Plot, node_id: bytes | None, **collaborators: object) -> None:
         super().__init__(**collaborators)  # type: ignore[arg-type]
         self._plot = plot
         self._wanted = node_id
-        self.protocol_class = type("Hostile", (HostileProtocol,), {"plot": plot})
+
+    def _create_protocol(self) -> SignedProtocol:
+        made = super()._create_protocol()
+        assert isinstance(made, HostileProtocol)
+        made.plot = self._plot
+        return made
 
     def _take_address(self, ip: str) -> None:
         super()._take_address(ip)

@@ -54,7 +54,7 @@ class Dht:
         hosts: Sequence[str | None] = (None, None),
         policy: Policy | None = None,
         client: bool = False,
-        server: type[SignedServer] = SignedServer,
+        server: Callable[..., SignedServer] = SignedServer,
     ) -> None:
         """`hosts` are the addresses to listen at for IPv4 and IPv6: None for any, "" for not at all."""
         self._clock = clock
@@ -71,7 +71,7 @@ class Dht:
         self._votes = {family: Votes(policy=self._policy) for family in FAMILIES}
         self.servers = {family: self._make(server, family, client=client) for family in FAMILIES}
 
-    def _make(self, server: type[SignedServer], family: int, *, client: bool) -> SignedServer:
+    def _make(self, server: Callable[..., SignedServer], family: int, *, client: bool) -> SignedServer:
         return server(
             family=family,
             policy=self._policy,
