@@ -1,17 +1,19 @@
 /** The shell: which page the URL asks for, and what stands around it. */
 import { lazy, Suspense } from 'preact/compat';
 import { useEffect } from 'preact/hooks';
+import { Refusal } from './core/types.ts';
 import { Gate } from './features/auth/Gate.tsx';
 import { Chats } from './features/chats/Chats.tsx';
 import { useKeys } from './features/keys/keys.ts';
 import shell from './features/shell/Shell.module.css';
 import { Announcer, Banner, Rail } from './features/shell/Shell.tsx';
 import { t } from './i18n/index.ts';
+import { explain } from './i18n/refusal.ts';
 import { go, route } from './routes.ts';
 import { begin, boot, client, isAdmin, lastError, me, node } from './session.ts';
 import { Button } from './ui/Button/Button.tsx';
 import { Empty, Problem, Skeleton } from './ui/Parts/Parts.tsx';
-import { Toasts } from './ui/Toast/Toast.tsx';
+import { Toasts, toast } from './ui/Toast/Toast.tsx';
 
 const Contacts = lazy(() => import('./features/contacts/Contacts.tsx'));
 const Settings = lazy(() => import('./features/settings/Settings.tsx'));
@@ -47,6 +49,10 @@ function Inside() {
   const [sheet, setSheet] = useKeys();
   const unread = client.value?.state.unread.value ?? 0;
   const { page, room, sub } = route.value;
+  const forgotten = client.value?.forgotten.value;
+  useEffect(() => {
+    if (forgotten) toast(explain(new Refusal(forgotten.code, forgotten.text, forgotten.detail)).text);
+  }, [forgotten]);
   useEffect(() => {
     document.title = unread
       ? `(${unread > 999 ? '999+' : unread}) ${node.value?.name || 'Startalk'}`

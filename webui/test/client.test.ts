@@ -4,6 +4,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { fromText } from '../src/core/bytes.ts';
 import { Client } from '../src/core/client.ts';
 import { shownText } from '../src/core/fold.ts';
+import { foreseen, marksOf, queuedReaction } from '../src/core/pending.ts';
+import { WINDOW_MAX } from '../src/core/store/state.ts';
+import type { Entry } from '../src/core/types.ts';
 import { ALICE, BOB, DEVICE, FakeNode } from './fake-node.ts';
 
 const ME = {
@@ -212,6 +215,171 @@ describe('the outbox', () => {
     node.refuse = () => (refusals-- > 0 ? ['rate_limited', { retry_after_s: 0.01 }] : null);
     await client.send(room, 'text', { text: 'slowly' });
     await vi.waitFor(() => expect(bodies()).toEqual(['slowly']));
+  });
+});
+
+describe('a long chat', () => {
+  const MANY = WINDOW_MAX + 500;
+  const line = () => client.state.timeline(room);
+  const span = () => [line().entries.value[0]?.idx, line().entries.value.at(-1)?.idx];
+  const whole = () =>
+    line().entries.value.every((entry, i, all) => i === 0 || entry.idx === (all[i - 1]?.idx ?? 0) + 1);
+
+  test('holds at most so many entries; the window slides up and down without holes', async () => {
+    for (let i = 1; i <= MANY; i++) say(`m${i}`, ALICE);
+    client = await start();
+    await client.open(room);
+    while (!line().start.value) await client.older(room);
+    expect(span()).toEqual([1, WINDOW_MAX]);
+    expect(line().end.value).toBe(false);
+    expect(whole()).toBe(true);
+
+    const target = node.idOf(say('arrives far below'));
+    node.append(room, BOB, 'reaction', { target: fromText(target), value: '👍', on: true });
+    await vi.waitFor(() => expect(card()?.unread).toBe(1));
+    expect(span()).toEqual([1, WINDOW_MAX]);
+    client.read(room, WINDOW_MAX);
+    await vi.waitFor(() => expect(card()?.unread).toBe(1));
+
+    while (!line().end.value) await client.newer(room);
+    expect(texts().at(-1)).toBe('arrives far below');
+    expect(line().entries.value).toHaveLength(WINDOW_MAX);
+    expect(whole()).toBe(true);
+    expect(line().start.value).toBe(false);
+    await client.older(room);
+    expect(line().lo.value).toBeLessThan(MANY + 1 - WINDOW_MAX);
+    expect(whole()).toBe(true);
+  });
+
+  test('going to the end, leaving the chat, or a jump down bring back the newest', async () => {
+    for (let i = 1; i <= MANY; i++) say(`m${i}`, ALICE);
+    client = await start();
+    await client.open(room);
+    while (!line().start.value) await client.older(room);
+    await client.rest(room);
+    expect(span()).toEqual([MANY - 199, MANY]);
+    expect(line().end.value).toBe(true);
+    say('live again', ALICE);
+    await vi.waitFor(() => expect(texts().at(-1)).toBe('live again'));
+    while (!line().start.value) await client.older(room);
+    expect(await client.find(room, node.idOf(node.log[MANY - 1] as never))).toMatchObject({ idx: MANY });
+    expect(await client.find(room, node.idOf(node.log[0] as never))).toMatchObject({ idx: 1 });
+  });
+
+  test('the disk keeps what memory lets go', async () => {
+    for (let i = 1; i <= 500; i++) say(`m${i}`, ALICE);
+    client = await start();
+    await client.open(room);
+    while (!line().start.value) await client.older(room);
+    await client.rest(room);
+    say('new', ALICE);
+    await vi.waitFor(() => expect(texts().at(-1)).toBe('new'));
+    node.away = true;
+    node.drop();
+    while (!line().start.value) await client.older(room);
+    expect(span()).toEqual([1, 501]);
+  });
+});
+
+describe('marks in the outbox', () => {
+  const mine = () => client.state.timeline(room).entries.value;
+  const kinds = () => node.log.map(({ kind }) => kind);
+  const offline = async () => {
+    node.drop();
+    await vi.waitFor(() => expect(client.status.value).toBe('offline'));
+  };
+
+  test('written offline they are done afterwards, in their order, once', async () => {
+    client = await start();
+    await client.open(room);
+    const first = say('helo', ALICE);
+    await vi.waitFor(() => expect(texts()).toEqual(['helo']));
+    await offline();
+    const target = node.idOf(first);
+    await client.send(room, 'edit', { target, text: 'hello' });
+    await client.send(room, 'text', { text: 'between' });
+    await client.send(room, 'reaction', { target, value: '👍', on: true });
+    await client.send(room, 'edit', { target, text: 'hello!' });
+    expect(texts()).toEqual(['helo']);
+    const marks = marksOf(client.state.outbox.value);
+    expect(shownText(foreseen(mine()[0] as Entry, marks, ALICE))).toBe('hello!');
+    expect(foreseen(mine()[0] as Entry, marks, ALICE).mark?.reactions).toEqual({ '👍': [ALICE] });
+    client.wake();
+    await vi.waitFor(() => expect(client.state.outbox.value).toEqual([]));
+    expect(kinds()).toEqual(['text', 'edit', 'text', 'reaction', 'edit']);
+    expect(texts()).toEqual(['hello!', 'between']);
+    expect(mine()[0]?.mark?.reactions).toEqual({ '👍': [ALICE] });
+  });
+
+  test('a lost answer does not react twice', async () => {
+    client = await start();
+    await client.open(room);
+    const target = node.idOf(say('hi'));
+    node.silent = true;
+    await client.send(room, 'reaction', { target, value: '👍', on: true });
+    await vi.waitFor(() => expect(client.status.value).toBe('offline'));
+    node.silent = false;
+    client.wake();
+    await vi.waitFor(() => expect(client.state.outbox.value).toEqual([]));
+    expect(kinds()).toEqual(['text', 'reaction']);
+  });
+
+  test('a recall that waits survives a restart and takes the text away at once', async () => {
+    client = await start();
+    await client.open(room);
+    const target = node.idOf(say('oops', ALICE));
+    await vi.waitFor(() => expect(texts()).toEqual(['oops']));
+    await offline();
+    await client.send(room, 'recall', { target });
+    client.close();
+    node.away = true;
+    client = await Client.start({ me: ME, program: 'test', open: node.open });
+    await client.open(room);
+    const marks = marksOf(client.state.outbox.value);
+    expect(foreseen(mine()[0] as Entry, marks, ALICE).mark?.erased).toBe('recall');
+    node.away = false;
+    client.wake();
+    await vi.waitFor(() => expect(mine()[0]?.mark?.erased).toBe('recall'));
+    expect(kinds()).toEqual(['text', 'recall']);
+  });
+
+  test('a refused edit says why and changes nothing; a needless recall leaves without a word', async () => {
+    client = await start();
+    await client.open(room);
+    const target = node.idOf(say('old', ALICE));
+    await vi.waitFor(() => expect(texts()).toEqual(['old']));
+    node.refuse = (kind) => (kind === 'edit' ? ['window_closed', { limit: 120 }] : ['already_done', {}]);
+    await client.send(room, 'edit', { target, text: 'new' });
+    await client.send(room, 'recall', { target });
+    await vi.waitFor(() =>
+      expect(client.state.outbox.value).toMatchObject([{ state: 'failed', code: 'window_closed' }]),
+    );
+    const marks = marksOf(client.state.outbox.value);
+    expect(marks.get(target)).toHaveLength(1);
+    expect(foreseen(mine()[0] as Entry, marks, ALICE)).toBe(mine()[0]);
+    expect(client.forgotten.value).toBeNull();
+  });
+
+  test('a refused reaction is told of and forgotten', async () => {
+    client = await start();
+    await client.open(room);
+    const target = node.idOf(say('hi'));
+    node.refuse = () => ['muted', { until_ms: 0 }];
+    await client.send(room, 'reaction', { target, value: '👍', on: true });
+    await vi.waitFor(() => expect(client.forgotten.value).toMatchObject({ kind: 'reaction', code: 'muted' }));
+    await vi.waitFor(() => expect(client.state.outbox.value).toEqual([]));
+  });
+
+  test('a reaction that still waits can be found and taken out', async () => {
+    client = await start();
+    await client.open(room);
+    const target = node.idOf(say('hi'));
+    await offline();
+    await client.send(room, 'reaction', { target, value: '👍', on: true });
+    const waiting = queuedReaction(client.state.outbox.value, target, '👍');
+    expect(queuedReaction(client.state.outbox.value, target, '😂')).toBeUndefined();
+    await client.outbox.drop(waiting?.clientId ?? '');
+    expect(client.state.outbox.value).toEqual([]);
   });
 });
 

@@ -9,9 +9,9 @@ import { MARKS } from './fold.ts';
 import { Outbox } from './outbox.ts';
 import { type Answer, type Link, type Request, Socket } from './socket.ts';
 import { State, type Timeline } from './store/state.ts';
-import { Sync } from './sync.ts';
+import { cutNewest, cutOldest, Sync } from './sync.ts';
 import { Follower, type TabMessage, Tabs } from './tabs.ts';
-import { type Body, type Entry, Refusal, type Room, type Status } from './types.ts';
+import { type Body, type Entry, type Pending, Refusal, type Room, type Status } from './types.ts';
 import { decodeFrame, type NodeFrame } from './wire.ts';
 
 export interface ClientOptions {
@@ -38,6 +38,7 @@ export class Client {
   readonly away = signal(false); // the own node cannot be reached, and not only for a moment
   readonly leads = signal(false);
   readonly heard = signal<Entry | null>(null); // the last entry that arrived
+  readonly forgotten = signal<Pending | null>(null); // the last post that was refused and is not kept
   readonly outbox: Outbox;
   readonly sync: Sync;
   readonly #db: Store;
@@ -75,6 +76,9 @@ export class Client {
       request: (request) => this.#link.request(request),
       leads: () => this.leads.value && this.status.value === 'online',
       changed: () => this.#tabs.say({ t: 'outbox' }),
+      forgotten: (item) => {
+        this.forgotten.value = item;
+      },
       stored: (seq) => this.sync.cursor !== null && seq <= this.sync.cursor,
     });
   }
@@ -257,6 +261,7 @@ export class Client {
       line.lo.value = whole ? range.lo : (entries[0]?.idx ?? range.lo);
       line.hi.value = range.hi;
       line.start.value = whole && range.start;
+      line.end.value = true;
       if (entries.length > 0) line.ready.value = true;
     });
   }
@@ -270,11 +275,31 @@ export class Client {
     if (range && range.lo < lo) {
       const entries = await this.#db.entries(room, range.lo, lo, FROM_CACHE);
       batch(() => {
-        line.entries.value = [...entries, ...line.entries.value];
+        line.entries.value = cutNewest(line, [...entries, ...line.entries.value]);
         line.lo.value = entries.length < FROM_CACHE ? range.lo : (entries[0]?.idx ?? range.lo);
         line.start.value = entries.length < FROM_CACHE && range.start;
       });
     } else await this.#page(room, lo);
+  }
+
+  /** One page further down, from the disk: the window had slid up. */
+  async newer(room: string): Promise<void> {
+    const line = this.state.timeline(room);
+    await this.sync.run(async () => {
+      const last = line.entries.value.at(-1)?.idx ?? 0;
+      const entries = await this.#db.entriesAfter(room, last, FROM_CACHE);
+      batch(() => {
+        line.entries.value = cutOldest(line, [...line.entries.value, ...entries]);
+        line.end.value = entries.length < FROM_CACHE;
+      });
+    });
+  }
+
+  /** Back to the newest entries: after a long way up, or when a chat is left. */
+  async rest(room: string): Promise<void> {
+    const line = this.state.timeline(room);
+    if (line.end.value && line.entries.value.length <= FROM_CACHE) return;
+    await this.sync.run(() => this.#fromCache(line));
   }
 
   async #page(room: string, idx: number): Promise<void> {
@@ -289,6 +314,8 @@ export class Client {
   /** Loads older pages until the message is there; null when it is not in the readable log. */
   async find(room: string, id: string): Promise<Entry | null> {
     const line = this.state.timeline(room);
+    const stored = await this.#db.byId(id);
+    if (stored && stored.idx > (line.entries.value.at(-1)?.idx ?? 0)) await this.rest(room);
     for (let page = 0; page <= JUMP_PAGES_MAX; page++) {
       const found = line.entries.value.find((entry) => entry.id === id);
       if (found) return found;

@@ -18,6 +18,18 @@ interface Schema extends DBSchema {
   drafts: { key: string; value: { room: string; text: string } };
 }
 
+/** What was known and what is known now; memory may hold less than the disk. */
+function joined(before: Range, now: Range): Range {
+  if (before.hi < before.lo || now.lo > before.hi + 1 || before.lo > now.hi + 1) return now;
+  const lo = Math.min(before.lo, now.lo);
+  return {
+    room: now.room,
+    lo,
+    hi: Math.max(before.hi, now.hi),
+    start: (before.start && before.lo === lo) || (now.start && now.lo === lo),
+  };
+}
+
 /** One atomic change of the cache. */
 export interface Commit {
   readonly cursor?: number;
@@ -78,6 +90,12 @@ export class Store {
     return (await this.#db.getAll('outbox')).sort((a, b) => a.n - b.n);
   }
 
+  /** Up to `limit` stored entries above `after`, in rising idx. */
+  async entriesAfter(room: string, after: number, limit: number): Promise<Entry[]> {
+    const span = IDBKeyRange.bound([room, after], [room, ROOM_END], true);
+    return this.#db.getAll('entries', span, limit);
+  }
+
   /** Up to `limit` stored entries below `before`, in rising idx. */
   async entries(room: string, lo: number, before: number, limit: number): Promise<Entry[]> {
     const found: Entry[] = [];
@@ -96,7 +114,11 @@ export class Store {
     for (const room of change.dropped ?? []) void of('entries').delete(IDBKeyRange.bound([room, 0], [room, ROOM_END]));
     for (const room of change.rooms ?? []) void of('rooms').put(room);
     for (const entry of change.entries ?? []) void of('entries').put(entry);
-    for (const range of change.ranges ?? []) void of('ranges').put(range);
+    const dropped = new Set(change.dropped);
+    for (const range of change.ranges ?? []) {
+      const before = dropped.has(range.room) ? undefined : await of('ranges').get(range.room);
+      void of('ranges').put(before ? joined(before, range) : range);
+    }
     for (const person of change.people ?? []) void of('people').put(person);
     for (const receipt of change.receipts ?? []) void of('receipts').put(receipt);
     for (const clientId of change.settled ?? []) void of('outbox').delete(clientId);

@@ -1,12 +1,15 @@
 /**
  * Posts on their way: stored before they are sent, one at a time for each chat, until the node has them on disk.
+ * Edits, recalls and reactions wait here like texts, so each is done after what was written before it.
  *
  * A post keeps its client id through every retry, so a lost answer never makes two messages. A refusal that time
- * heals (rate limit, node read-only) is tried again; any other one makes the item `failed` with the reason.
+ * heals (rate limit, node read-only) is tried again; any other one makes the item `failed` with the reason. Two things
+ * leave without a question: a mark that somebody else made needless, and a reaction, which is told of and forgotten.
  */
 import type { Signal } from '@preact/signals';
 import { newClientId } from './bytes.ts';
 import type { Store } from './db.ts';
+import { MARKS } from './fold.ts';
 import type { Answer, Request } from './socket.ts';
 import { type Body, type Pending, Refusal } from './types.ts';
 
@@ -17,9 +20,11 @@ export interface OutboxOptions {
   leads: () => boolean;
   changed: () => void; // tell the other tabs
   stored: (seq: number) => boolean; // whether the feed has already brought this entry
+  forgotten: (item: Pending) => void; // a refused reaction
   now: () => number;
 }
 
+const NEEDLESS = new Set(['already_done', 'gone']);
 const HEALS = new Set(['rate_limited', 'read_only', 'upgrading', 'internal']);
 const HEAL_MS = 3_000;
 
@@ -60,9 +65,7 @@ export class Outbox {
   async drop(clientId: string): Promise<void> {
     const item = this.#find(clientId);
     if (!item || item.state === 'sending') return;
-    await this.#options.db.dropPending(clientId);
-    this.#options.items.value = this.#options.items.value.filter((other) => other.clientId !== clientId);
-    this.#options.changed();
+    await this.#remove(clientId);
   }
 
   /** The connection is back: what was on its way goes again, under the same client ids. */
@@ -112,9 +115,7 @@ export class Outbox {
   async #accepted(item: Pending, seq: number, id: string): Promise<void> {
     if (!this.#find(item.clientId)) return;
     if (this.#options.stored(seq)) {
-      await this.#options.db.dropPending(item.clientId);
-      this.#options.items.value = this.#options.items.value.filter((other) => other.clientId !== item.clientId);
-      this.#options.changed();
+      await this.#remove(item.clientId);
     } else await this.#put({ ...item, state: 'accepted', id });
   }
 
@@ -133,7 +134,11 @@ export class Outbox {
       this.#timers.add(timer);
       return false;
     }
-    await this.#put({ ...item, state: 'failed', code: refusal.code, text: refusal.message, detail: refusal.detail });
+    const failed = { ...item, code: refusal.code, text: refusal.message, detail: refusal.detail };
+    const needless = MARKS.has(item.kind) && NEEDLESS.has(refusal.code);
+    if (!needless && item.kind === 'reaction') this.#options.forgotten(failed);
+    if (needless || item.kind === 'reaction') await this.#remove(item.clientId);
+    else await this.#put({ ...failed, state: 'failed' });
     return true;
   }
 
@@ -143,6 +148,12 @@ export class Outbox {
 
   #find(clientId: string): Pending | undefined {
     return this.#options.items.value.find((item) => item.clientId === clientId);
+  }
+
+  async #remove(clientId: string): Promise<void> {
+    await this.#options.db.dropPending(clientId);
+    this.#options.items.value = this.#options.items.value.filter((other) => other.clientId !== clientId);
+    this.#options.changed();
   }
 
   async #put(item: Pending): Promise<void> {

@@ -8,7 +8,7 @@
 import { batch } from '@preact/signals';
 import type { Commit, Store } from './db.ts';
 import { advance, countsFor, evolve, isContent, MARKS, mentionsMe, targetOf, uncount } from './fold.ts';
-import type { State, Timeline } from './store/state.ts';
+import { type State, type Timeline, WINDOW_MAX } from './store/state.ts';
 import type { Entry, Range, Receipt, Room } from './types.ts';
 import type { NodeFrame } from './wire.ts';
 
@@ -25,6 +25,7 @@ class Change {
   cursor: number | undefined;
 }
 
+const ALIKE = ['text', 'target', 'value', 'on'];
 const keyOf = (entry: Entry): string => `${entry.room}/${entry.idx}`;
 
 export class Sync {
@@ -108,6 +109,7 @@ export class Sync {
       for (const line of this.#state.timelines.values()) {
         line.entries.value = [];
         line.ready.value = false;
+        line.end.value = true;
         line.start.value = false;
         line.lo.value = 0;
         line.hi.value = 0;
@@ -189,7 +191,7 @@ export class Sync {
     );
     const known = mine.find((item) => item.id === entry.id);
     const flying = mine.find((item) => item.state === 'sending' && item.kind === entry.kind);
-    const same = flying && flying.body.text === entry.body?.text && flying.body.target === entry.body?.target;
+    const same = flying && ALIKE.every((key) => flying.body[key] === entry.body?.[key]);
     if (known) change.settled.add(known.clientId);
     else if (flying && same) change.settled.add(flying.clientId);
   }
@@ -278,12 +280,28 @@ export class Sync {
   #readOn(change: Change, id: string, idx: number): void {
     const room = change.rooms.get(id) ?? this.#state.rooms.value.get(id);
     if (!room || idx <= room.readIdx) return;
+    if (idx < room.headIdx && this.#state.timelines.get(id)?.end.value === false) {
+      this.#readPart(change, room, idx);
+      return;
+    }
     const left = idx >= room.headIdx ? [] : this.#unreadAfter(room, idx);
     change.rooms.set(id, {
       ...room,
       readIdx: idx,
       unread: Math.min(room.unread, left.length),
       mentions: Math.min(room.mentions, left.filter((entry) => mentionsMe(entry, this.#state.me)).length),
+    });
+  }
+
+  /** What follows the window is not in memory: only what is now read is counted off. */
+  #readPart(change: Change, room: Room, idx: number): void {
+    const read = this.#unreadAfter(room, room.readIdx).filter((entry) => entry.idx <= idx);
+    const named = read.filter((entry) => mentionsMe(entry, this.#state.me));
+    change.rooms.set(room.room, {
+      ...room,
+      readIdx: idx,
+      unread: Math.max(0, room.unread - read.length),
+      mentions: Math.max(0, room.mentions - named.length),
     });
   }
 
@@ -377,20 +395,44 @@ function asCommit(change: Change, people: readonly { user: string; name: string 
 
 function showIn(line: Timeline, change: Change): void {
   const range = change.ranges.get(line.room);
-  const mine = [...change.entries.values()].filter((entry) => entry.room === line.room);
-  if (mine.length || change.dropped.has(line.room)) {
-    const base = change.dropped.has(line.room) ? [] : line.entries.value;
-    const table = new Map(base.map((entry) => [entry.idx, entry]));
-    for (const entry of mine)
-      if (table.has(entry.idx) || !range || (entry.idx >= range.lo && entry.idx <= range.hi))
-        table.set(entry.idx, entry);
-    line.entries.value = [...table.values()].sort((a, b) => a.idx - b.idx);
-  }
   if (range) {
     line.lo.value = range.lo;
     line.hi.value = range.hi;
     line.start.value = range.start;
   }
+  const mine = [...change.entries.values()].filter((entry) => entry.room === line.room);
+  if (mine.length || change.dropped.has(line.room)) {
+    if (change.dropped.has(line.room)) line.end.value = true;
+    const base = change.dropped.has(line.room) ? [] : line.entries.value;
+    const table = new Map(base.map((entry) => [entry.idx, entry]));
+    const last = line.end.value ? Number.POSITIVE_INFINITY : (base.at(-1)?.idx ?? 0);
+    const known = (idx: number) => idx <= last && (!range || (idx >= range.lo && idx <= range.hi));
+    for (const entry of mine) if (table.has(entry.idx) || known(entry.idx)) table.set(entry.idx, entry);
+    const all = [...table.values()].sort((a, b) => a.idx - b.idx);
+    line.entries.value = grew(line, base, all);
+  }
+}
+
+/** At most `WINDOW_MAX` stay: what came on top pushes out the newest, what came below pushes out the oldest. */
+function grew(line: Timeline, before: readonly Entry[], all: readonly Entry[]): readonly Entry[] {
+  if (all.length <= WINDOW_MAX) return all;
+  const upwards = (all[0]?.idx ?? 0) < (before[0]?.idx ?? 0);
+  return upwards ? cutNewest(line, all) : cutOldest(line, all);
+}
+
+export function cutNewest(line: Timeline, all: readonly Entry[]): readonly Entry[] {
+  if (all.length <= WINDOW_MAX) return all;
+  line.end.value = false;
+  return all.slice(0, WINDOW_MAX);
+}
+
+/** `lo` and `start` follow: further up it goes on from the disk. */
+export function cutOldest(line: Timeline, all: readonly Entry[]): readonly Entry[] {
+  if (all.length <= WINDOW_MAX) return all;
+  const kept = all.slice(-WINDOW_MAX);
+  line.lo.value = kept[0]?.idx ?? line.lo.value;
+  line.start.value = false;
+  return kept;
 }
 
 export const isShown = (entry: Entry): boolean => isContent(entry.kind) || !MARKS.has(entry.kind);

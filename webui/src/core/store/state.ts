@@ -2,9 +2,16 @@
 import { computed, type Signal, signal } from '@preact/signals';
 import type { Entry, Pending, Receipt, Room } from '../types.ts';
 
+export const WINDOW_MAX = 2_000; // entries of one chat in memory: a row costs about 1 KB, and each change looks at all
+
+/**
+ * The part of a chat that is in memory, at most `WINDOW_MAX` entries of the known log `lo` to `hi`. It ends with the newest
+ * known entry while `end` is true; further up it is a window that slides, and what is below it is only on the disk.
+ */
 export interface Timeline {
   readonly room: string;
   readonly entries: Signal<readonly Entry[]>; // rising idx; content and notices, no marks
+  readonly end: Signal<boolean>;
   readonly lo: Signal<number>;
   readonly hi: Signal<number>;
   readonly start: Signal<boolean>;
@@ -41,6 +48,7 @@ export class State {
     const fresh: Timeline = {
       room,
       entries: signal([]),
+      end: signal(true),
       lo: signal(0),
       hi: signal(0),
       start: signal(false),

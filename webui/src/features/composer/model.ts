@@ -2,9 +2,7 @@
 import { signal } from '@preact/signals';
 import { shownText } from '../../core/fold.ts';
 import type { Body, Entry } from '../../core/types.ts';
-import { explain } from '../../i18n/refusal.ts';
 import { here } from '../../session.ts';
-import { toast } from '../../ui/Toast/Toast.tsx';
 import { looksLikeMarkdown, wordsOf } from '../message/plain.ts';
 
 export const TEXT_MAX = 20_000;
@@ -70,16 +68,6 @@ export function bodyOf(text: string, picked: readonly Named[], mode: Mode | unde
   return { ...common, reply_to: { event: mode.entry.id, author: mode.entry.author, quote } };
 }
 
-/** An edit is done now or not at all: waiting for the network it could outlive its window. */
-async function change(room: string, body: Body, text: string): Promise<void> {
-  try {
-    await here().act(room, 'edit', body);
-  } catch (error) {
-    toast(explain(error).text);
-    rewrite(room, text);
-  }
-}
-
 /** Sends what stands in the composer; true when it may be cleared. */
 export function submit(room: string, text: string, picked: readonly Named[]): boolean {
   const clean = text.trim();
@@ -90,8 +78,7 @@ export function submit(room: string, text: string, picked: readonly Named[]): bo
     return true;
   }
   const body = bodyOf(clean, picked, mode);
-  if (mode?.kind === 'edit') void change(room, body, clean);
-  else void here().send(room, 'text', body);
+  void here().send(room, mode?.kind === 'edit' ? 'edit' : 'text', body);
   setMode(room, null);
   return true;
 }

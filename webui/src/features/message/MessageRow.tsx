@@ -1,6 +1,6 @@
 /** One message with everything about it: author, quote, words, time and ticks, reactions, and what can be done with it. */
 import { useRef, useState } from 'preact/hooks';
-import { shownText } from '../../core/fold.ts';
+import { MARKS, shownText } from '../../core/fold.ts';
 import type { Entry, Pending, Room } from '../../core/types.ts';
 import { Refusal } from '../../core/types.ts';
 import { momentOf, t, timeOf } from '../../i18n/index.ts';
@@ -31,15 +31,20 @@ interface FeedProps {
 type Layer = { name: 'menu' | 'emoji'; at: Place } | { name: 'redact' | 'readers' } | null;
 const LONG_PRESS_MS = 450;
 
-export function MessageRow({ entry, room, ...feed }: { entry: Entry; room: Room } & FeedProps) {
-  return entry.mark?.erased ? <Tombstone entry={entry} {...feed} /> : <Alive entry={entry} room={room} {...feed} />;
+interface MessageProps extends FeedProps {
+  entry: Entry;
+  marks: readonly Pending[]; // own changes that wait or were refused
+}
+
+export function MessageRow({ room, ...message }: { room: Room } & MessageProps) {
+  return message.entry.mark?.erased ? <Tombstone {...message} /> : <Alive room={room} {...message} />;
 }
 
 function classesOf(mine: boolean, direct: boolean, ...more: (string | false | undefined)[]): string {
   return [s.message, mine && s.mine, direct && s.direct, ...more].filter(Boolean).join(' ');
 }
 
-function Alive({ entry, room, first, last, place, size, focused, onFocus }: { entry: Entry; room: Room } & FeedProps) {
+function Alive({ entry, marks, room, first, last, place, size, focused, onFocus }: { room: Room } & MessageProps) {
   const { state } = here();
   const [layer, setLayer] = useState<Layer>(null);
   const mine = entry.author === state.me;
@@ -84,11 +89,11 @@ function Alive({ entry, room, first, last, place, size, focused, onFocus }: { en
             <Quote entry={entry} />
             <div
               class={emoji ? `${s.text} ${s.large}` : s.text}
-              style={{ '--meta': emoji ? '0px' : metaWidth(entry, mine) }}
+              style={{ '--meta': emoji ? '0px' : metaWidth(entry, mine, marks) }}
             >
               <MessageText text={text} body={entry.mark?.edited ?? entry.body} me={state.me} />
             </div>
-            <Meta entry={entry} room={room} mine={mine} onReaders={() => setLayer({ name: 'readers' })} />
+            <Meta entry={entry} marks={marks} room={room} mine={mine} onReaders={() => setLayer({ name: 'readers' })} />
           </div>
           <div class={s.tools} data-open={layer ? 'yes' : 'no'}>
             {may.react && (
@@ -120,7 +125,10 @@ function Alive({ entry, room, first, last, place, size, focused, onFocus }: { en
             />
           </div>
         </div>
-        <Reactions entry={entry} enabled={may.react} />
+        <Reactions entry={entry} marks={marks} enabled={may.react} />
+        {marks.filter(isRefused).map((item) => (
+          <Refused key={item.clientId} item={item} />
+        ))}
       </div>
       {layer?.name === 'menu' && (
         <MessageMenu
@@ -141,8 +149,8 @@ function Alive({ entry, room, first, last, place, size, focused, onFocus }: { en
   );
 }
 
-const metaWidth = (entry: Entry, mine: boolean): string =>
-  `${12 + timeOf(entry.atMs).length * 6.4 + (mine ? 20 : 0) + (entry.mark?.edits ? 46 : 0)}px`;
+const metaWidth = (entry: Entry, mine: boolean, marks: readonly Pending[]): string =>
+  `${12 + timeOf(entry.atMs).length * 6.4 + (mine ? 20 : 0) + (entry.mark?.edits ? 46 : 0) + (marks.some(waits) ? 18 : 0)}px`;
 
 /** Right click, or a long press on a touch screen; letting go then presses nothing in the menu that lies below. */
 function usePress(open: (at: Place) => void) {
@@ -198,7 +206,50 @@ function Quote({ entry }: { entry: Entry }) {
   );
 }
 
-function Meta({ entry, room, mine, onReaders }: { entry: Entry; room: Room; mine: boolean; onReaders: () => void }) {
+const isRefused = (item: Pending): boolean => item.state === 'failed';
+const waits = (item: Pending): boolean => item.state === 'queued' || item.state === 'sending';
+
+/** A clock for what has not reached the node, after a moment. */
+function Clock({ marks }: { marks: readonly Pending[] }) {
+  const offline = here().status.value !== 'online';
+  if (!marks.some(waits)) return null;
+  return (
+    <span class={offline ? undefined : s.late}>
+      <Icon name="clock" size={14} label={t(offline ? 'receipt.queued' : 'receipt.sending')} />
+    </span>
+  );
+}
+
+/** Why a post was refused, and what to do about it. */
+function Refused({ item }: { item: Pending }) {
+  const { outbox } = here();
+  const reason = explain(new Refusal(item.code, item.text, item.detail)).text;
+  return (
+    <div class={s.failed} role="alert">
+      <span>{t(MARKS.has(item.kind) ? 'message.not_changed' : 'message.not_sent', { reason })}</span>
+      <button type="button" onClick={() => void outbox.retry(item.clientId)}>
+        {t('common.retry')}
+      </button>
+      <button type="button" onClick={() => void outbox.drop(item.clientId)}>
+        {t(MARKS.has(item.kind) ? 'common.discard' : 'common.delete')}
+      </button>
+    </div>
+  );
+}
+
+function Meta({
+  entry,
+  marks,
+  room,
+  mine,
+  onReaders,
+}: {
+  entry: Entry;
+  marks: readonly Pending[];
+  room: Room;
+  mine: boolean;
+  onReaders: () => void;
+}) {
   const { state } = here();
   const edited = (entry.mark?.edits ?? 0) > 0;
   const reach = mine ? reachOf(state.timeline(entry.room), entry, state.me) : null;
@@ -208,6 +259,7 @@ function Meta({ entry, room, mine, onReaders }: { entry: Entry; room: Room; mine
       <time dateTime={new Date(entry.atMs).toISOString()} title={momentOf(entry.atMs)}>
         {timeOf(entry.atMs)}
       </time>
+      <Clock marks={marks} />
       {reach &&
         (room.kind === 'group' ? (
           <button
@@ -233,7 +285,7 @@ function Meta({ entry, room, mine, onReaders }: { entry: Entry; room: Room; mine
   );
 }
 
-function Tombstone({ entry, place, size, focused, onFocus }: { entry: Entry } & FeedProps) {
+function Tombstone({ entry, marks, place, size, focused, onFocus }: MessageProps) {
   const { state } = here();
   const mark = entry.mark;
   const mine = entry.author === state.me;
@@ -257,6 +309,7 @@ function Tombstone({ entry, place, size, focused, onFocus }: { entry: Entry } & 
       <span class={s.tombstone}>
         <Icon name={mark?.erased === 'recall' ? 'undo-2' : 'trash-2'} size={14} />
         {text}
+        <Clock marks={marks} />
         {again && (
           <button type="button" onClick={() => rewrite(entry.room, again.text)}>
             {t('message.reedit')}
@@ -308,19 +361,7 @@ export function PendingRow({ item, first, last, place, size, focused, onFocus }:
             </span>
           </div>
         </div>
-        {failed && (
-          <div class={s.failed} role="alert">
-            <span>
-              {t('message.not_sent', { reason: explain(new Refusal(item.code, item.text, item.detail)).text })}
-            </span>
-            <button type="button" onClick={() => void client.outbox.retry(item.clientId)}>
-              {t('common.retry')}
-            </button>
-            <button type="button" onClick={() => void client.outbox.drop(item.clientId)}>
-              {t('common.delete')}
-            </button>
-          </div>
-        )}
+        {failed && <Refused item={item} />}
       </div>
     </article>
   );

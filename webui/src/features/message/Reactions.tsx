@@ -1,6 +1,6 @@
 /** Reactions below a message, and the grid to pick one from. */
 import { lazy, Suspense } from 'preact/compat';
-import type { Entry } from '../../core/types.ts';
+import type { Entry, Pending } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
 import { here } from '../../session.ts';
 import type { Place } from '../../ui/Menu/Menu.tsx';
@@ -9,7 +9,13 @@ import { react } from './model.ts';
 
 const EmojiGrid = lazy(() => import('../../ui/Emoji/EmojiGrid.tsx'));
 
-export function Reactions({ entry, enabled }: { entry: Entry; enabled: boolean }) {
+interface ReactionsProps {
+  entry: Entry;
+  marks: readonly Pending[];
+  enabled: boolean;
+}
+
+export function Reactions({ entry, marks, enabled }: ReactionsProps) {
   const { state } = here();
   const all = Object.entries(entry.mark?.reactions ?? {});
   if (!all.length) return null;
@@ -22,6 +28,7 @@ export function Reactions({ entry, enabled }: { entry: Entry; enabled: boolean }
             key={value}
             type="button"
             class={s.reaction}
+            data-waiting={marks.some((item) => item.kind === 'reaction' && item.body.value === value) ? 'yes' : 'no'}
             disabled={!enabled}
             aria-pressed={users.includes(state.me)}
             aria-label={t('message.reaction_label', { emoji: value, n: users.length, names: names.join(', ') })}

@@ -1,13 +1,12 @@
 /** What may be done with a message, and how far it has come. */
 import { signal } from '@preact/signals';
-import { evolve, shownText } from '../../core/fold.ts';
+import { shownText } from '../../core/fold.ts';
+import { foreseen, marksOf, queuedReaction } from '../../core/pending.ts';
 import { can, outranks } from '../../core/roles.ts';
 import type { Timeline } from '../../core/store/state.ts';
 import type { Entry, Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
-import { explain } from '../../i18n/refusal.ts';
 import { here } from '../../session.ts';
-import { toast } from '../../ui/Toast/Toast.tsx';
 import { startEdit } from '../composer/model.ts';
 
 export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const;
@@ -38,52 +37,36 @@ export function allowed(entry: Entry, room: Room, me: string, roleOfAuthor: stri
 /** Own messages taken back: their text stays on this page for five minutes, to be written anew. */
 export const recalled = signal<ReadonlyMap<string, { text: string; untilMs: number }>>(new Map());
 
-const report = (error: unknown) => toast(explain(error).text);
-
+/** Takes an own message back, at once or when the network is there again. */
 export async function recall(entry: Entry): Promise<void> {
   const text = shownText(entry);
-  try {
-    await here().act(entry.room, 'recall', { target: entry.id });
-    recalled.value = new Map([...recalled.value, [entry.id, { text, untilMs: Date.now() + REEDIT_MS }]]);
-    setTimeout(() => {
-      recalled.value = new Map([...recalled.value].filter(([id]) => id !== entry.id));
-    }, REEDIT_MS);
-  } catch (error) {
-    report(error);
-  }
+  recalled.value = new Map([...recalled.value, [entry.id, { text, untilMs: Date.now() + REEDIT_MS }]]);
+  setTimeout(() => {
+    recalled.value = new Map([...recalled.value].filter(([id]) => id !== entry.id));
+  }, REEDIT_MS);
+  await here().send(entry.room, 'recall', { target: entry.id });
 }
 
-export const redact = (entry: Entry, reason: string): Promise<unknown> =>
-  here()
-    .act(entry.room, 'redact', reason ? { target: entry.id, reason } : { target: entry.id })
-    .catch(report);
+export const redact = (entry: Entry, reason: string): Promise<void> =>
+  here().send(entry.room, 'redact', reason ? { target: entry.id, reason } : { target: entry.id });
 
+/** Turns a reaction on or off. One that still waits is simply taken back. */
 export async function react(entry: Entry, value: string): Promise<void> {
-  const { state } = here();
-  const on = !(entry.mark?.reactions[value] ?? []).includes(state.me);
-  const body = { target: entry.id, value, on };
-  const line = state.timeline(entry.room);
-  const before = line.entries.value;
-  line.entries.value = before.map((other) =>
-    other.id === entry.id ? evolve(other, state.me, 'reaction', body) : other,
-  ); // shown at once
-  try {
-    await here().act(entry.room, 'reaction', body);
-  } catch (error) {
-    line.entries.value = line.entries.value.map((other) =>
-      other.id === entry.id ? evolve(other, state.me, 'reaction', { ...body, on: !on }) : other,
-    );
-    report(error);
-  }
+  const client = here();
+  const waiting = queuedReaction(client.state.outbox.value, entry.id, value);
+  if (waiting) return client.outbox.drop(waiting.clientId);
+  const on = !(entry.mark?.reactions[value] ?? []).includes(client.state.me);
+  await client.send(entry.room, 'reaction', { target: entry.id, value, on });
 }
 
 /** The last own message that can still be edited: ↑ in an empty composer. */
 export function editLast(room: Room): boolean {
   const { state } = here();
+  const marks = marksOf(state.outbox.value);
   const mine = state
     .timeline(room.room)
-    .entries.value.findLast((entry) => allowed(entry, room, state.me, '', Date.now()).edit);
-  if (mine) startEdit(mine);
+    .entries.value.findLast((entry) => allowed(foreseen(entry, marks, state.me), room, state.me, '', Date.now()).edit);
+  if (mine) startEdit(foreseen(mine, marks, state.me));
   return mine !== undefined;
 }
 

@@ -23,10 +23,11 @@ import { noticeOf } from './notices.ts';
 import s from './Timeline.module.css';
 
 const END_PX = 40;
-const AWAY_MS = 150; // opening and growing put the reader off the end for some frames
+const AWAY_MS = 250; // opening and growing put the reader off the end for some frames
 const READ_MS = 1_000;
 const SETTLE_FRAMES = 6; // the virtualiser moves the reader by what it measures for some frames after a change
-const OLDER_AT_ROW = 10;
+const SETTLE_MS = 400;
+const MORE_AT_ROW = 10;
 const ESTIMATE: Record<Row['type'], number> = { start: 180, day: 46, unread: 40, notice: 32, message: 52, pending: 52 };
 
 export function Timeline({ room, target }: { room: Room; target: string | undefined }) {
@@ -75,6 +76,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   const line = state.timeline(room.room);
   const entries = line.entries.value;
   const start = line.start.value;
+  const end = line.end.value;
   const pending = state.outbox.value;
   const rows = useMemo(
     () =>
@@ -98,12 +100,14 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
     paddingStart: 8,
     paddingEnd: 12,
     anchorTo: 'end',
-    followOnAppend: true,
+    followOnAppend: end,
     scrollEndThreshold: END_PX,
   });
 
   const stick = useRef(true);
   const opened = useRef(false);
+  const changed = useRef(0);
+  const hand = useRef(0);
   useLayoutEffect(() => {
     if (opened.current || rows.length === 0) return;
     opened.current = true;
@@ -115,9 +119,9 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   });
 
   // own messages always come into view
-  const mine = pending.filter((item) => item.room === room.room).at(-1)?.clientId;
+  const mine = pending.findLast((item) => item.room === room.room && item.kind === 'text')?.clientId;
   useLayoutEffect(() => {
-    if (mine) requestAnimationFrame(() => v.scrollToEnd());
+    if (mine) void toEnd();
   }, [mine]);
 
   // at the end it stays at the end, whatever grows: exact to the pixel, and only when the content changed
@@ -125,6 +129,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   useLayoutEffect(() => {
     let frame = 0;
     let frames = SETTLE_FRAMES;
+    changed.current = performance.now();
     const settle = () => {
       const el = box.current;
       if (el && stick.current && el.scrollHeight - el.scrollTop - el.clientHeight > 1) el.scrollTop = el.scrollHeight;
@@ -142,19 +147,37 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
     watch.observe(el);
     return () => watch.disconnect();
   }, []);
+  // content that grows scrolls, too: only a hand, or a scroll while nothing changes, leaves the end
   const scrolled = () => {
     const el = box.current;
-    if (el) stick.current = el.scrollHeight - el.scrollTop - el.clientHeight <= END_PX;
+    if (!el) return;
+    const ends = end && el.scrollHeight - el.scrollTop - el.clientHeight <= END_PX;
+    const now = performance.now();
+    if (ends) stick.current = true;
+    else if (now - changed.current > SETTLE_MS || now - hand.current < SETTLE_MS) stick.current = false;
+  };
+  const touched = () => {
+    hand.current = performance.now();
   };
 
-  useOlder(room.room, v.getVirtualItems()[0]?.index ?? 0, start, rows.length);
-  const seen = useSeen(room, v, rows, box);
-  useJump(room.room, target, rows, v);
-
-  const atEnd = v.isAtEnd(END_PX);
-  const away = useLasting(!atEnd, AWAY_MS);
-  const fresh = atEnd ? 0 : newAfter(entries, Math.max(seen, room.readIdx), state.me);
   const items = v.getVirtualItems();
+  useMore((items[0]?.index ?? 0) <= MORE_AT_ROW && !start && rows.length > 0, () => client.older(room.room));
+  useMore(!end && (items.at(-1)?.index ?? 0) >= rows.length - MORE_AT_ROW, () => client.newer(room.room));
+  useEffect(() => () => void client.rest(room.room).catch(() => undefined), [room.room]);
+  const seen = useSeen(room, v, rows, box);
+  useJump(room.room, target, rows, v, () => {
+    stick.current = false;
+  });
+
+  const atEnd = end && v.isAtEnd(END_PX);
+  if (!end) stick.current = false;
+  const away = useLasting(!atEnd && !stick.current, AWAY_MS);
+  const fresh = atEnd ? 0 : end ? newAfter(entries, Math.max(seen, room.readIdx), state.me) : room.unread;
+  const toEnd = async () => {
+    await client.rest(room.room);
+    stick.current = true;
+    requestAnimationFrame(() => v.scrollToEnd());
+  };
   return (
     <div class={s.frame}>
       <div
@@ -164,7 +187,13 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
         role="region"
         aria-label={t('timeline.messages')}
         onScroll={scrolled}
-        onKeyDown={(event) => roam(event, rows, v, focused, setFocused, box.current)}
+        onWheel={touched}
+        onTouchMove={touched}
+        onPointerDown={touched}
+        onKeyDown={(event) => {
+          touched();
+          roam(event, rows, v, focused, setFocused, box.current);
+        }}
       >
         <div
           class={s.inner}
@@ -208,7 +237,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
           class={s.down}
           data-new={fresh > 0 ? 'yes' : 'no'}
           aria-label={fresh > 0 ? t('timeline.new', { n: fresh }) : t('timeline.to_end')}
-          onClick={() => v.scrollToEnd()}
+          onClick={() => void toEnd()}
         >
           <Icon name="arrow-down" size={20} />
           {fresh > 0 && t('timeline.new', { n: fresh })}
@@ -223,15 +252,13 @@ type V = ReturnType<typeof useVirtualizer>;
 const withFocus = (indexes: number[], focus: number): number[] =>
   focus < 0 || indexes.includes(focus) ? indexes : [...indexes, focus].sort((a, b) => a - b);
 
-/** Fetches the page above when the reader comes near the top. */
-function useOlder(room: string, first: number, start: boolean, count: number): void {
-  const client = here();
+/** Fetches a page when the reader comes near an edge of what is in memory. */
+function useMore(wanted: boolean, fetch: () => Promise<void>): void {
   const busy = useRef(false);
   useEffect(() => {
-    if (busy.current || start || first > OLDER_AT_ROW || count === 0) return;
+    if (busy.current || !wanted) return;
     busy.current = true;
-    client
-      .older(room)
+    fetch()
       .catch(() => undefined)
       .finally(() => {
         busy.current = false;
@@ -260,7 +287,8 @@ function useSeen(room: Room, v: V, rows: readonly Row[], box: { current: HTMLDiv
     if ((row?.type === 'message' || row?.type === 'notice') && item.start + item.size * 0.6 <= bottom)
       idx = Math.max(idx, row.entry.idx);
   }
-  const ending = v.isAtEnd(END_PX) ? client.state.timeline(room.room).hi.value : 0;
+  const line = client.state.timeline(room.room);
+  const ending = line.end.value && v.isAtEnd(END_PX) ? line.hi.value : 0;
   const to = Math.max(idx, ending);
   useEffect(() => {
     if (to <= room.readIdx && to <= seen) return;
@@ -275,7 +303,7 @@ function useSeen(room: Room, v: V, rows: readonly Row[], box: { current: HTMLDiv
 }
 
 /** Goes to the message that the URL or a quote names, and lets it pulse once. */
-function useJump(room: string, target: string | undefined, rows: readonly Row[], v: V): void {
+function useJump(room: string, target: string | undefined, rows: readonly Row[], v: V, leave: () => void): void {
   const client = here();
   const latest = useRef(rows);
   latest.current = rows;
@@ -285,7 +313,10 @@ function useJump(room: string, target: string | undefined, rows: readonly Row[],
     let alive = true;
     const land = () => {
       const index = latest.current.findIndex((row) => row.type === 'message' && row.entry.id === id);
-      if (index >= 0) v.scrollToIndex(index, { align: 'center' });
+      if (index >= 0) {
+        leave();
+        v.scrollToIndex(index, { align: 'center' });
+      }
       pulse.value = id;
       setTimeout(() => {
         if (pulse.value === id) pulse.value = '';
@@ -368,7 +399,7 @@ function RowView({ row, room, ...feed }: RowProps) {
     case 'notice':
       return <p class={s.notice}>{noticeOf(state, row.entry)}</p>;
     case 'message':
-      return <MessageRow entry={row.entry} first={row.first} last={row.last} room={room} {...feed} />;
+      return <MessageRow entry={row.entry} marks={row.marks} first={row.first} last={row.last} room={room} {...feed} />;
     case 'pending':
       return <PendingRow item={row.item} first={row.first} last={row.last} {...feed} />;
   }

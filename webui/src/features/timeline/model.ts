@@ -1,5 +1,6 @@
 /** Turns entries and waiting posts into the rows of a timeline. Pure. */
 import { countsFor, isContent } from '../../core/fold.ts';
+import { foreseen, type Marks, marksOf } from '../../core/pending.ts';
 import type { Entry, Pending } from '../../core/types.ts';
 
 export type Row =
@@ -7,9 +8,10 @@ export type Row =
   | { key: string; type: 'day'; atMs: number }
   | { key: string; type: 'unread' }
   | { key: string; type: 'notice'; entry: Entry }
-  | { key: string; type: 'message'; entry: Entry; first: boolean; last: boolean }
+  | { key: string; type: 'message'; entry: Entry; marks: readonly Pending[]; first: boolean; last: boolean }
   | { key: string; type: 'pending'; item: Pending; first: boolean; last: boolean };
 
+const NONE: readonly Pending[] = [];
 const GROUP_MS = 5 * 60_000;
 const dayOf = (ms: number): number => new Date(ms).setHours(0, 0, 0, 0);
 
@@ -26,6 +28,7 @@ export function rowsOf(
 ): Row[] {
   const rows: Row[] = start ? [{ key: 'start', type: 'start' }] : [];
   let day = 0;
+  const marks = marksOf(pending);
   let divided = unreadAfter === null;
   const newDay = (atMs: number) => {
     if (dayOf(atMs) === day) return;
@@ -38,8 +41,7 @@ export function rowsOf(
       divided = true;
       rows.push({ key: 'unread', type: 'unread' });
     }
-    if (isContent(entry.kind))
-      rows.push(joined(rows, { key: `e${entry.idx}`, type: 'message', entry, first: true, last: true }, me));
+    if (isContent(entry.kind)) rows.push(joined(rows, messageOf(entry, marks, me), me));
     else rows.push({ key: `e${entry.idx}`, type: 'notice', entry });
   }
   for (const item of pending) {
@@ -49,6 +51,16 @@ export function rowsOf(
   }
   return rows;
 }
+
+/** The message as it will be when the marks that wait are done. */
+const messageOf = (entry: Entry, marks: Marks, me: string): Bubble => ({
+  key: `e${entry.idx}`,
+  type: 'message',
+  entry: foreseen(entry, marks, me),
+  marks: marks.get(entry.id) ?? NONE,
+  first: true,
+  last: true,
+});
 
 type Bubble = Extract<Row, { type: 'message' | 'pending' }>;
 const authorOf = (row: Bubble, me: string): string => (row.type === 'message' ? row.entry.author : me);
