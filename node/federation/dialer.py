@@ -62,14 +62,19 @@ class Opener(Protocol):
 class Connector:
     """Sockets of the machine; every address that somebody else named passes `targets` first (runtime/targets.py)."""
 
-    def __init__(self, *, targets: Targets, entropy: Entropy, names: Names | None = None) -> None:
+    def __init__(self, *, targets: Targets, entropy: Entropy, names: Names | None = None, ca: str = "") -> None:
+        """`names` looks host names up (None: as the machine does); `ca` is a file of further authorities."""
+        self._ca = ca
         self._targets = targets
         self._entropy = entropy
         self._names = names
 
     @cached_property
     def _checked(self) -> ssl.SSLContext:
-        return dial.client_context(check=True)
+        context = dial.client_context(check=True)
+        if self._ca:
+            context.load_verify_locations(cafile=self._ca)
+        return context
 
     @cached_property
     def _blind(self) -> ssl.SSLContext:
@@ -82,7 +87,7 @@ class Connector:
         except ValueError as error:
             raise RemoteError(f"{error}") from None
         scope = Scope.LAN if candidate.lan else Scope.PUBLIC
-        ip = await self._resolve(target.host, target.port, scope)
+        ip, port = await self._resolve(target.host, target.port, scope)
         return await dial.dial(
             target,
             subprotocol=s2s.SUBPROTOCOL,
@@ -91,23 +96,24 @@ class Connector:
             unread_bytes_max=UNREAD_BYTES_MAX,
             context=(self._checked if candidate.check_certificate else self._blind) if target.secure else None,
             ip=ip,
+            port=port,
         )
 
-    async def _resolve(self, host: str, port: int, scope: Scope) -> str:
+    async def _resolve(self, host: str, port: int, scope: Scope) -> tuple[str, int]:
         plain, _, zone = host.partition("%")
         address = literal(plain)
         if address is not None:
             self._targets.check(address, port, scope=scope, ports=None)
-            return host
+            return host, port
         pin = self._targets.pin(host)
         if pin is not None:
-            return pin.ip
+            return pin.ip, pin.port if pin.port and port == 443 else port
         assert not zone
         found: list[IP] = [ip_address(text.partition("%")[0]) for text in await self._lookup(host)]
         if not found:
             raise RemoteError("the name has no address")
         self._targets.check_all(found, port, scope=scope, ports=None)
-        return str(found[0])
+        return str(found[0]), port
 
     async def _lookup(self, host: str) -> Sequence[str]:
         if self._names is not None:

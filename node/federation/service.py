@@ -19,8 +19,6 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct
-
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId
@@ -33,6 +31,7 @@ from node.federation.session import Desk, Hints, LinkSocket, Session, offline
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.runtime.log import Log
+from node.services.peers import PeerLink
 from node.services.ports import PeerInbox, Resolver
 from node.storage.cursors import Cursors
 from node.storage.database import Database, Tx
@@ -46,19 +45,6 @@ TICK_S: Final = 1.0
 SWEEP_S: Final = 600.0  # outboxes over their bounds, old quarantine
 HOSTS_REMEMBERED: Final = 4_096
 log = Log("federation")
-
-
-class PeerLink(Struct, frozen=True, kw_only=True):
-    """What an admin sees of an open link."""
-
-    nid: NodeId
-    address: str
-    url: str
-    dialled: bool
-    age_s: float
-    rtt_ms: float | None
-    skew_ms: int
-    under_way: int
 
 
 class NoHints:

@@ -75,8 +75,9 @@ async def dial(
     unread_bytes_max: int,
     context: ssl.SSLContext | None = None,
     ip: str = "",
+    port: int = 0,
 ) -> DialledSocket:
-    """Connects and upgrades; the caller sets the time limit. `ip` is the checked address of the target's host, if it is a name.
+    """Connects and upgrades; the caller sets the time limit. `ip` and `port` are where to connect in fact, if not to the target's own.
 
     Raises OSError, ssl.SSLError, RemoteError.
     """
@@ -88,10 +89,10 @@ async def dial(
         assert context is not None
         server_hostname = target.host.partition("%")[0]
         await loop.create_connection(
-            lambda: protocol, ip or target.host, target.port, ssl=context, server_hostname=server_hostname
+            lambda: protocol, ip or target.host, port or target.port, ssl=context, server_hostname=server_hostname
         )
     else:
-        await loop.create_connection(lambda: protocol, ip or target.host, target.port)
+        await loop.create_connection(lambda: protocol, ip or target.host, port or target.port)
     try:
         await protocol.upgrade(target, subprotocol)
     except BaseException:
