@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
@@ -35,7 +35,7 @@ expect.set_options(timeout=PATIENCE_MS)
 class Meet(Protocol):
     """Somebody new with a browser of their own."""
 
-    def __call__(self, name: str, origin: str = "", **look: object) -> Person: ...
+    def __call__(self, name: str, origin: str = "", **look: Any) -> Person: ...
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

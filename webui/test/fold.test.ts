@@ -40,6 +40,11 @@ const room = (more: Partial<Room> = {}): Room => ({
   unread: 0,
   mentions: 0,
   last: null,
+  hub: '',
+  nodes: [],
+  stableIdx: 0,
+  trouble: '',
+  joining: false,
   asOf: 0,
   ...more,
 });

@@ -510,6 +510,11 @@ function cardOf(room: http.api.Room, asOf: number): Room {
     unread: room.unread,
     mentions: room.mentions,
     last: null,
+    hub: '',
+    nodes: [],
+    stableIdx: 0,
+    trouble: '',
+    joining: false, // what concerns other nodes comes with the feed's card
     asOf,
   };
 }
