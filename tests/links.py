@@ -22,12 +22,13 @@ from msgspec import Struct
 from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
 from node.base.ids import NodeId
-from node.federation.dialer import Connector, KnownAddresses
+from node.federation.dialer import Connector, KnownAddresses, Opener
 from node.federation.service import Federation
 from node.runtime.clock import Clock, SystemClock
 from node.runtime.entropy import Entropy, SeededEntropy
 from node.runtime.net import FrameSocket
 from node.runtime.targets import Exceptions, Targets
+from node.storage import database
 from node.storage.database import Database, Tx
 from node.storage.outbox import DIRECT, ENTRY, Outbox, OutRow
 from node.storage.peers import Peer, PeerStore
@@ -81,6 +82,7 @@ class Notebook:
             tx.execute(
                 "CREATE TABLE IF NOT EXISTS noted (id INTEGER PRIMARY KEY, peer BLOB, class INTEGER, body BLOB) STRICT"
             )
+            tx.execute("CREATE TABLE IF NOT EXISTS posted (id INTEGER PRIMARY KEY, body BLOB) STRICT")
             tx.execute("CREATE TABLE IF NOT EXISTS returned (id INTEGER PRIMARY KEY, body BLOB, code TEXT) STRICT")
 
             # A transaction that changes no row is not committed.
@@ -142,10 +144,11 @@ class Notebook:
 class Home:
     """One node."""
 
-    def __init__(self, folder: Path, who: Who, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, folder: Path, who: Who, *, clock: Clock, entropy: Entropy, opener: Opener | None = None) -> None:
         self.who = who
         self.clock = clock
-        self.db = Database(path=folder / f"{who.nid.hex()[:8]}.db", clock=clock)
+        self.folder = folder
+        self.db = Database(path=folder / database.FILE, clock=clock)
         self.peers = PeerStore()
         self.outbox = Outbox(clock=clock, entropy=entropy)
         self.inbox = Notebook(self.db)
@@ -157,7 +160,8 @@ class Home:
             identity=who,
             acquaintances=self.inbox,
             resolver=KnownAddresses(db=self.db, peers=self.peers),
-            opener=Connector(targets=Targets(exceptions=Exceptions.parse(allow=["127.0.0.0/8"])), entropy=entropy),
+            opener=opener
+            or Connector(targets=Targets(exceptions=Exceptions.parse(allow=["127.0.0.0/8"])), entropy=entropy),
             clock=clock,
             entropy=entropy,
         )
@@ -212,6 +216,7 @@ class Home:
             pk = self.peers.ensure(tx, other.nid, self.clock.now_ms()).pk
             for body in bodies:
                 self.outbox.enqueue(tx, pk, cls, body=body)
+                tx.execute("INSERT INTO posted (body) VALUES (?)", (body,))
 
         await self.db.write(put)
         self.federation.wake(other.nid)
@@ -230,6 +235,10 @@ class Home:
     def noted(self) -> list[bytes]:
         """Bodies in the order of their effect."""
         return [bytes(body) for (body,) in self.db.view(lambda tx: tx.all("SELECT body FROM noted ORDER BY id"))]
+
+    def posted(self) -> list[bytes]:
+        """What `post` put on disk."""
+        return [bytes(body) for (body,) in self.db.view(lambda tx: tx.all("SELECT body FROM posted ORDER BY id"))]
 
     def returned(self) -> list[tuple[bytes, str]]:
         """What peers refused."""
@@ -259,8 +268,12 @@ async def home(
 ) -> AsyncIterator[Home]:
     """A node from start to end."""
     clock = clock or SystemClock()
+    (folder / name).mkdir(exist_ok=True)
     made = Home(
-        folder, who or identity(name, now_s=clock.now_ms() // 1000), clock=clock, entropy=SeededEntropy(f"home {name}")
+        folder / name,
+        who or identity(name, now_s=clock.now_ms() // 1000),
+        clock=clock,
+        entropy=SeededEntropy(f"home {name}"),
     )
     await made.inbox.make()
     async with asyncio.TaskGroup() as group:

@@ -1,0 +1,99 @@
+"""Sockets in memory: whole messages with a seeded delay, cut so that both ends notice, or neither."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from random import Random
+
+from node.services.ports import Candidate
+from tests.links import Home
+
+
+class MemorySocket:
+    """One end. Implements `session.LinkSocket`, and what `dialer.Opener` gives."""
+
+    peer: MemorySocket
+
+    def __init__(self, random: Random, address: str) -> None:
+        self._random = random
+        self._delay_s = random.choice((0.0005, 0.005, 0.05))
+        self._last = 0.0
+        self._messages: deque[bytes | None] = deque()
+        self._news = asyncio.Event()
+        self.lost = self.over = False
+        self.address = address
+        self.buffered = 0
+        self.certificate: bytes | None = None
+
+    async def receive(self) -> bytes | None:
+        while not self._messages:
+            if self.over:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        return self._messages.popleft()
+
+    def send(self, payload: bytes) -> None:
+        if not self.over and not self.lost:
+            self._later(payload)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        if not self.over:
+            if not self.lost:
+                self._later(None)
+            self.finish()
+
+    def abort(self) -> None:
+        if not self.over and not self.lost:
+            asyncio.get_running_loop().call_later(self._delay_s, self.peer.finish)
+        self.finish()
+
+    def cut(self, *, ours: bool, theirs: bool) -> None:
+        """Nothing passes any more; the ends named here notice."""
+        self.lost = self.peer.lost = True
+        for notices, end in ((ours, self), (theirs, self.peer)):
+            if notices:
+                end.finish()
+
+    def finish(self) -> None:
+        self.over = True
+        self._news.set()
+
+    def _later(self, payload: bytes | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._last = max(self._last + 1e-6, loop.time() + self._delay_s * self._random.uniform(0.5, 1.5))
+        loop.call_at(self._last, self.peer._arrive, payload)
+
+    def _arrive(self, payload: bytes | None) -> None:
+        if self.over or self.lost:
+            return
+        if payload is None:
+            self.over = True
+        else:
+            self._messages.append(payload)
+        self._news.set()
+
+
+class Street:
+    """Where nodes are, by URL. Implements `dialer.Opener`."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(f"street {seed}")
+        self.homes: dict[str, Home] = {}
+        self.open_sockets: list[tuple[MemorySocket, Home | None]] = []
+        self.handlers: set[asyncio.Task[None]] = set()
+
+    async def open(self, candidate: Candidate) -> MemorySocket:
+        await asyncio.sleep(self._random.uniform(0.0001, 0.02))
+        home = self.homes.get(candidate.url)
+        if home is None:
+            raise ConnectionRefusedError(candidate.url)
+        ours, theirs = MemorySocket(self._random, "192.0.2.1"), MemorySocket(self._random, "192.0.2.2")
+        ours.peer, theirs.peer = theirs, ours
+        self.open_sockets = [pair for pair in self.open_sockets if not pair[0].over]
+        self.open_sockets.append((ours, home))
+        task = asyncio.get_running_loop().create_task(home.federation.listener.handle(theirs, None))  # type: ignore[arg-type]
+        self.handlers.add(task)
+        task.add_done_callback(self.handlers.discard)
+        return ours
