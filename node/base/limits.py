@@ -121,7 +121,7 @@ LOGINS_PER_NODE_PER_MIN: Final = 300
 # --- finding nodes: the DHT (docs/spec/dht.md) --------------------------------------------------------------
 DHT_DATAGRAM_BYTES_MIN: Final = 22  # kind, message id and one byte
 DHT_DATAGRAM_BYTES_MAX: Final = 1_400  # fits one packet on every usual path; an answer is a record and 8 contacts
-DHT_PADDED_BYTES: Final = 470  # a third of the largest answer: what a stranger sends so that it may get one
+DHT_PADDED_BYTES: Final = 490  # a third of the largest answer and a ping: what a stranger sends so that it may get one
 DHT_AMPLIFICATION_MAX: Final = 3  # bytes to a source whose address is not proven, per byte it sent
 DHT_REQUESTS_PER_S: Final = 20  # of one address (IPv4 or IPv6 /64); a look-up asks a node once
 DHT_REQUESTS_BURST: Final = 60
