@@ -44,7 +44,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     spots: tuple[Spot, ...]
     flags: Flag
-    unproven: tuple[Endpoint, ...]  # public endpoints that need more dial-backs
+    due: tuple[Endpoint, ...]  # public endpoints that need more dial-backs, now or before the present ones end
 
 
 class _Word(Struct):
@@ -90,9 +90,11 @@ class Reachability:
         for stale in set(self._proved) - set(self._endpoints()):
             del self._proved[stale]
 
-    def asked(self, endpoint: Endpoint) -> frozenset[NodeId]:
-        """Who has dialled `endpoint` already."""
-        return frozenset(self._proved.get(endpoint, ()))
+    def may_prove(self, witness: Witness, endpoint: Endpoint, *, now_s: float) -> bool:
+        """Whether the word of `witness` would add something: it is outside and has not dialled lately."""
+        word = self._proved.get(endpoint, {}).get(witness.nid)
+        lately = word is not None and now_s - word.at_s < limits.DIALBACK_KEPT_S / 2
+        return not lately and self._targets.reachable(ip_address(witness.address.partition("%")[0]))
 
     # --- conclusions ------------------------------------------------------------------------------------
 
@@ -100,7 +102,7 @@ class Reachability:
         """What holds now."""
         cgnat = self._behind_carrier()
         public = [one for one in self._endpoints() if self._is_public(one) and not (cgnat and ":" not in one.ip)]
-        proved = [one for one in public if self._is_proved(one, now_s)]
+        proved = [one for one in public if self._is_proved(one, now_s, limits.DIALBACK_KEPT_S)]
         flags = Flag(0)
         if proved:
             flags |= Flag.PUBLIC
@@ -111,7 +113,7 @@ class Reachability:
         return Verdict(
             spots=tuple(_spot(one) for one in proved)[: limits.RECORD_ADDRESSES_MAX],
             flags=flags,
-            unproven=tuple(one for one in public if one not in proved),
+            due=tuple(one for one in public if not self._is_proved(one, now_s, limits.DIALBACK_KEPT_S / 2)),
         )
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
@@ -136,8 +138,8 @@ class Reachability:
             return None
         return ip_address(words[0].ip)
 
-    def _is_proved(self, endpoint: Endpoint, now_s: float) -> bool:
-        words = [word for word in self._proved.get(endpoint, {}).values() if now_s - word.at_s < limits.DIALBACK_KEPT_S]
+    def _is_proved(self, endpoint: Endpoint, now_s: float, age_s_max: float) -> bool:
+        words = [word for word in self._proved.get(endpoint, {}).values() if now_s - word.at_s < age_s_max]
         return len({word.network for word in words}) >= limits.DIALBACKS_NEEDED
 
 
