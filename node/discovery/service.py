@@ -12,7 +12,7 @@ are Protocols, implemented by other layers and joined in node/main.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Protocol
 
@@ -37,10 +37,18 @@ VERSIONS: Final = (1,)  # of the protocol between nodes
 
 
 class RecordMaker(Protocol):
-    """Signs what this node says (`services.identity.Identity`, with the number it stores first)."""
+    """Signs what this node says (`services.identity.Identity`)."""
 
-    async def sign_loc(self, body: LocBody) -> bytes:
-        """A new location record with the next seq, which is on disk before this returns."""
+    def location(self, body: LocBody) -> bytes:
+        """A new location record; its number is on disk before this returns. Raises Rejected with `read_only`."""
+
+    @property
+    def statements(self) -> Mapping[bytes, bytes]:
+        """Records that only the phrase could make and that hold now, by salt."""
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the owner ended this identity: then its place is published no more."""
 
 
 class RecordBoard(Protocol):
@@ -190,28 +198,39 @@ class Discovery:
 
     async def _until_different(self) -> None:
         """Until the record would say something else than the published one."""
-        while self._published is not None and self._body() == self._published.body:
+        while True:
             self._changed.clear()
             await self._changed.wait()
+            if self._published is None or self._body() != self._published.body:
+                return
 
     def _body(self) -> LocBody:
         verdict = self.verdict()
         return LocBody(domain=self._domain, addresses=verdict.spots, versions=VERSIONS, flags=int(verdict.flags))
 
     async def _publish(self) -> None:
+        if not self._maker.revoked:
+            await self._publish_location()
+        for raw in self._maker.statements.values():
+            await self._put(raw)
+
+    async def _publish_location(self) -> None:
         body = self._body()
         try:
-            raw = await self._maker.sign_loc(body)
+            raw = self._maker.location(body)
         except Rejected as error:
             log.warning("The record cannot be signed now", reason=error.text)
             return
         self._published = Published(raw, body, self._clock.monotonic())
         self._on_published(raw)
+        await self._put(raw)
+
+    async def _put(self, raw: bytes) -> None:
         for board in self._boards:
             try:
                 await board.put_record(raw)
             except RemoteError as error:
-                log.info("The record was not taken", reason=str(error))
+                log.info("A record was not taken", reason=str(error))
 
     # --- dial-backs -------------------------------------------------------------------------------------
 
