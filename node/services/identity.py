@@ -36,6 +36,7 @@ from node.runtime.entropy import Entropy
 from node.storage import database
 from node.storage.keys import Fence, KeyFolder, NewKeys, PublicIdentity, Ring, Seqs, Setup
 from node.wire import envelope, keys, record
+from node.wire.address import check_domain
 from node.wire.envelope import SignedHead
 from node.wire.keys import Chain, Inception, OpCert, Successor
 from node.wire.record import ChainGap, LocBody, Record, RecordType
@@ -134,14 +135,24 @@ class Identity:
         return (*self._folder.identity.retired, self.cert)
 
     @property
-    def statements(self) -> Mapping[str, bytes]:
-        """Records by salt (``id``, ``rev``, ``tra``) that only the phrase can make: to be published as they are."""
-        return self._folder.identity.statements
+    def statements(self) -> Mapping[bytes, bytes]:
+        """By salt, the records that only the phrase could make and that hold now: to be published as they are, with `location`.
+
+        ``id`` is there only when a location record cannot show the whole chain.
+        """
+        now_s, known = self._clock.now_ms() // 1000, self._folder.identity
+        found = {salt.encode(): raw for salt, raw in known.statements.items()}
+        margin_s = limits.ID_LIFE_S - limits.ID_RECORDS_EVERY_S
+        for raw in known.ids:
+            if record.exp_of(raw) > now_s + margin_s:
+                found[record.SALT_ID] = raw
+                break
+        return {salt: raw for salt, raw in found.items() if record.exp_of(raw) > now_s}
 
     @property
     def revoked(self) -> bool:
         """Whether the owner ended this identity."""
-        return record.SALT_REVOKE.decode() in self.statements
+        return record.SALT_REVOKE.decode() in self._folder.identity.statements
 
     def location(self, body: LocBody) -> bytes:
         """The next location record; its number is on disk. Raises Rejected with `read_only` when fenced, Fatal."""
@@ -282,6 +293,8 @@ class Identity:
     ) -> bytes:
         """The record that moves contacts (and `domain`) to the identity of `new_words`, kept to be published.
         Raises Rejected, Fatal."""
+        if domain:
+            check_domain(domain)
         root = self._root_of(words)
         new_entropy = keys.entropy_of(new_words)
         new_chain = keys.make_chain(new_entropy, new_rotations)
@@ -318,13 +331,13 @@ class Identity:
         op = Ed25519PrivateKey.from_private_bytes(entropy.token_bytes(keys.KEY_BYTES))
         public = op.public_key().public_bytes_raw()
         cert = keys.sign_cert(root, nid=self.nid, op=public, now_s=now_s, incarnation=incarnation)
-        whole = record.make_id(chain=chain, root_key=root, seq=self._next_seq(limits.ID_LIFE_S), now_s=now_s)
+        seq = self._next_seq(limits.ID_LIFE_S)
         changed = msgspec.structs.replace(
             known,
             rotations=chain[1:],
             cert=cert,
             retired=(*known.retired, known.cert)[-limits.RETIRED_CERTS_MAX :],
-            statements={**known.statements, record.SALT_ID.decode(): whole},
+            ids=make_ids(chain, root, seq=seq, now_s=now_s),
         )
         self._folder.replace(changed, op=op, noise=entropy.token_bytes(keys.KEY_BYTES))
         self._fence = self._folder.fence()
@@ -425,6 +438,19 @@ class Identity:
             raise Fatal(
                 ExitStatus.DATA_CORRUPT, f"{self._folder.path} is damaged: {error} Restore the folder from a backup."
             ) from error
+
+
+def make_ids(chain: Chain, root: Ed25519PrivateKey, *, seq: int, now_s: int) -> tuple[bytes, ...]:
+    """The ``id`` records of two years, one for each 28 days, for a chain that is too long for a location record.
+
+    They are signed in advance, because the root key is away when they are needed; a reader refuses one before its time.
+    """
+    if len(chain) <= 1 + limits.RECORD_ROTATIONS_MAX:
+        return ()
+    return tuple(
+        record.make_id(chain=chain, root_key=root, seq=seq + i, now_s=now_s + i * limits.ID_RECORDS_EVERY_S)
+        for i in range(limits.ID_RECORDS_MAX)
+    )
 
 
 def make_keys(*, clock: Clock, entropy: Entropy) -> NewKeys:

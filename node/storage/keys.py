@@ -88,7 +88,10 @@ class PublicIdentity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rotations: Annotated[tuple[Rotation, ...], Meta(max_length=ROTATIONS_MAX)] = ()
     cert: OpCert
     retired: Annotated[tuple[OpCert, ...], Meta(max_length=limits.RETIRED_CERTS_MAX)] = ()  # earlier ones, oldest first
-    statements: dict[str, bytes] = {}  # records that a root signed, by salt: what the node cannot make by itself
+    statements: dict[str, bytes] = {}  # records ``rev`` and ``tra``, which the node cannot make by itself
+    ids: Annotated[
+        tuple[bytes, ...], Meta(max_length=limits.ID_RECORDS_MAX)
+    ] = ()  # ``id`` records, one after the other
     backup_public: Key
 
     @property

@@ -343,6 +343,11 @@ def check_times(record: Record, *, now_s: int) -> None:
         keys.check_cert_times(record.cert, now_s=now_s)
 
 
+def exp_of(data: bytes) -> int:
+    """When an own record ends, unix seconds; nothing is verified. Raises RemoteError for bytes that are no record."""
+    return _decode_wire(data)[0].exp
+
+
 def verify_past(data: bytes, *, known: Chain | None = None) -> Record:
     """A record that verified at some time, perhaps long ago: proof of what its node once said. Raises RemoteError."""
     if len(data) > limits.RECORD_BYTES_MAX:

@@ -19,7 +19,7 @@ from node.runtime.privatefile import write_private
 from node.services.identity import Identity, Proof, ShownCert, ShownHead, ShownRecord, choose_places
 from node.storage.keys import KeyFolder
 from node.wire import envelope, keys, record
-from node.wire.record import LocBody, RecordType
+from node.wire.record import LocBody, Record, RecordType
 
 SECONDS_OF_A_DAY = 24 * 3600
 
@@ -238,13 +238,55 @@ def test_six_rotations_and_no_more(
         assert (got.nid, got.order) == (nid, (rotation, rotation + 1))
         assert identity.chain[: len(before)] == before
         assert got.root == roots[rotation].public_key().public_bytes_raw()
-        whole = record.verify_record(identity.statements["id"], now_s=seconds(clock))
-        assert whole.chain == identity.chain
+        if rotation > limits.RECORD_ROTATIONS_MAX:
+            whole = record.verify_record(identity.statements[record.SALT_ID], now_s=seconds(clock))
+            assert whole.chain == identity.chain
+            loc = record.verify_record(identity.location(LocBody()), now_s=seconds(clock), known=whole.chain)
+            assert loc.chain == identity.chain
+        else:
+            assert record.SALT_ID not in identity.statements, "the location record shows it all"
+            assert record.verify_record(identity.location(LocBody()), now_s=seconds(clock)).chain == identity.chain
     with pytest.raises(Rejected) as refusal:
         identity.rotate(words, entropy=SeededEntropy("one more"))
     assert refusal.value.code is Code.LIMIT_REACHED
     assert order(start(tmp_path, clock)) == (6, 7)
     assert len(identity.certs) == 7
+
+
+@pytest.mark.slow
+def test_an_id_record_holds_all_through_two_years(
+    identity: Identity, words: tuple[str, ...], clock: ManualClock
+) -> None:
+    """Its root key was there once; each of the records is refused before and after its time."""
+    for rotation in range(limits.RECORD_ROTATIONS_MAX + 1):
+        identity.rotate(words, entropy=SeededEntropy(rotation))
+    seen: list[Record] = []
+    for _ in range(keys.CERT_LIFE_S // SECONDS_OF_A_DAY // 2):
+        now_s = seconds(clock)
+        for skew_s in (-SECONDS_OF_A_DAY, 0, SECONDS_OF_A_DAY // 2):
+            got = record.verify_record(identity.statements[record.SALT_ID], now_s=now_s + skew_s)
+        if not seen or got.raw != seen[-1].raw:
+            assert not seen or record.is_newer(got, seen[-1])
+            seen.append(got)
+        clock.advance(seconds=2 * SECONDS_OF_A_DAY)
+    assert len(seen) == limits.ID_RECORDS_MAX
+    assert seen[-1].exp - seen[-2].exp == limits.ID_RECORDS_EVERY_S
+    clock.advance(seconds=60 * SECONDS_OF_A_DAY)
+    assert record.SALT_ID not in identity.statements
+    assert not identity.note_later_state(ShownRecord(seen[-1].raw))
+
+
+def test_a_transfer_is_not_published_for_ever(identity: Identity, words: tuple[str, ...], clock: ManualClock) -> None:
+    identity.transfer(words, new_words=keys.words_of(b"\x77" * 32))
+    identity.revoke(words)
+    clock.advance(seconds=limits.ID_LIFE_S + 1)
+    assert set(identity.statements) == {record.SALT_REVOKE}
+
+
+def test_a_domain_is_checked_before_it_is_signed(identity: Identity, words: tuple[str, ...]) -> None:
+    with pytest.raises(Rejected) as refusal:
+        identity.transfer(words, new_words=keys.words_of(b"\x77" * 32), domain="Casa")
+    assert refusal.value.code is Code.NAME_INVALID
 
 
 @pytest.mark.parametrize("act", ["renew", "rotate", "revoke", "transfer"])
@@ -275,7 +317,7 @@ def test_a_revocation_is_kept_to_be_published(
     assert (got.nid, got.typ, got.rotations) == (identity.nid, RecordType.REVOKE, 1)
     later = start(tmp_path, clock)
     assert later.revoked
-    assert later.statements["rev"] == raw
+    assert later.statements[record.SALT_REVOKE] == raw
     assert order(later) == (1, 2)
 
 
@@ -288,7 +330,7 @@ def test_a_transfer_is_kept_to_be_published(
     assert isinstance(got.body, record.TransferBody)
     assert (got.body.transfer.old, got.body.transfer.new) == (identity.nid, keys.node_id(keys.incept(new)))
     assert got.body.transfer.domain == "casa.example"
-    assert start(tmp_path, clock).statements["tra"] == raw
+    assert start(tmp_path, clock).statements[record.SALT_TRANSFER] == raw
     with pytest.raises(Rejected, match="that of this node"):
         identity.transfer(words, new_words=words)
 
@@ -365,7 +407,7 @@ class Copies:
         for rotation in range(5):
             self.now.rotate(self.words, entropy=SeededEntropy(rotation))
         found["a longer chain"] = ShownCert(self.now.chain, self.now.cert)
-        found["an id record"] = ShownRecord(self.now.statements["id"])
+        found["an id record"] = ShownRecord(self.now.statements[record.SALT_ID])
         found["a tombstone"] = ShownRecord(
             record.make_revoke(
                 chain=self.old.chain,
