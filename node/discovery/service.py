@@ -198,11 +198,9 @@ class Discovery:
 
     async def _until_different(self) -> None:
         """Until the record would say something else than the published one."""
-        while True:
+        while self._published is not None and self._body() == self._published.body:
             self._changed.clear()
             await self._changed.wait()
-            if self._published is None or self._body() != self._published.body:
-                return
 
     def _body(self) -> LocBody:
         verdict = self.verdict()
