@@ -45,6 +45,13 @@ backup. Its people keep what they have on this machine, and need accounts on ano
 the phrase is known to others, or the node is given up."""
 
 
+_TRANSFER: Final = """\
+The contacts of node {node} are told to go on with another node, whose phrase is asked for too. This one should then be
+revoked, or kept until everybody has heard of it.
+
+Contacts follow by themselves only if they trust this identity. If its phrase is known to others, tell them in person."""
+
+
 @app.callback()
 def _group() -> None:
     """The node's id and keys."""
@@ -129,6 +136,25 @@ def revoke(data: Data = None, yes: Yes = False) -> None:
         print("The identity is revoked. Run the node for some days, so that it tells everybody it knows: startalk run")
 
 
+@app.command("transfer")
+def transfer(
+    data: Data = None,
+    rotations: Annotated[int, typer.Option(help="How often the other node's root key was rotated.", min=0, max=6)] = 0,
+    yes: Yes = False,
+) -> None:
+    """Hand the contacts, and the domain if there is one, over to another node. Asks for both recovery phrases.
+
+    From a pipe, the first line is the phrase of this node and the second that of the other. The node must be stopped. Run
+    it afterwards for some days: it tells everybody it knows.
+    """
+    config = load(data)
+    with _stopped(config) as identity:
+        _explain(_TRANSFER.format(node=identity.text), yes=yes)
+        words, new_words = _ask_phrase(), _ask_phrase("Recovery phrase of the other node")
+        identity.transfer(words, new_words=new_words, new_rotations=rotations, domain=config.domain)
+        print("The transfer is signed. Run the node for some days, so that it tells everybody it knows: startalk run")
+
+
 def _day(unix_s: int) -> str:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d")
 
@@ -164,8 +190,8 @@ def _explain(text: str, *, yes: bool) -> None:
     typer.confirm("Go on?", abort=True)
 
 
-def _ask_phrase() -> list[str]:
-    """The words, from the terminal without echo or from a pipe."""
+def _ask_phrase(of: str = "Recovery phrase") -> list[str]:
+    """The words, from the terminal without echo, or a line of a pipe."""
     if sys.stdin.isatty():
-        return str(typer.prompt("Recovery phrase, 24 words", hide_input=True)).split()
-    return sys.stdin.read(PHRASE_CHARS_MAX).split()
+        return str(typer.prompt(f"{of}, 24 words", hide_input=True)).split()
+    return sys.stdin.readline(PHRASE_CHARS_MAX).split()

@@ -59,7 +59,7 @@ def test_a_move_raises_the_incarnation(owned: Owned) -> None:
 
 def test_a_rotation_keeps_the_name(owned: Owned) -> None:
     nid = keys.node_id(owned.folder.identity.inception)
-    said = owned.startalk("identity", "rotate", "--yes", stdin=owned.phrase.upper().replace(" ", "\n"))
+    said = owned.startalk("identity", "rotate", "--yes", stdin=owned.phrase.upper().replace(" ", "  "))
     assert said.status == 0, said.err
     assert "rotation 1 of 6" in said.out
     identity = owned.folder.identity
@@ -89,7 +89,25 @@ def test_a_revocation_is_for_good(owned: Owned) -> None:
     assert (again.status, "already" in again.err) == (ExitStatus.FAILED, True)
 
 
-@pytest.mark.parametrize("verb", ["move", "rotate", "revoke"])
+def test_a_transfer_names_another_node_and_the_domain(owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STARTALK_DOMAIN", "casa.example")
+    new = keys.make_chain(b"\x42" * 32, 2)
+    both = f"{owned.phrase}\n{' '.join(keys.words_of(bytes([0x42]) * 32))}\n"
+    said = owned.startalk("identity", "transfer", "--rotations", "2", "--yes", stdin=both)
+    assert said.status == 0, said.err
+    raw = owned.folder.identity.statements["tra"]
+    body = record.verify_record(raw, now_s=SystemClock().now_ms() // 1000).body
+    assert isinstance(body, record.TransferBody)
+    assert (body.chain, body.transfer.domain) == (new, "casa.example")
+
+
+def test_a_transfer_to_the_same_node_is_refused(owned: Owned) -> None:
+    said = owned.startalk("identity", "transfer", "--yes", stdin=f"{owned.phrase}\n{owned.phrase}\n")
+    assert said.status == ExitStatus.FAILED
+    assert "that of this node" in said.err
+
+
+@pytest.mark.parametrize("verb", ["move", "rotate", "revoke", "transfer"])
 class TestRefused:
     """Nothing changes."""
 
