@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from node.base.errors import ExitStatus, Fatal
+from node.base.ids import ClientId, RoomId
+from node.core import content
 from node.runtime import lan, lifecycle, tls
 from node.runtime.clock import Clock, SystemClock
 from node.runtime.config import Config
 from node.runtime.entropy import Entropy, SystemEntropy
 from node.runtime.metrics import Metrics
+from node.runtime.targets import Exceptions, Targets
 from node.services.accounts import Accounts
 from node.services.acknowledging import Acknowledging
 from node.services.appending import Appender
@@ -31,12 +34,14 @@ from node.services.followers import Followers
 from node.services.forwarding import Forwarding
 from node.services.heads import Heads
 from node.services.identity import Identity
+from node.services.introductions import Introductions
 from node.services.invites import Invites
 from node.services.login_throttle import LoginThrottle
 from node.services.marking import Marking
 from node.services.naming import Naming
 from node.services.offers import Offers
 from node.services.passwords import Passwords
+from node.services.post import Post
 from node.services.posting import Posting
 from node.services.presence import Presence
 from node.services.reach import Reach
@@ -51,7 +56,7 @@ from node.services.signers import Signers
 from node.services.submissions import Submissions
 from node.services.sync import Sync
 from node.storage import database
-from node.storage.database import Database
+from node.storage.database import Database, Tx
 from node.storage.lock import DataLock
 from node.storage.log import Log
 from node.storage.outbox import Outbox
@@ -62,6 +67,7 @@ from node.storage.users import Users
 if TYPE_CHECKING:  # the edges are imported in `build`: verbs that need no sockets start faster without them
     from collections.abc import Callable, Sequence
 
+    from node.federation.service import Federation
     from node.web.auth import Auth
     from node.web.server import Bound, Listener, WebServer
     from node.web.socket import SocketDoor
@@ -99,7 +105,10 @@ class Services(Struct, frozen=True, kw_only=True):
     heads: Heads
     peers: PeerStore
     outbox: Outbox
+    forwarding: Forwarding
     contacts: Contacts
+    introductions: Introductions
+    reach: Reach
     exchange: Exchange
 
     async def close(self) -> None:
@@ -125,6 +134,7 @@ class Node(Struct, frozen=True, kw_only=True):
     services: Services
     sockets: SocketDoor
     web: WebServer
+    federation: Federation
     parts: tuple[lifecycle.Service, ...]
 
 
@@ -160,9 +170,9 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
     peers = PeerStore()
     outbox = Outbox(clock=clock, entropy=entropy)
     node, keys = identity.nid, RoomKeys(identity)
-    signers = Signers(db=db)
+    signers = Signers(db=db, peers=peers, clock=clock)
     signers.learn(keys.cert, identity.cert.nbf)
-    followers = Followers(db=db, node=node, users=users, peers=peers, outbox=outbox, clock=clock)
+    followers = Followers(db=db, node=node, rooms=rooms, users=users, peers=peers, outbox=outbox, clock=clock)
     signals = Signals(db=db, node=node, rooms=rooms, feed=feed, nodes=followers)
     naming = Naming(
         db=db, rooms=rooms, users=users, log=log, feed=feed, signer=keys, signers=signers, sender=followers, clock=clock
@@ -218,6 +228,14 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         asking=Budget(clock=clock, rates=settings, per_s="requests_per_h", burst="requests_per_h", scale=3600),
         clock=clock,
     )
+
+    def say(tx: Tx, account: int, device: int, room: RoomId, text: str) -> None:
+        """What somebody wrote when they asked becomes their first message."""
+        client_id = ClientId(entropy.uuid7(clock.now_ms()))
+        body = content.encode_body(content.Text(text=text))
+        posting.post_in(tx, accounts.later(tx, account, device), Post(room, client_id, "text", body))
+
+    contacts.say = say
     acks = Acknowledging(
         db=db, rooms=rooms, log=log, feed=feed, signer=keys, signers=signers, nodes=followers, clock=clock
     )
@@ -234,6 +252,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
             signer=keys,
             people=accounts,
             links=invites,
+            signers=signers,
             clock=clock,
         ),
         replicas=replicas,
@@ -272,7 +291,10 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         heads=Heads(db=db, identity=identity),
         peers=peers,
         outbox=outbox,
+        forwarding=forwarding,
         contacts=contacts,
+        introductions=Introductions(db=db, node=node, peers=peers),
+        reach=reach,
         exchange=Exchange(db=db, steps=steps),
     )
 
@@ -281,6 +303,7 @@ def build(services: Services) -> Node:
     """The edges around `services`."""
     from node.web.api.account import AccountResource
     from node.web.api.admin import AdminResource
+    from node.web.api.contacts import ContactResource
     from node.web.api.door import DoorResource, Greeter
     from node.web.api.links import Origins
     from node.web.api.people import PeopleResource
@@ -322,9 +345,19 @@ def build(services: Services) -> Node:
             invites=invites,
             origins=shown,
         ),
+        ContactResource(
+            db=services.db,
+            contacts=services.contacts,
+            introductions=services.introductions,
+            invites=invites,
+            posting=services.posting,
+            forwarding=services.forwarding,
+            origins=shown,
+        ),
         SetupResource(phrase=services.identity, settings=settings),
         AdminResource(origins=shown, accounts=accounts, invites=invites, settings=settings),
     )
+    federation = _federation(services)
     server = WebServer(
         listeners=_listeners(config, certificate),
         table=Table(
@@ -343,10 +376,36 @@ def build(services: Services) -> Node:
         clock=services.clock,
         metrics=metrics,
         metrics_token=config.metrics_token,
+        peers=federation.listener,
     )
     _gauges(services, sockets)
-    parts = (services.heads, sockets, server) if certificate is None else (services.heads, sockets, certificate, server)
-    return Node(services=services, sockets=sockets, web=server, parts=parts)
+    tls_parts = () if certificate is None else (certificate,)
+    parts = (services.heads, sockets, *tls_parts, services.exchange, federation, server)
+    return Node(services=services, sockets=sockets, web=server, federation=federation, parts=parts)
+
+
+def _federation(services: Services) -> Federation:
+    """Links to other nodes, joined to the services that fill and empty them."""
+    from node.federation.dialer import Connector, KnownAddresses
+    from node.federation.service import Federation
+
+    config = services.config
+    exceptions = Exceptions.parse(allow=config.net_allow, hosts=config.net_hosts)
+    federation = Federation(
+        db=services.db,
+        peers=services.peers,
+        outbox=services.outbox,
+        inbox=services.exchange,
+        identity=services.identity,
+        acquaintances=services.exchange,
+        resolver=KnownAddresses(db=services.db, peers=services.peers),
+        opener=Connector(targets=Targets(exceptions=exceptions), entropy=services.entropy, ca=config.net_ca),
+        clock=services.clock,
+        entropy=services.entropy,
+    )
+    services.exchange.attach(federation)
+    services.reach.links = services.introductions.links = federation
+    return federation
 
 
 def _sockets(services: Services, auth: Auth) -> SocketDoor:

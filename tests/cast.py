@@ -20,13 +20,14 @@ import pytest
 
 from node import main
 from node.base.errors import Code, Rejected
-from node.base.ids import RoomId, UserId
+from node.base.ids import NodeId, RoomId, UserId
 from node.client import Client
 from node.core.account import NodeRole
 from node.runtime.clock import ManualClock
 from node.runtime.config import Config
 from node.runtime.entropy import SeededEntropy
 from node.services.settings import RATE_MAX, RATES, Change
+from node.storage.database import Tx
 
 PASSWORD: Final = "a-long-enough-word"
 PATIENCE_S: Final = 20.0  # a play that waits longer has failed
@@ -41,6 +42,21 @@ class Node:
         self.clock = clock
         self._people = people
         self.url = f"http://127.0.0.1:{next(bound.port for bound in node.web.bound if bound.name == 'http')}"
+
+    @property
+    def nid(self) -> NodeId:
+        """Who it is."""
+        return self.services.identity.nid
+
+    async def learn(self, other: Node) -> None:
+        """This node knows an address of `other`."""
+        peers, now_ms = self.services.peers, self.clock.now_ms()
+        url = other.url.replace("http", "ws") + "/s2s"
+
+        def note(tx: Tx) -> None:
+            peers.address_ok(tx, peers.ensure(tx, other.nid, now_ms).pk, url, "typed", now_ms, tls=False)
+
+        await self.services.db.write(note)
 
     async def invite(self, *, role: NodeRole = NodeRole.USER) -> str:
         """The token of an invitation for one account."""
@@ -72,13 +88,19 @@ class Node:
 async def stage(data: Path, *, relaxed: bool = True, now_ms: int | None = None, **boot: Any) -> AsyncIterator[Node]:
     """A node from start to end, with the cast that enters meanwhile; `boot` are further boot settings."""
     clock = ManualClock() if now_ms is None else ManualClock(now_ms=now_ms)
-    config = Config(data=str(data), password_cost="small", http_port=0, **{"https": False, **boot})
-    services = main.open_services(config, clock=clock, entropy=SeededEntropy("cast"))
+    config = Config(
+        data=str(data), password_cost="small", http_port=0, **{"https": False, "net_allow": ("127.0.0.0/8",), **boot}
+    )
+    services = main.open_services(config, clock=clock, entropy=SeededEntropy(f"cast {data}"))
     built = main.build(services)
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         ready = asyncio.Event()
-        running = [group.create_task(built.sockets.run(lambda: None)), group.create_task(built.web.run(ready.set))]
+        inside = (built.sockets, services.exchange, built.federation)
+        running = [
+            *(group.create_task(part.run(lambda: None)) for part in inside),
+            group.create_task(built.web.run(ready.set)),
+        ]
         await ready.wait()
         try:
             async with AsyncExitStack() as people:
@@ -93,6 +115,35 @@ async def stage(data: Path, *, relaxed: bool = True, now_ms: int | None = None, 
     await services.close()
     if failure is not None:
         raise failure
+
+
+async def acquaint(*nodes: Node) -> None:
+    """Each node knows where the others are, as after a first contact by address."""
+    for node in nodes:
+        for other in nodes:
+            if other is not node:
+                await node.learn(other)
+
+
+async def befriend(a: Client, b: Client) -> RoomId:
+    """Two people of different nodes agree to write to each other; their direct chat."""
+    await a.ask(b.user, "May I?")
+    await stands(b, a, "asking")
+    room = await b.agree(a.user)
+    await sees(a, lambda: room in a.rooms)
+    await hears(b, room, "May I?")
+    await hears(a, room, "May I?")
+    return room
+
+
+async def stands(me: Client, other: Client, state: str) -> None:
+    """`me` sees that it stands like this with `other`, of another node."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            seen = me.contacts_seen
+            if any(contact.person.user == other.user and contact.state == state for contact in await me.contacts()):
+                return
+            await me.until(lambda seen=seen: me.contacts_seen != seen)  # type: ignore[misc]
 
 
 async def sees(client: Client, met: Callable[[], bool]) -> None:

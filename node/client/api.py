@@ -157,6 +157,27 @@ class Api:
         """A link that leads into the room."""
         return await self.call("POST", f"/rooms/{format_id(room)}/links", api.Link, api.MakeLink(uses=uses))
 
+    async def contacts(self) -> list[api.Contact]:
+        """People on other nodes, questions included."""
+        return (await self.call("GET", "/contacts", api.Contacts)).contacts
+
+    async def ask_contact(self, address: str, text: str = "") -> api.Contact:
+        """Asks somebody on another node whether one may write to them."""
+        return await self.call("POST", "/contacts", api.Contact, api.AskContact(address=address, text=text))
+
+    async def accept_contact(self, user: UserId) -> api.Contact:
+        """Says yes to a question."""
+        return await self.call("POST", f"/contacts/{quote(user, safe='')}/accept", api.Contact)
+
+    async def make_contact_link(self) -> api.Link:
+        """A link that makes one person on another node a contact."""
+        return await self.call("POST", "/contact-links", api.Link)
+
+    async def join_elsewhere(self, link: str, client_id: str) -> api.Posted:
+        """Enters the chat that a link of another node leads to."""
+        body = api.JoinElsewhere(link=link, client_id=client_id)
+        return await self.call("POST", "/introductions/join", api.Posted, body)
+
 
 def untrusted(origin: str, error: aiohttp.ClientConnectorCertificateError) -> Untrusted:
     """Says what to do about a certificate."""

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 from weakref import WeakSet
 
-from node.base.ids import ROOM_ID_BYTES, ClientId, RoomId, UserId, parse_id
+from node.base.ids import EVENT_ID_BYTES, ROOM_ID_BYTES, ClientId, EventId, RoomId, UserId, format_id, parse_id
 from node.client.api import Api, make_refusal, trust
 from node.client.backoff import Backoff
 from node.client.connection import Connection
@@ -22,13 +22,16 @@ from node.client.events import Events
 from node.client.news import (
     CardChanged,
     Connected,
+    ContactsChanged,
     Disconnected,
     Entry,
     Event,
     Named,
+    NodesChanged,
     PresenceChanged,
     ReceiptMoved,
     TypingShown,
+    WaitingChanged,
     parse_entry,
 )
 from node.client.outbox import Answer, Outbox, Request
@@ -37,7 +40,7 @@ from node.core import content
 from node.core.content import Body
 from node.runtime.clock import Clock, SystemClock
 from node.runtime.entropy import Entropy, SystemEntropy
-from node.wire import c2s
+from node.wire import api, c2s
 
 PROGRAM: Final = "startalk-client-python"
 GOODBYE_S: Final = 2.0
@@ -52,6 +55,9 @@ class Client:
         self.api = api
         self.rooms: dict[RoomId, Room] = {}
         self.names: dict[UserId, str] = {}
+        self.waiting: dict[EventId, c2s.WaitingItem] = {}  # posts that wait for other nodes or were refused by them
+        self.nodes: dict[RoomId, c2s.Nodes] = {}  # how far other nodes have a room, as last heard
+        self.contacts_seen = 0  # grows when contacts on other nodes changed
         self.cursor = cursor
         self.fault: SignedOut | Untrusted | None = None
         self.connections = 0
@@ -240,6 +246,47 @@ class Client:
         """Puts or takes away one emoji."""
         return await self.post(room, content.Reaction(target=target, value=value, on=on))
 
+    async def ordered(self, item: c2s.PostedItem) -> Entry:
+        """The entry that a post became: at once in a chat of the own node, else when the other node gave it a place.
+
+        Raises Rejected when that node refused it.
+        """
+        room, event = RoomId(item.room), EventId(item.event_id)
+        await self.until(lambda: self._entry(room, event) is not None or self._refusal(event) is not None)
+        entry, refusal = self._entry(room, event), self._refusal(event)
+        if entry is None:
+            assert refusal is not None
+            raise make_refusal(refusal.code, refusal.text, {})
+        return entry
+
+    def _entry(self, room: RoomId, event: EventId) -> Entry | None:
+        known = self.rooms.get(room)
+        entries = () if known is None else tuple(known.entries.values())
+        return next((entry for entry in reversed(entries) if entry.event_id == event), None)
+
+    def _refusal(self, event: EventId) -> c2s.WaitingItem | None:
+        item = self.waiting.get(event)
+        return item if item is not None and item.code else None
+
+    async def ask(self, address: str, text: str = "") -> api.Contact:
+        """Asks somebody on another node (address, user id or contact link) whether one may write to them. Raises Rejected."""
+        return await self.api.ask_contact(address, text)
+
+    async def agree(self, user: UserId) -> RoomId:
+        """Says yes to somebody's question; the direct chat with them. Raises Rejected."""
+        contact = await self.api.accept_contact(user)
+        return RoomId(parse_id(contact.room, ROOM_ID_BYTES))
+
+    async def contacts(self) -> list[api.Contact]:
+        """People on other nodes the account has to do with, questions included."""
+        return await self.api.contacts()
+
+    async def join_elsewhere(self, link: str) -> c2s.PostedItem:
+        """Enters the chat that a link of another node leads to; its entry comes when that node lets us in. Raises Rejected."""
+        posted = await self.api.join_elsewhere(link, format_id(self._entropy.uuid7(self._clock.now_ms())))
+        room, event = parse_id(posted.room, ROOM_ID_BYTES), parse_id(posted.event_id, EVENT_ID_BYTES)
+        return c2s.PostedItem(0, room, posted.idx, posted.seq, event, posted.at_ms)
+
     async def create_group(self, name: str, guests: Sequence[UserId] = (), *, topic: str = "") -> RoomId:
         """A new group; `guests` are invited."""
         made = await self.post(RoomId(b""), content.Create(name=name, topic=topic), guests=guests)
@@ -407,6 +454,16 @@ class Client:
                 self._name(frame.people)
                 for person in frame.people:
                     await self._tell(Named(UserId(person.user), person.name))
+            case c2s.Waiting():
+                for waiting in frame.items:
+                    self._wait(waiting)
+                    await self._tell(WaitingChanged(waiting))
+            case c2s.Nodes():
+                self.nodes[RoomId(frame.room)] = frame
+                await self._tell(NodesChanged(frame))
+            case c2s.ContactsChanged():
+                self.contacts_seen += 1
+                await self._tell(ContactsChanged())
             case c2s.TypingSignal():
                 await self._tell(TypingShown(RoomId(frame.room), UserId(frame.user), frame.on))
             case c2s.PresenceSignal():
@@ -414,11 +471,19 @@ class Client:
             case _:
                 pass  # pong: hearing it was enough
 
+    def _wait(self, item: c2s.WaitingItem) -> None:
+        event = EventId(item.event_id)
+        if item.gone:
+            self.waiting.pop(event, None)
+        else:
+            self.waiting[event] = item
+
     async def _entries(self, connection: Connection, frame: c2s.Entries) -> None:
         seq = self.cursor or 0
         for raw in frame.entries:
             entry = parse_entry(bytes(raw))
             seq = max(seq, entry.seq)
+            self.waiting.pop(entry.event_id, None)
             room = self.rooms.get(entry.room)
             if room is None or room.take_entry(entry):
                 await self._tell(entry)

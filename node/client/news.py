@@ -71,6 +71,22 @@ class Named(Struct, frozen=True):
     name: str
 
 
+class ContactsChanged(Struct, frozen=True):
+    """Contacts on other nodes, or their questions, changed."""
+
+
+class WaitingChanged(Struct, frozen=True):
+    """A post of this user waits for another node, was refused by it, or was dismissed."""
+
+    item: c2s.WaitingItem
+
+
+class NodesChanged(Struct, frozen=True):
+    """How far the other nodes of a room have it."""
+
+    nodes: c2s.Nodes
+
+
 class Connected(Struct, frozen=True):
     """The node said welcome; not `resumed` means: forget what you know of its rooms."""
 
@@ -83,7 +99,10 @@ class Disconnected(Struct, frozen=True):
     reason: str
 
 
-Event = Entry | CardChanged | ReceiptMoved | TypingShown | PresenceChanged | Named | Connected | Disconnected
+Event = (
+    Entry | CardChanged | ReceiptMoved | TypingShown | PresenceChanged | Named | ContactsChanged | WaitingChanged | NodesChanged
+    | Connected | Disconnected
+)  # fmt: skip
 
 
 def parse_entry(raw: bytes) -> Entry:

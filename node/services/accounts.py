@@ -205,6 +205,19 @@ class Accounts:
             return await self._passwords.hash(password)
         return None
 
+    def later(self, tx: Tx, pk: int, device_pk: int) -> Actor:
+        """An account that asked for something earlier, on a device that may be gone by now; for what happens only now."""
+        account = self._account(tx, pk)
+        return Actor(
+            user=account.user,
+            user_pk=pk,
+            account_role=account.role,
+            device=DeviceId(bytes(DEVICE_ID_BYTES)),
+            device_pk=device_pk,
+            local=account.local,
+            name=account.name,
+        )
+
     def console(self) -> Actor:
         """Whoever may open the admin socket: acts as the owner, without an account of their own."""
         return Actor(

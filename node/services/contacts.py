@@ -9,6 +9,7 @@ in advance, to whoever brings its token first.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from msgspec import Struct
@@ -56,7 +57,7 @@ class Contact(Struct, frozen=True, kw_only=True):
     room: RoomId
 
 
-Say = Callable[[int, RoomId, str], None]
+Say = Callable[[Tx, int, int, RoomId, str], None]  # account, device, chat, text
 
 
 class Contacts:
@@ -210,8 +211,8 @@ class Contacts:
         room_id = self._open(tx, me, sender)
         self._told(tx, me)
         if found.text and self.say is not None:
-            say, device = self.say, found.device_pk
-            tx.after_commit(lambda: say(device, room_id, found.text))
+            with suppress(Rejected):  # frozen meanwhile, say: they agreed all the same
+                self.say(tx, pk, found.device_pk, room_id, found.text)
 
     # --- inside -----------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ is derived from state and therefore needs no queue: it compares heads when a lin
 was stored, passes receipts on, and asks for names. Whatever fails there is simply done again after the next wake-up or link, since each
 step begins from what is on disk. Live delivery, a week of absence and a lost outbox are therefore the same code.
 
-Implements `services.ports.PeerInbox`; a `runtime.lifecycle.Service`.
+Implements `services.ports.PeerInbox` and `federation.queries.Acquaintances`; a `runtime.lifecycle.Service`.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Exchange:
         self._tasks: asyncio.TaskGroup | None = None
         self._wakes: dict[NodeId, asyncio.Event] = {}
         self._loops: dict[NodeId, asyncio.Task[None]] = {}
+        self.record: Callable[[], bytes] | None = None  # set by whoever publishes
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -93,6 +94,8 @@ class Exchange:
 
     def linked(self, peer: Peer) -> None:
         """A link opened: compare and go on."""
+        self._steps.submissions.meet(peer)
+        self._steps.names.forget(peer.nid)
         self._steps.catchup.forget(peer.nid)
         self._steps.acks.linked(peer)
         if self._tasks is None or peer.nid in self._loops:
@@ -216,6 +219,16 @@ class Exchange:
     def render(self, tx: Tx, peer: Peer, rows: Sequence[OutRow]) -> list[bytes | None]:
         """Bytes of entries, at the time they are sent."""
         return self._steps.catchup.render(tx, peer, rows, head_class=HEAD)
+
+    # --- who has to do with whom --------------------------------------------------------------------------
+
+    def share_room(self, peer: Peer, nid: NodeId) -> bool:
+        """Whether a room has members of both nodes."""
+        return self._steps.followers.share_room(peer.nid, nid)
+
+    def own_record(self) -> bytes:
+        """This node's newest location record; empty while it publishes none."""
+        return self.record() if self.record is not None else b""
 
     # --- the rest ---------------------------------------------------------------------------------------
 

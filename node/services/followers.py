@@ -17,7 +17,7 @@ from node.storage import acks
 from node.storage.database import Database, Tx
 from node.storage.outbox import Outbox
 from node.storage.peers import PeerStore
-from node.storage.rooms import RoomRow
+from node.storage.rooms import RoomRow, Rooms
 from node.storage.users import Users
 from node.wire import exchange
 
@@ -29,9 +29,11 @@ class Followers:
     """Fills outboxes. `links` is set once the edges exist."""
 
     def __init__(
-        self, *, db: Database, node: NodeId, users: Users, peers: PeerStore, outbox: Outbox, clock: Clock
+        self, *, db: Database, node: NodeId, rooms: Rooms, users: Users, peers: PeerStore, outbox: Outbox, clock: Clock
     ) -> None:
+        self._db = db
         self._node = node
+        self._rooms = rooms
         self._users = users
         self._peers = peers
         self._outbox = outbox
@@ -61,6 +63,11 @@ class Followers:
             self._of.clear()
         self._of[room_pk] = (state.members, nodes)
         return nodes
+
+    def share_room(self, a: NodeId, b: NodeId) -> bool:
+        """Whether some room known here has members of both nodes."""
+        rows = self._db.view(lambda tx: self._rooms.shared_with(tx, a))
+        return any(b in rules.nodes_of(row.state) for row in rows)
 
     # --- what they get ----------------------------------------------------------------------------------
 

@@ -135,6 +135,10 @@ class Posting:
         self.submit(actor, post, answer)
         return await future
 
+    def post_in(self, tx: Tx, actor: Actor, post: Post) -> None:
+        """A post as a part of another effect, in its transaction. Raises Rejected before it changes anything."""
+        self._append(tx, actor, post, content.decode_body(post.kind, post.body))
+
     async def open_direct(self, actor: Actor, other: UserId) -> RoomId:
         """The direct chat with `other`, made when it does not exist. Raises Rejected."""
         _check_user(other, "user")

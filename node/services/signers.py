@@ -12,8 +12,10 @@ import msgspec
 
 from node.base.errors import Code, Rejected, RemoteError
 from node.base.ids import NodeId
+from node.runtime.clock import Clock
 from node.storage import signers
 from node.storage.database import Database, Tx
+from node.storage.peers import Peer, PeerStore
 from node.storage.signers import SignerRow
 from node.wire import keys
 from node.wire.envelope import Key
@@ -26,8 +28,10 @@ _decode_cert: Final = msgspec.msgpack.Decoder(keys.OpCert).decode
 class Signers:
     """Looks keys up and learns new ones."""
 
-    def __init__(self, *, db: Database) -> None:
+    def __init__(self, *, db: Database, peers: PeerStore, clock: Clock) -> None:
         self._db = db
+        self._peers = peers
+        self._clock = clock
         self._checked: dict[tuple[NodeId, int], SignerRow] = {}
         self._stored: set[tuple[NodeId, int]] = set()
         db.on_abort(self._stored.clear)
@@ -45,6 +49,12 @@ class Signers:
             raise Rejected(Code.BAD_SIGNATURE, "A node has two op keys at one incarnation.")
         self._remember(SignerRow(key, cert))
         return key
+
+    def learn_peer(self, peer: Peer) -> None:
+        """The key of a linked peer, with the identity that its handshake showed. Raises Rejected."""
+        row = self._db.view(lambda tx: self._peers.get(tx, peer.pk))
+        if row is not None and row.proved:
+            self.learn(SignerCert(row.chain, row.cert), self._clock.now_ms() // 1000)
 
     def find(self, nid: NodeId, incarnation: int) -> Key | None:
         """The key of a node at that incarnation."""

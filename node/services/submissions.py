@@ -7,6 +7,7 @@ bad post never holds up the next.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Protocol
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from node.core.room import Command
 from node.runtime.clock import Clock
 from node.services.appending import Appender
 from node.services.followers import Followers
+from node.services.signers import Signers
 from node.storage import contacts
 from node.storage.contacts import ContactState
 from node.storage.database import Tx
@@ -74,7 +76,7 @@ class Submissions:
 
     def __init__(
         self, *, rooms: Rooms, log: Log, users: Users, appender: Appender, followers: Followers, signer: Signer, people: People,
-        links: RoomLinks, clock: Clock,
+        links: RoomLinks, signers: Signers, clock: Clock,
     ) -> None:  # fmt: skip
         self._rooms = rooms
         self._log = log
@@ -84,7 +86,15 @@ class Submissions:
         self._signer = signer
         self._people = people
         self._links = links
+        self._signers = signers
         self._clock = clock
+
+    def meet(self, peer: Peer) -> None:
+        """Keeps what proves the peer's key: its users' events are handed on to others."""
+        with suppress(
+            Rejected
+        ):  # a handshake proved it a moment ago; a certificate that ends now is the next link's matter
+            self._signers.learn_peer(peer)
 
     def prepare(self, peer: Peer, item: Submit) -> Submission:
         """Checks the signature. Raises Rejected when it is not the peer's word: poison."""
@@ -135,6 +145,7 @@ class Submissions:
             counts=content.is_content(event.kind),
             signature=submission.item.signature,
         )
+        self._signers.store(tx, submission.event.key)
         self._appender.append(tx, row, command, draft, now_ms, target)
 
     def _row(self, tx: Tx, submission: Submission, author: UserId, body: Body, now_ms: int) -> RoomRow:

@@ -23,7 +23,9 @@ from node.storage.rooms import RoomRow
 
 DAMAGES_SHOWN: Final = 20  # the rest of a damaged file says nothing new
 _PRAGMAS: Final = ("PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON")
-_ROOMS: Final = "SELECT id, room, kind, hub, state, epoch, head_idx, head_hash, head_seq, trouble FROM rooms ORDER BY id"
+_ROOMS: Final = (
+    "SELECT id, room, kind, hub, state, epoch, head_idx, head_hash, head_seq, trouble FROM rooms ORDER BY id"
+)
 
 
 class Logs(Struct, frozen=True):

@@ -1,0 +1,99 @@
+"""First contact: from what a person typed, pasted or scanned to a node that proved itself, and to who or what is meant there.
+
+An address names a domain or carries the nid; a link carries the nid, a token and places to look. Either way the answer is only believed
+after the link's handshake proved the nid (services/ports.py `PeerLinks.reach`). A link's name stays a hint, and nothing is spent here.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from node.base.errors import Code, Rejected
+from node.base.ids import NodeId, RoomId, UserId, format_node, make_user, parse_user
+from node.services.ports import PeerLinks
+from node.storage.database import Database
+from node.storage.peers import PeerStore
+from node.wire.address import DomainAddress, KeyAddress, LinkKind, Place, parse_address, parse_link
+
+
+class Introduction(Struct, frozen=True, kw_only=True):
+    """What an address or link leads to: a `user` (kind ``person``), a `room` of the hub `nid` (``room``), or a new account
+    there (``account``). `home` is true when it is this node itself."""
+
+    kind: str
+    nid: NodeId
+    home: bool = False
+    user: UserId = UserId("")
+    room: RoomId = RoomId(b"")
+    hint: str = ""
+    token: bytes = b""
+    domain: str = ""
+
+
+class Introductions:
+    """Finds out who is meant. `links` is set once the edges exist."""
+
+    def __init__(self, *, db: Database, node: NodeId, peers: PeerStore) -> None:
+        self._db = db
+        self.node = node
+        self._peers = peers
+        self.links: PeerLinks | None = None
+
+    async def meet(self, text: str) -> Introduction:
+        """Of an address, a canonical user id or a link. Raises Rejected: `name_invalid`, `invite_invalid`, `peer_unreachable`…"""
+        text = text.strip()
+        if "/i#" in text:
+            return await self._by_link(text)
+        try:
+            _, nid = parse_user(text)
+        except ValueError:
+            return await self._by_address(text)
+        await self._reach(nid)
+        return self._person(UserId(text), nid)
+
+    async def _by_address(self, text: str) -> Introduction:
+        match parse_address(text):
+            case KeyAddress(local, nid):
+                await self._reach(nid)
+                return self._person(make_user(local, nid), nid)
+            case DomainAddress(local, domain):
+                nid = await self._reach(None, domain=domain)
+                return self._person(make_user(local, nid), nid, domain)
+
+    async def _by_link(self, text: str) -> Introduction:
+        host, invitation = parse_link(text)
+        nid = NodeId(invitation.nid)
+        home = nid == self.node
+        if not home:
+            await self._reach(nid, places=invitation.addresses, domain=host)
+        match invitation.kind:
+            case LinkKind.ROOM:
+                return Introduction(
+                    kind="room", nid=nid, home=home, room=RoomId(invitation.subject), hint=invitation.hint, token=invitation.token
+                )  # fmt: skip
+            case LinkKind.CONTACT:
+                user = make_user(invitation.subject.decode(), nid)
+                return Introduction(
+                    kind="person", nid=nid, home=home, user=user, hint=invitation.hint, token=invitation.token
+                )
+            case LinkKind.ACCOUNT:
+                return Introduction(kind="account", nid=nid, home=home, hint=invitation.hint, token=invitation.token)
+
+    def _person(self, user: UserId, nid: NodeId, domain: str = "") -> Introduction:
+        return Introduction(kind="person", nid=nid, home=nid == self.node, user=user, domain=domain)
+
+    async def _reach(self, nid: NodeId | None, *, domain: str = "", places: tuple[Place, ...] = ()) -> NodeId:
+        if nid == self.node:
+            return nid
+        if self.links is None:
+            raise Rejected(Code.PEER_UNREACHABLE, "This node does not connect to others now.")
+        if nid is not None and self.links.linked(nid):
+            return nid
+        return await self.links.reach(nid, domain=domain, places=places)
+
+    def shown(self, user: UserId) -> str:
+        """The address of somebody as people write it: with the domain, if it is verified."""
+        local, nid = parse_user(user)
+        row = self._db.view(lambda tx: self._peers.find(tx, nid))
+        domain = row.domain if row is not None and row.domain_state == "verified" else ""
+        return f"{local}@{domain}" if domain else f"{local}@{format_node(nid)}.startalk.alt"
