@@ -28,6 +28,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from node.base import limits
+from node.wire.record import Spot, public_spots
 
 ID_BYTES: Final = 20
 TOKEN_BYTES: Final = 8
@@ -132,8 +133,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=8_192)
 def _is_global(ip: str) -> bool:
-    address = ipaddress.ip_address(ip)
-    return address.is_global and not address.is_multicast
+    """As for the addresses in records: no other spelling of an IPv4 address either."""
+    raw = packed(ip)
+    return bool(public_spots((Spot(4 if len(raw) == 4 else 6, raw, PORT_MIN),)))
 
 
 @lru_cache(maxsize=8_192)

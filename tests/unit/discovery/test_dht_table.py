@@ -112,6 +112,7 @@ def test_a_replacement_is_pinged_before_it_takes_a_place(table: Table, pinged: l
     assert pinged[0] not in table
 
 
+@pytest.mark.slow
 def test_a_table_has_a_largest_size(table: Table) -> None:
     for number in range(3_000):
         table.add(contact(number))

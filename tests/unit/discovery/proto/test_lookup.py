@@ -201,6 +201,7 @@ def test_sixty_four_requests_are_all() -> None:
     assert len(asked) == limits.DHT_LOOKUP_REQUESTS_MAX
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.data())
 def test_whatever_is_answered_the_limits_hold(data: st.DataObject) -> None:
