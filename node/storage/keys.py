@@ -291,7 +291,12 @@ class KeyFolder:
 def check_rights(folder: Path) -> None:
     """Raises Fatal with KEYS_UNSAFE if somebody else can read the folder or anything in it."""
     for path in (folder, *sorted(folder.rglob("*"))):
-        found = path.stat()
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            if path == folder:
+                raise
+            continue  # a draft of the running node has got its name meanwhile
         least = PRIVATE_FOLDER if stat.S_ISDIR(found.st_mode) else PRIVATE_FILE
         if found.st_mode & _OTHERS:
             raise Fatal(
