@@ -145,6 +145,7 @@ DHT_PROBES_MAX: Final = 64  # strangers pinged back at once
 DHT_TOKEN_S: Final = 300  # life of a secret of store tokens; the one before it is still accepted
 DHT_TOKENS_MAX: Final = 4_096  # tokens of others that are kept
 DHT_RECORDS_MAX: Final = 4_096  # records held for others: 4 MB
+DHT_KEPT_MAX: Final = 16  # records of our own; there are four kinds
 DHT_RECORD_TTL_S: Final = 24 * 3600  # of a record that nobody stores again
 DHT_REPUBLISH_S: Final = 3600
 DHT_REPUBLISHED_MAX: Final = 256  # records of others stored anew in one round; a node of a usual network holds 20
