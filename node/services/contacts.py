@@ -179,6 +179,7 @@ class Contacts:
             self._followers.send(tx, peer.nid, Answer(me, name, sender))
             self._told(tx, me)
             return
+        contacts.forget_questions(tx, account, self._clock.now_ms() - limits.REQUEST_LIFE_S * 1000)
         found = contacts.find(tx, account, sender)
         if found is not None and found.state in {ContactState.CONTACT, ContactState.ASKED}:
             self._settle(tx, account, me, sender, item, found)

@@ -69,6 +69,11 @@ class Followers:
         rows = self._db.view(lambda tx: self._rooms.shared_with(tx, a))
         return any(b in rules.nodes_of(row.state) for row in rows)
 
+    def met(self, tx: Tx, node: NodeId) -> bool:
+        """Whether this node ever had to do with that one."""
+        row = self._peers.find(tx, node)
+        return row is not None and bool(row.known)
+
     # --- what they get ----------------------------------------------------------------------------------
 
     def spread(self, tx: Tx, row: RoomRow, before: Room, idx: int) -> None:

@@ -86,8 +86,16 @@ class Forwarding:
         found = contacts.find(tx, actor.user_pk, other)
         if found is not None and found.state is ContactState.BLOCKED:
             raise Rejected(Code.BLOCKED, "You blocked this person; unblock them to write.", field="user")
+        self.require_met(tx, other)
         if found is None or found.state is not ContactState.CONTACT:
             raise Rejected(Code.CONSENT_NEEDED, "Ask this person first; they have to agree.", field="user")
+
+    def require_met(self, tx: Tx, user: UserId) -> None:
+        """Raises Rejected unless the node of `user` is known here: by a link, or because somebody was introduced."""
+        if not self._followers.met(tx, parse_user(user)[1]):
+            raise Rejected(
+                Code.NOT_FOUND, "The node of this person is not known here; add them by address first.", field="user"
+            )
 
     def check_consent(self, tx: Tx, actor: Actor, row: RoomRow) -> None:
         """For a post into a direct chat across nodes. Raises Rejected."""

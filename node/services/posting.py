@@ -262,7 +262,9 @@ class Posting:
         if isinstance(body, content.Invite | content.Ban):
             _check_user(body.user, "user")
             user = UserId(body.user)
-            if parse_user(user)[1] == self._signer.nid and not self._people.exists(tx, user):
+            if parse_user(user)[1] != self._signer.nid:
+                self._forwarding.require_met(tx, user)
+            elif not self._people.exists(tx, user):
                 raise Rejected(Code.NOT_FOUND, "There is no such person on this node.", field="user")
 
     def _check_room_count(self, tx: Tx, actor: Actor) -> None:

@@ -76,6 +76,12 @@ def remove(tx: Tx, account_pk: int, user_pk: int) -> None:
     tx.execute("DELETE FROM contacts WHERE account = ? AND user = ?", (account_pk, user_pk))
 
 
+def forget_questions(tx: Tx, account_pk: int, before_ms: int) -> None:
+    """Questions to the account that nobody answered since then."""
+    sql = "DELETE FROM contacts WHERE account = ? AND state = ? AND at_ms < ?"
+    tx.execute(sql, (account_pk, ContactState.ASKING.value, before_ms))
+
+
 def count(tx: Tx, account_pk: int, state: ContactState) -> int:
     """How many of that state the account has."""
     row = tx.one("SELECT count(*) FROM contacts WHERE account = ? AND state = ?", (account_pk, state.value))

@@ -144,6 +144,49 @@ export interface People {
   after: string;
 }
 
+/** Somebody on another node. `state`: asked (by us), asking (they ask, with `text`), contact, ignored, blocked; `room` is the direct chat, which exists once both agreed. */
+export interface Contact {
+  person: Person;
+  address: string;
+  state: 'asked' | 'asking' | 'blocked' | 'contact' | 'ignored';
+  text: string;
+  at_ms: number;
+  room: string;
+}
+
+/** All of them, newest first. */
+export interface Contacts {
+  contacts: Contact[];
+}
+
+/** An address like ``alice@casa.example``, a key address, a canonical user id, or an invitation link. */
+export interface Meet {
+  address: string;
+}
+
+/** What an address or link leads to. `hint` is a claim of the link's maker; `home`: it is this node itself. */
+export interface Introduction {
+  kind: 'account' | 'person' | 'room';
+  node: string;
+  home: boolean;
+  user: string;
+  address: string;
+  room: string;
+  hint: string;
+}
+
+/** Who is asked, and a few words for them. */
+export interface AskContact {
+  address: string;
+  text?: string;
+}
+
+/** A link into a chat; `client_id` makes a repeat harmless. */
+export interface JoinElsewhere {
+  link: string;
+  client_id: string;
+}
+
 /** A room as one member's list shows it. */
 export interface Room {
   room: string;
