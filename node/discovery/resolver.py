@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from typing import Final, Protocol, TypeVar
@@ -157,7 +157,7 @@ class Resolver:
 
     # --- services.ports.Resolver ------------------------------------------------------------------------
 
-    async def find(self, *, nid: NodeId, places: Sequence[Place] = (), domain: str = "") -> AsyncIterator[Candidate]:
+    async def find(self, *, nid: NodeId, places: Sequence[Place] = (), domain: str = "") -> AsyncGenerator[Candidate]:
         """Addresses to try, in the order in which to race them. Ends when no source has more to say."""
         if self._group is None:
             return
