@@ -252,9 +252,9 @@ class Home:
         assert row is not None
         return int(row[0])
 
-    async def until(self, true: Callable[[], Any]) -> None:
+    async def until(self, true: Callable[[], Any], *, patience_s: float = PATIENCE_S) -> None:
         """Waits for news until something holds."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(patience_s):
             while not true():
                 self.inbox.news.clear()
                 with suppress(TimeoutError):

@@ -24,7 +24,7 @@ from tests.sim.world import EPOCH_MS, SimClock
 from tests.unit.federation.conftest import Street
 
 SEEDS = int(os.environ.get("LINK_SEEDS", "24"))
-LIVE_S = 40.0
+LIVE_S = 20.0
 HEAL_S = 900.0
 MEMORY = Path("/dev/shm")
 
@@ -72,6 +72,7 @@ class Machine:
         self.task.cancel()
         with suppress(asyncio.CancelledError):
             await self.task
+        await self.street.lose(home)
         db.abandon()
 
     async def stop(self) -> None:
@@ -136,8 +137,7 @@ async def _story(seed: int, folder: Path, loop: SimLoop) -> None:
         assert len(posted) > 20
     for machine in (a, b):
         await machine.stop()
-    for task in street.handlers:
-        task.cancel()
+        await street.lose(machine.home)
     await asyncio.sleep(1)
     assert not [fault for fault in loop.faults if "power" not in fault], loop.faults
 
