@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from node.base import limits
 from node.base.ids import NodeId
 from node.discovery.bootstrap import BootstrapList
 from node.discovery.dht import Dht
@@ -173,6 +175,8 @@ class Village:
     async def grow(self, kinds: Iterable[str]) -> None:
         """Starts nodes, "honest" or "hostile", ten at a time; the first must be honest."""
         waiting = list(kinds)
+        if waiting and not self.alive:
+            await self.start(hostile=waiting.pop(0) == "hostile")
         while waiting:
             batch, waiting = waiting[:JOIN_AT_ONCE], waiting[JOIN_AT_ONCE:]
             await asyncio.gather(*(self.start(hostile=kind == "hostile") for kind in batch))
@@ -209,8 +213,17 @@ class Village:
         )
 
     def _friends(self) -> list[Endpoint]:
-        pool = self.alive + self.hostile
-        return [dht.servers[4].own.endpoint for dht in self.random.sample(pool, min(self._friends_each, len(pool)))]
+        """As a list of contacts has them: with ids that their addresses may have, two of a network at most."""
+        pool = [dht.servers[4].own for dht in self.alive + self.hostile]
+        self.random.shuffle(pool)
+        networks: Counter[bytes] = Counter()
+        friends: list[Endpoint] = []
+        for contact in filter(LOOPBACK.allows, pool):
+            network = LOOPBACK.network_of(contact)
+            if networks[network] < limits.DHT_NETWORK_MAX and len(friends) < self._friends_each:
+                networks[network] += 1
+                friends.append(contact.endpoint)
+        return friends
 
     async def settle(self) -> None:
         """Everybody looks around once more: the first ones did not know the last ones."""

@@ -86,7 +86,9 @@ class BootstrapList:
             if len(self._learned) > limits.DHT_BOOTSTRAP_MAX:
                 self._learned.popitem(last=False)
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many contacts are kept. Not a length: an empty list is still a list."""
         return len(self._verified)
 
     async def endpoints(self, family: int) -> list[Endpoint]:

@@ -94,6 +94,7 @@ class Dht:
                 for work in (self._keep_joined, self._keep_published, self._keep_fresh, self._keep_saved):
                     group.create_task(work(), name=f"dht {work.__name__}")
         finally:
+            self._save()
             self.close()
 
     async def open(self) -> None:
@@ -126,16 +127,34 @@ class Dht:
     # --- records ------------------------------------------------------------------------------------------------
 
     async def put_record(self, raw: bytes) -> int:
-        """Publishes a record of this node, and keeps it. How many nodes hold it now. Raises RemoteError if it is invalid."""
+        """Publishes a record of this node, and keeps it: it is stored anew every hour. How many nodes hold it now.
+
+        Raises RemoteError if it is invalid or older than one that was published before.
+        """
         record = verify_record(raw, now_s=self._clock.now_ms() // 1000)
         key = dht_key(record.nid, record.salt)
         kept = self._kept.get(key)
         if kept is not None and is_newer(kept, record):
             raise RemoteError("A newer record was published before.")
+        self._kept.pop(key, None)
         self._kept[key] = record
+        if len(self._kept) > limits.DHT_KEPT_MAX:
+            del self._kept[next(iter(self._kept))]
         for server in self._servers():
             server.storage.put(key, raw)
         return sum(await _all([server.publish(key, raw) for server in self._servers()]))
+
+    async def publish_own(self) -> int:
+        """Stores the own record anew, and what else was published. How many holders there are, all together."""
+        raw = self._own_record()
+        kept = [record.raw for record in self._kept.values() if raw is None or record.raw != raw]
+        acks = 0
+        for one in ([] if raw is None else [raw]) + kept:
+            try:
+                acks += await self.put_record(one)
+            except RemoteError as error:  # it expired, or a newer one of its kind has just been published
+                log.debug("A record of our own is not published any more", reason=type(error).__name__)
+        return acks
 
     async def get_record(
         self,
@@ -160,7 +179,8 @@ class Dht:
             return record.seq >= min_seq
 
         lookups = await _all([server.find_record(key, quorum=quorum, accept=accept) for server in self._servers()])
-        found = [lookup.best for lookup in lookups] + [server.storage.find(key) for server in self._servers()]
+        held = [server.storage.find(key) for server in self._servers()]
+        found = [*(lookup.best for lookup in lookups), *held, self._kept.get(key)]
         valid = [record for record in found if record is not None and accept(record)]
         return max(valid, key=lambda record: record.order, default=None)
 
@@ -209,10 +229,7 @@ class Dht:
     async def _keep_published(self) -> None:
         while True:
             await self._joined.wait()
-            raw = self._own_record()
-            if raw is not None:
-                acks = await self.put_record(raw)
-                log.debug("Published the own record", count=acks)
+            await self.publish_own()
             await asyncio.sleep(self._jitter(limits.DHT_REPUBLISH_S))
 
     async def _keep_fresh(self) -> None:
@@ -226,11 +243,14 @@ class Dht:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._jitter(limits.DHT_SAVE_S))
-            self._bootstrap.verified(self.contacts(), now_s=self._clock.now_ms() // 1000)
-            try:
-                await loop.run_in_executor(None, self._bootstrap.save)
-            except OSError as error:
-                log.warning("The list of DHT contacts cannot be written", reason=error.strerror or "")
+            await loop.run_in_executor(None, self._save)
+
+    def _save(self) -> None:
+        self._bootstrap.verified(self.contacts(), now_s=self._clock.now_ms() // 1000)
+        try:
+            self._bootstrap.save()
+        except OSError as error:
+            log.warning("The list of DHT contacts cannot be written", reason=error.strerror or "")
 
     async def _sleep_or_move(self, delay_s: float) -> bool:
         """Whether our address changed meanwhile."""

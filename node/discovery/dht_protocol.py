@@ -113,7 +113,12 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
     # --- asking -------------------------------------------------------------------------------------------------
 
     def ask(self, contact: Contact, method: Method, *, key: bytes = b"", value: bytes = b"") -> Reply:
-        """Asks a contact; None for no answer within a second. The table learns from the outcome."""
+        """Asks a contact; None for no answer within a second. The table learns from the outcome.
+
+        None comes at once, and says nothing about the contact, when 512 requests are open or the socket is closed.
+        """
+        if not self._may_ask():
+            return _nothing()
         reply = self.ask_endpoint(contact.endpoint, method, key=key, value=value, expected=contact.id)
         reply.add_done_callback(lambda done: self._judge(contact, done))
         return reply
@@ -122,16 +127,19 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
         self, endpoint: Endpoint, method: Method, *, key: bytes = b"", value: bytes = b"", expected: bytes | None = None
     ) -> Reply:
         """The same, to somebody whose id need not be known."""
+        if not self._may_ask():
+            return _nothing()
         loop = asyncio.get_running_loop()
         future: Reply = loop.create_future()
-        if self.transport is None or self.transport.is_closing() or len(self._outstanding) >= limits.DHT_IN_FLIGHT_MAX:
-            future.set_result(None)
-            return future
         message_id = self._entropy.token_bytes(datagram.MESSAGE_ID_BYTES)
         timeout = loop.call_later(limits.DHT_REPLY_S, self._timeout, message_id)
         self._outstanding[message_id] = _Outstanding(future, timeout, endpoint, expected)
         self._send(self._request(message_id, endpoint, method, key, value), endpoint)
         return future
+
+    def _may_ask(self) -> bool:
+        is_open = self.transport is not None and not self.transport.is_closing()
+        return is_open and len(self._outstanding) < limits.DHT_IN_FLIGHT_MAX
 
     def hello(self, endpoint: Endpoint) -> Reply:
         """Pings an address; whoever answers enters the table."""
@@ -351,3 +359,9 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
     def _send(self, data: bytes, endpoint: Endpoint) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.sendto(data, endpoint)
+
+
+def _nothing() -> Reply:
+    reply: Reply = asyncio.get_running_loop().create_future()
+    reply.set_result(None)
+    return reply
