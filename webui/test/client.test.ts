@@ -266,6 +266,24 @@ describe('a long chat', () => {
     expect(await client.find(room, node.idOf(node.log[0] as never))).toMatchObject({ idx: 1 });
   });
 
+  test('a chat that is left rests after a while, one that is shown again does not', async () => {
+    for (let i = 1; i <= 500; i++) say(`m${i}`, ALICE);
+    client = await start();
+    await client.open(room);
+    const hide = client.show(room);
+    while (!line().start.value) await client.older(room);
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    hide();
+    const again = client.show(room);
+    vi.advanceTimersByTime(5_000);
+    await client.sync.run(async () => undefined);
+    expect(line().entries.value).toHaveLength(500);
+    again();
+    vi.advanceTimersByTime(5_000);
+    vi.useRealTimers();
+    await vi.waitFor(() => expect(line().entries.value).toHaveLength(200));
+  });
+
   test('the disk keeps what memory lets go', async () => {
     for (let i = 1; i <= 500; i++) say(`m${i}`, ALICE);
     client = await start();

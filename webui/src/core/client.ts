@@ -30,6 +30,7 @@ const READ_EACH_MS = 1_000;
 const UNREAD_PAGES_MAX = 5;
 const JUMP_PAGES_MAX = 40;
 const NAMES_AFTER_MS = 150;
+const REST_AFTER_MS = 2_000;
 const NEWEST = 2 ** 40; // above every place in a log
 
 export class Client {
@@ -49,6 +50,7 @@ export class Client {
   readonly #typingTimers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #typingSentMs = new Map<string, number>();
   readonly #reads = new Map<string, number>();
+  readonly #shown = new Map<string, number>(); // views of each chat
   readonly #naming = new Set<string>();
   readonly #opening = new Map<string, Promise<void>>();
   #readTimer: ReturnType<typeof setTimeout> | undefined;
@@ -295,11 +297,25 @@ export class Client {
     });
   }
 
-  /** Back to the newest entries: after a long way up, or when a chat is left. */
-  async rest(room: string): Promise<void> {
+  /** A view shows the chat from now on; call the answer when it is gone. Nobody's chat goes back to its newest entries. */
+  show(room: string): () => void {
+    this.#shown.set(room, (this.#shown.get(room) ?? 0) + 1);
+    return () => {
+      this.#shown.set(room, (this.#shown.get(room) ?? 1) - 1);
+      const seen = () => (this.#shown.get(room) ?? 0) > 0;
+      setTimeout(() => {
+        if (!seen() && !this.#closed) this.rest(room, seen).catch(() => undefined);
+      }, REST_AFTER_MS);
+    };
+  }
+
+  /** Back to the newest entries, unless `not`. */
+  async rest(room: string, not: () => boolean = () => false): Promise<void> {
     const line = this.state.timeline(room);
     if (line.end.value && line.entries.value.length <= FROM_CACHE) return;
-    await this.sync.run(() => this.#fromCache(line));
+    await this.sync.run(async () => {
+      if (!not()) await this.#fromCache(line);
+    });
   }
 
   async #page(room: string, idx: number): Promise<void> {

@@ -47,6 +47,7 @@ function classesOf(mine: boolean, direct: boolean, ...more: (string | false | un
 function Alive({ entry, marks, room, first, last, place, size, focused, onFocus }: { room: Room } & MessageProps) {
   const { state } = here();
   const [layer, setLayer] = useState<Layer>(null);
+  const [near, setNear] = useState(false); // the tools of a row are made when a mouse comes
   const mine = entry.author === state.me;
   const author = mine ? t('chats.you') : state.nameOf(entry.author);
   const text = shownText(entry) || t('message.unknown');
@@ -78,6 +79,8 @@ function Alive({ entry, marks, room, first, last, place, size, focused, onFocus 
       aria-label={t('message.label', { name: author, time: timeOf(entry.atMs) })}
       onFocus={onFocus}
       onKeyDown={act}
+      onMouseEnter={() => setNear(true)}
+      onMouseLeave={() => setNear(false)}
     >
       {!mine && room.kind === 'group' && (
         <span class={s.face}>{first && <Avatar id={entry.author} name={author} size={38} />}</span>
@@ -95,35 +98,39 @@ function Alive({ entry, marks, room, first, last, place, size, focused, onFocus 
             </div>
             <Meta entry={entry} marks={marks} room={room} mine={mine} onReaders={() => setLayer({ name: 'readers' })} />
           </div>
-          <div class={s.tools} data-open={layer ? 'yes' : 'no'}>
-            {may.react && (
+          {(near || focused || layer) && (
+            <div class={s.tools} data-open={layer ? 'yes' : 'no'}>
+              {may.react && (
+                <IconButton
+                  icon="smile"
+                  size={18}
+                  tabIndex={focused ? 0 : -1}
+                  label={t('message.react')}
+                  onClick={(event: MouseEvent) =>
+                    setLayer({ name: 'emoji', at: below(event.currentTarget as Element) })
+                  }
+                />
+              )}
+              {may.reply && (
+                <IconButton
+                  icon="reply"
+                  size={18}
+                  tabIndex={focused ? 0 : -1}
+                  label={t('message.reply')}
+                  onClick={() => startReply(entry)}
+                />
+              )}
               <IconButton
-                icon="smile"
+                icon="ellipsis-vertical"
                 size={18}
                 tabIndex={focused ? 0 : -1}
-                label={t('message.react')}
-                onClick={(event: MouseEvent) => setLayer({ name: 'emoji', at: below(event.currentTarget as Element) })}
+                label={t('message.more')}
+                aria-haspopup="menu"
+                aria-expanded={layer?.name === 'menu'}
+                onClick={(event: MouseEvent) => setLayer({ name: 'menu', at: below(event.currentTarget as Element) })}
               />
-            )}
-            {may.reply && (
-              <IconButton
-                icon="reply"
-                size={18}
-                tabIndex={focused ? 0 : -1}
-                label={t('message.reply')}
-                onClick={() => startReply(entry)}
-              />
-            )}
-            <IconButton
-              icon="ellipsis-vertical"
-              size={18}
-              tabIndex={focused ? 0 : -1}
-              label={t('message.more')}
-              aria-haspopup="menu"
-              aria-expanded={layer?.name === 'menu'}
-              onClick={(event: MouseEvent) => setLayer({ name: 'menu', at: below(event.currentTarget as Element) })}
-            />
-          </div>
+            </div>
+          )}
         </div>
         <Reactions entry={entry} marks={marks} enabled={may.react} />
         {marks.filter(isRefused).map((item) => (

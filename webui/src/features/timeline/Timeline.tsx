@@ -3,6 +3,7 @@
  * otherwise never moves the reader; older pages are put above without a shift.
  */
 import { defaultRangeExtractor, type Range } from '@tanstack/virtual-core';
+import { memo } from 'preact/compat';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Room } from '../../core/types.ts';
 import { dayOf, t } from '../../i18n/index.ts';
@@ -163,7 +164,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   const items = v.getVirtualItems();
   useMore((items[0]?.index ?? 0) <= MORE_AT_ROW && !start && rows.length > 0, () => client.older(room.room));
   useMore(!end && (items.at(-1)?.index ?? 0) >= rows.length - MORE_AT_ROW, () => client.newer(room.room));
-  useEffect(() => () => void client.rest(room.room).catch(() => undefined), [room.room]);
+  useEffect(() => client.show(room.room), [room.room]);
   const seen = useSeen(room, v, rows, box);
   useJump(room.room, target, rows, v, () => {
     stick.current = false;
@@ -222,7 +223,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
                       place={item.index + 1}
                       size={rows.length}
                       focused={focused === row.key}
-                      onFocus={() => setFocused(row.key)}
+                      onFocus={setFocused}
                     />
                   </div>
                 )
@@ -378,11 +379,13 @@ interface RowProps {
   place: number;
   size: number;
   focused: boolean;
-  onFocus: () => void;
+  onFocus: (key: string) => void;
 }
 
-function RowView({ row, room, ...feed }: RowProps) {
+/** Scrolling renders only the rows that come in: the others are what they were. */
+const RowView = memo(function RowView({ row, room, onFocus, ...place }: RowProps) {
   const { state } = here();
+  const feed = { ...place, onFocus: () => onFocus(row.key) };
   switch (row.type) {
     case 'start':
       return <Greeting room={room} />;
@@ -403,7 +406,7 @@ function RowView({ row, room, ...feed }: RowProps) {
     case 'pending':
       return <PendingRow item={row.item} first={row.first} last={row.last} {...feed} />;
   }
-}
+});
 
 function Greeting({ room }: { room: Room }) {
   const { state } = here();
