@@ -21,7 +21,7 @@ from node.core import content, hub
 from node.core.content import Body
 from node.core.hub import Head
 from node.wire import c2s, envelope
-from tests.vectors import identities
+from tests.vectors import identities, links
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "spec" / "vectors"
 T0: Final = 1_764_000_000_000  # unix ms at which the story begins
@@ -448,6 +448,7 @@ def files() -> dict[str, str]:
     """Name and text of every file made here."""
     made: dict[str, Any] = {"c2s.json": c2s_vectors(), "c2s-invalid.json": invalid_vectors(), "log.json": log_vectors()}
     made |= {"identity.json": identities.identity_vectors(), "record.json": identities.record_vectors()}
+    made["s2s.json"] = links.s2s_vectors(to_json)
     return {name: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for name, value in made.items()}
 
 
