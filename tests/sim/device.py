@@ -129,9 +129,11 @@ class Device:
         self.first_head: int | None = None  # entries after this must all arrive
         self.live: dict[tuple[bytes, int], c2s.Entry] = {}  # as delivered
         self.seen: dict[tuple[bytes, int], bytes] = {}  # event ids, live or from history
+        self.known: set[bytes] = set()  # the same ids
         self.cards: dict[bytes, c2s.Card] = {}
         self.outbox: deque[Wish] = deque()
         self.wishes: list[Wish] = []
+        self.waiting: dict[bytes, c2s.WaitingItem] = {}  # posts that wait for other nodes or were refused there
         # what is not
         self.socket: Socket | None = None
         self.ready = False
@@ -263,10 +265,23 @@ class Device:
                 self._refused(frame)
             case c2s.Page():
                 self._paged(frame)
+            case c2s.Waiting():
+                self._wait(frame)
             case c2s.Error() if frame.code not in {"slow_reader", "upgrading", "conflict"}:
                 self._complain(f"closed with {frame.code}: {frame.text}")
             case _:
                 pass
+
+    def _wait(self, frame: c2s.Waiting) -> None:
+        for item in frame.items:
+            if item.gone:
+                self.waiting.pop(item.event_id, None)
+            elif item.event_id in self.known:
+                self._complain(f"a post waits ({item.code or 'no code'}) although its entry is here")
+            elif (before := self.waiting.get(item.event_id)) is not None and before.code and before.code != item.code:
+                self._complain(f"a post that was refused with {before.code} is now {item.code or 'waiting'}")
+            else:
+                self.waiting[item.event_id] = item
 
     def _paged(self, frame: c2s.Page) -> None:
         future = self.pages.pop(frame.n, None)
@@ -304,6 +319,10 @@ class Device:
 
     def _see(self, entry: c2s.Entry) -> None:
         key = entry.room, entry.idx
+        self.known.add(entry.event_id)
+        was = self.waiting.pop(entry.event_id, None)
+        if was is not None and was.code:
+            self._complain(f"an entry came although it was refused with {was.code}")
         if self.seen.setdefault(key, entry.event_id) != entry.event_id:
             self._complain(f"two entries at idx {entry.idx}")
 
@@ -318,7 +337,8 @@ class Device:
         wish = self.wishes[item.n - 1_000_000]
         if wish.refused:
             self._complain("a refused post was accepted later")
-        if wish.posted is not None and (wish.posted.event_id, wish.posted.seq) != (item.event_id, item.seq):
+        before = wish.posted
+        if before is not None and (before.event_id, before.seq or item.seq) != (item.event_id, item.seq):
             self._complain("one post has two results")
         wish.posted = item
         if wish in self.outbox:

@@ -5,18 +5,25 @@ with three parts replaced: the selector (advances the clock instead of sleeping)
 here, after a seeded delay, so that the loop goes on meanwhile as it does with a real thread) and the network (net.py).
 
 Task steps that are ready together run in a random order; plain callbacks keep theirs, because streams rely on it.
+
+Many machines may share the loop. `HOST` says on which of them a task runs: its connections come from there, and its threads die
+when that machine does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from tests.sim.net import Listening, Network
+
+HOST: Final[ContextVar[str]] = ContextVar("host", default="127.0.0.1")
 
 COMMIT_S = (0.0002, 0.004)  # a disk of our days
 SLOW_COMMIT_S = 0.8
@@ -52,6 +59,7 @@ class Call:
 
     def __init__(self, future: asyncio.Future[Any], fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.future, self.fn, self.args = future, fn, args
+        self.host = HOST.get()
 
     def run(self) -> None:
         """Runs it, unless the machine it was to run on is gone."""
@@ -72,8 +80,9 @@ class SimLoop(asyncio.BaseEventLoop):
         self.network = network
         self.threads: list[Call] = []  # what has not run yet
         self.faults: list[str] = []  # exceptions nobody caught
-        self.slow_disk = 0.0  # chance that a commit takes long
-        self.commit_begun: asyncio.Event | None = None  # set when the next COMMIT is on its way to the disk
+        self.slow_disk: dict[str, float] = {}  # by host, the chance that a commit takes long
+        self.commit_begun: dict[str, asyncio.Event] = {}  # by host, set when the next COMMIT is on its way to the disk
+        self._ports = itertools.count(32_768)
         self._order = Random(f"order {seed}")
         self._disk = Random(f"disk {seed}")
         self._selector = Instant(self)
@@ -112,9 +121,9 @@ class SimLoop(asyncio.BaseEventLoop):
         """The function runs on the loop, a little later."""
         call = Call(self.create_future(), func, args)
         self.threads.append(call)
-        if self.commit_begun is not None and args == ("COMMIT",):
-            self.commit_begun.set()
-        slow = self._disk.random() < self.slow_disk
+        if args == ("COMMIT",) and (begun := self.commit_begun.get(call.host)) is not None:
+            begun.set()
+        slow = self._disk.random() < self.slow_disk.get(call.host, 0.0)
         self.call_later(SLOW_COMMIT_S if slow else self._disk.uniform(*COMMIT_S), self._run_call, call)
         return call.future
 
@@ -122,6 +131,18 @@ class SimLoop(asyncio.BaseEventLoop):
         if call in self.threads:  # a crash takes the threads along
             self.threads.remove(call)
             call.run()
+
+    def lose_threads(self, host: str) -> Call | None:
+        """The machine `host` loses power: its threads never end. The COMMIT that was under way, if one was."""
+        lost = [call for call in self.threads if call.host == host]
+        self.threads = [call for call in self.threads if call.host != host]
+        return next((call for call in lost if call.args == ("COMMIT",)), None)
+
+    async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
+        """Connects over the simulated network, from the machine that the task runs on."""
+        protocol = protocol_factory()
+        pipe = await self.network.dial(protocol, (HOST.get(), next(self._ports)), (host, port))
+        return pipe, protocol
 
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         """Listens on the simulated network."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from random import Random
 
 from node.storage.database import Tx
-from tests.sim.loop import SLOW_COMMIT_S
 from tests.sim.world import World
 
 DOWN_S = (0.1, 4.0)
 CRASHES_MAX = 5
-COMMIT_WAIT_S = 5.0
 
 
 class Nemesis:
@@ -45,7 +42,7 @@ class Nemesis:
 
     def heal(self) -> None:
         """Everybody reads again and acknowledges at once."""
-        self._world.loop.slow_disk = 0.0
+        self._world.loop.slow_disk.clear()
         for device in self._world.devices:
             device.ack_delay_s = 0.0
             if device.socket is not None and device.socket.pipe is not None:
@@ -55,7 +52,7 @@ class Nemesis:
         world, random = self._world, self._random
         if random.random() < 0.75:
             if random.random() < 0.8:
-                await self._wait_for_commit()
+                await world.meet_commit(random)
             await world.crash()
         else:
             world.note("restart")
@@ -63,20 +60,6 @@ class Nemesis:
         await asyncio.sleep(random.uniform(*DOWN_S))
         world.open()
         await world.start()
-
-    async def _wait_for_commit(self) -> None:
-        """The worst moments: a commit has begun and has not ended, for an instant or for so long that an answer given
-        too early would have arrived."""
-        loop, slow = self._world.loop, self._random.random() < 0.5
-        if slow:
-            loop.slow_disk = 1.0
-        begun = loop.commit_begun = asyncio.Event()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(begun.wait(), COMMIT_WAIT_S)
-        loop.commit_begun = None
-        if slow:
-            await asyncio.sleep(self._random.uniform(0.0, SLOW_COMMIT_S))
-            loop.slow_disk = 0.0
 
     def _bad_neighbour(self) -> None:
         """A transaction that fails after a change: its whole batch is undone and runs again."""
@@ -114,5 +97,5 @@ class Nemesis:
         self._world.note(f"the clock is off by {self._world.clock.offset_s} s")
 
     def _slow_disk(self) -> None:
-        self._world.loop.slow_disk = self._random.choice((0.0, 0.1, 0.5))
-        self._world.note(f"slow commits {self._world.loop.slow_disk}")
+        chance = self._world.loop.slow_disk[self._world.host] = self._random.choice((0.0, 0.1, 0.5))
+        self._world.note(f"slow commits {chance}")

@@ -3,11 +3,15 @@
 A `Pipe` is one end of a connection. What is written arrives in order after the delay of this connection; an end that
 does not read lets the other end's buffer grow, as TCP does. A connection may be cut so that both ends notice, one
 does, or neither: then only heartbeats find out.
+
+Between two hosts the way may be *blocked*, in one direction or both: nobody gets through, and what is on its way is lost (the
+connection is dead and may not know) or, when the fault is short, only late, as TCP sends again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Callable
 from random import Random
@@ -24,30 +28,44 @@ class Network:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.listeners: dict[Address, Callable[[], Any]] = {}
+        self.listeners: dict[Address, tuple[Callable[[], Any], contextvars.Context]] = {}
         self.pipes: list[Pipe] = []  # the connecting ends
+        self.blocked: set[tuple[str, str]] = set()  # (from host, to host): nothing gets through
         self._count = 0
 
     def connect(self, protocol: asyncio.Protocol, here: Address, there: Address) -> Pipe:
         """A new connection; its first bytes can be written at once. Raises ConnectionRefusedError."""
-        factory = self.listeners.get(there)
-        if factory is None:
+        found = self.listeners.get(there)
+        if found is None:
             raise ConnectionRefusedError(there)
+        factory, context = found[0], found[1].copy()
         self._count += 1
         random = Random(f"connection {self.seed} {self._count}")  # of its own: order elsewhere does not matter
         loop = asyncio.get_running_loop()
         ours, theirs = Pipe(self, loop, random, here, there), Pipe(self, loop, random, there, here)
         ours.peer, theirs.peer = theirs, ours
         self.pipes.append(ours)
-        theirs.attach(factory())
-        ours.attach(protocol)
+        theirs.attach(context.run(factory), context)
+        ours.attach(protocol, contextvars.copy_context())
         return ours
+
+    async def dial(self, protocol: asyncio.Protocol, here: Address, there: Address) -> Pipe:
+        """`connect` as it takes its time: one round trip, or for ever when the way is blocked."""
+        self._count += 1
+        await asyncio.sleep(Random(f"dial {self.seed} {self._count}").choice((0.001, 0.02, 0.1)))
+        if {(here[0], there[0]), (there[0], here[0])} & self.blocked:
+            await asyncio.Event().wait()
+        return self.connect(protocol, here, there)
+
+    def between(self, a: str, b: str) -> list[Pipe]:
+        """Open connections of two hosts."""
+        return [pipe for pipe in self.pipes if {pipe.local[0], pipe.remote[0]} == {a, b}]
 
     def drop_host(self, address: Address) -> None:
         """A machine is gone: it listens no more, and the other ends notice at once."""
         self.listeners = {at: factory for at, factory in self.listeners.items() if at[0] != address[0]}
         for pipe in list(self.pipes):
-            if pipe.remote == address:
+            if address[0] in {pipe.remote[0], pipe.local[0]}:
                 pipe.cut(ours=True, theirs=True)
 
 
@@ -56,7 +74,7 @@ class Listening:
 
     def __init__(self, network: Network, factory: Callable[[], Any], address: Address) -> None:
         self._network, self._address = network, address
-        network.listeners[address] = factory
+        network.listeners[address] = factory, contextvars.copy_context()
         self.sockets = [self]
 
     def getsockname(self) -> Address:
@@ -75,6 +93,7 @@ class Pipe(asyncio.Transport):
     """One end of a connection."""
 
     peer: Pipe
+    _context: contextvars.Context
 
     def __init__(
         self, network: Network, loop: asyncio.AbstractEventLoop, random: Random, local: Address, remote: Address
@@ -89,11 +108,12 @@ class Pipe(asyncio.Transport):
         self._held: deque[bytes | None] = deque()  # arrived and not read; None is the end
         self._unread = 0  # bytes written by us that the peer has not read
         self.lost = False  # bytes vanish on the way: nobody tells
+        self.deaf = False  # the same, only for what this end writes
 
-    def attach(self, protocol: Any) -> None:
-        """The protocol of this end."""
-        self._protocol = protocol
-        protocol.connection_made(self)
+    def attach(self, protocol: Any, context: contextvars.Context) -> None:
+        """The protocol of this end, which runs in `context`."""
+        self._protocol, self._context = protocol, context
+        context.run(protocol.connection_made, self)
 
     # --- asyncio.Transport ------------------------------------------------------------------------------
 
@@ -157,7 +177,8 @@ class Pipe(asyncio.Transport):
         """The end, at once; the other side sees a reset."""
         if not self._closing:
             if not self.lost:
-                self._loop.call_later(self._delay_s, self.peer._finish, ConnectionResetError("reset by peer"))
+                reset = ConnectionResetError("reset by peer")
+                self._loop.call_later(self._delay_s, self.peer._reset, reset, context=self.peer._context)
             self._finish(error)
 
     # --- faults -----------------------------------------------------------------------------------------
@@ -169,14 +190,27 @@ class Pipe(asyncio.Transport):
             if notices:
                 end._finish(ConnectionResetError("connection lost"))
 
+    def lose(self) -> None:
+        """From now on what this end writes vanishes; nobody notices, and the other direction works."""
+        self.deaf = True
+
+    def delay(self, until_s: float) -> None:
+        """What is written before `until_s` arrives after it, in both directions."""
+        for end in (self, self.peer):
+            end._last = max(end._last, until_s)
+
     # --- inside -----------------------------------------------------------------------------------------
+
+    def _reset(self, error: Exception) -> None:
+        if not self.lost and not self.peer.deaf:
+            self._finish(error)
 
     def _send(self, data: bytes | None) -> None:
         self._last = max(self._last + TICK_S, self._loop.time() + self._delay_s * self._random.uniform(0.5, 1.5))
-        self._loop.call_at(self._last, self.peer._arrive, data)
+        self._loop.call_at(self._last, self.peer._arrive, data, context=self.peer._context)
 
     def _arrive(self, data: bytes | None) -> None:
-        if not self._closing and not self.lost:
+        if not self._closing and not self.lost and not self.peer.deaf:
             self._held.append(data)
             if not self._paused:
                 self._read()
@@ -202,4 +236,4 @@ class Pipe(asyncio.Transport):
             self._closing = True
             if self in self.network.pipes:
                 self.network.pipes.remove(self)
-            self._loop.call_soon(self._protocol.connection_lost, error)
+            self._loop.call_soon(self._protocol.connection_lost, error, context=self._context)

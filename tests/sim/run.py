@@ -18,7 +18,7 @@ from tests.sim.loop import SimLoop
 from tests.sim.nemesis import Nemesis
 from tests.sim.net import Network
 from tests.sim.workload import live
-from tests.sim.world import World, shrunk
+from tests.sim.world import DEVICES, World, shrunk
 
 LIVE_S = (10.0, 40.0)
 HEAL_S = 150.0  # longer than every heartbeat, back-off and slow-reader limit together
@@ -69,7 +69,7 @@ def run(seed: int) -> Outcome:
 async def _story(seed: int, folder: Path, loop: SimLoop, errors: _Errors) -> Outcome:
     world = World(seed, folder, loop)
     world.open()
-    await world.settle()
+    await world.settle(DEVICES)
     await world.start()
     until_s = loop.time() + world.random.uniform(*LIVE_S)
     for device in world.devices:
