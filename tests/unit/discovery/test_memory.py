@@ -1,0 +1,73 @@
+"""What the tables of peers say to the resolver."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from node.discovery.memory import PeerMemory
+from node.discovery.resolver import Pin
+from node.runtime.clock import ManualClock
+from node.services.ports import Candidate
+from node.storage.database import Database, Tx
+from node.storage.peers import PeerStore, Proof
+from node.wire.codec import encode
+from tests.links import identity
+
+PEERS = PeerStore()
+ALICE = identity("alice", rotations=1)
+
+
+@pytest.fixture
+async def db(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Database]:
+    made = Database(path=tmp_path / "startalk.db", clock=clock)
+    yield made
+    await made.close()
+
+
+def prove(tx: Tx) -> int:
+    PEERS.ensure(tx, ALICE.nid, 1)
+    proof = Proof(
+        nid=ALICE.nid,
+        chain=encode(ALICE.chain),
+        cert=encode(ALICE.cert),
+        op=ALICE.cert.op,
+        rotations=1,
+        incarnation=1,
+    )
+    row = PEERS.prove(tx, proof, 1, known=True)
+    assert row is not None
+    PEERS.put_record(tx, row.pk, b"record", 77)
+    PEERS.set_domain(tx, row.pk, "casa.example", "claimed", 1)
+    PEERS.pin_domain(tx, "casa.example", ALICE.nid, 1, "wellknown")
+    return row.pk
+
+
+async def test_a_node_that_proved_itself_is_pinned(db: Database) -> None:
+    memory = PeerMemory(db=db, peers=PEERS)
+    await db.write(lambda tx: PEERS.ensure(tx, ALICE.nid, 1))
+    assert memory.pin(ALICE.nid) is None
+    assert not memory.knows(ALICE.nid)
+    await db.write(prove)
+    assert memory.knows(ALICE.nid)
+    assert memory.pin(ALICE.nid) == Pin(rotations=1, incarnation=1, seq=77, chain=ALICE.chain, domain="casa.example")
+    assert memory.owner("casa.example") == ALICE.nid
+    assert memory.owner("other.example") is None
+
+
+async def test_addresses_come_as_they_worked(db: Database) -> None:
+    memory = PeerMemory(db=db, peers=PEERS)
+    assert memory.addresses(ALICE.nid) == ()
+    pk = await db.write(prove)
+
+    def links(tx: Tx) -> None:
+        PEERS.address_ok(tx, pk, "wss://192.168.1.5:8443/s2s", "mdns", 10, tls=True)
+        PEERS.address_ok(tx, pk, "wss://casa.example/s2s", "domain", 20, tls=True)
+
+    await db.write(links)
+    assert memory.addresses(ALICE.nid) == [
+        Candidate("wss://casa.example/s2s", "domain", check_certificate=True),
+        Candidate("wss://192.168.1.5:8443/s2s", "mdns", lan=True),
+    ]
