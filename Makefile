@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 
 .PHONY: help setup run test check lint types contracts api-types webui webui-dev webui-check generate sim browser bench \
-	bench-chat bench-dht docs cover constraints fresh-clone clean system-packages
+	bench-chat bench-webui bench-dht docs cover constraints fresh-clone clean system-packages
 
 help:  ## Shows the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ bench: setup webui  ## Measures, prints a table, writes build/bench and docs/ref
 
 bench-chat: setup  ## Measures chat only
 	@$(BIN)/python -m bench.chat
+
+bench-webui: setup webui system-packages  ## Measures a chat of 100,000 messages in Chromium, writes build/bench/webui.json
+	@$(BIN)/python -m bench.webui
 
 bench-dht: setup  ## Measures the DHT under attack, writes build/bench/dht.json and docs/reference/benchmarks-dht.md
 	@$(BIN)/python -m bench.dht

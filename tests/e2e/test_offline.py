@@ -108,3 +108,26 @@ def test_the_tunnel_on_a_phone_in_the_dark_in_chinese(village: Village, meet: Me
     expect(message.get_by_label("等待网络")).to_be_visible()
     tina.sees("离线")
     tina.shot("offline/phone-zh-dark")
+
+
+@pytest.mark.timeout(60)
+def test_what_lies_further_up_and_is_not_here_says_so(village: Village, meet: Meet) -> None:
+    tina = meet("Tina Up")
+    me = village.settle(tina)
+    room = me.group("Long road")
+    for number in range(150):
+        me.says(room, f"Milestone {number}.")
+    tina.goes(f"/c/{room}")
+    expect(tina.message("Milestone 149.")).to_be_in_viewport()
+    enters_the_tunnel(tina)
+    tina.page.get_by_role("region", name="Messages").hover()
+    missing = tina.page.get_by_text("Earlier messages are not on this device.")
+    while not missing.is_visible():
+        tina.page.mouse.wheel(0, -1_000)
+        tina.page.evaluate("new Promise(requestAnimationFrame)")
+    tina.shot("offline/gap")
+    tina.context.set_offline(False)
+    expect(missing).to_have_count(0)
+    while not tina.message("Milestone 0.").is_visible():
+        tina.page.mouse.wheel(0, -1_000)
+        tina.page.evaluate("new Promise(requestAnimationFrame)")

@@ -132,6 +132,22 @@ describe('rows', () => {
     detail: {},
     id: '',
   });
+  test('what is further up and not here is a row of its own, but not above the beginning', () => {
+    const rows = (more: object) => rowsOf([entry(1)], [], { ...options, gap: true, ...more }).map(({ type }) => type);
+    expect(rows({ start: false })[0]).toBe('gap');
+    expect(rows({ start: true })).not.toContain('gap');
+  });
+
+  test('a message is shown as the marks that wait will leave it, a refused one beside it', () => {
+    const mark = (n: number, state: Pending['state'], body: object): Pending => ({
+      ...{ clientId: `c${n}`, n, room: 'r', atMs: 0, code: '', text: '', detail: {}, id: '' },
+      ...{ kind: 'edit', state, body: { target: 'e1', ...body } },
+    });
+    const pending = [mark(1, 'queued', { text: 'new' }), mark(2, 'failed', { text: 'never' })];
+    const row = rowsOf([entry(1)], pending, options).find(({ type }) => type === 'message');
+    expect(row).toMatchObject({ marks: pending, entry: { mark: { edits: 1, edited: { text: 'new' } } } });
+  });
+
   test('one day pill, one unread divider, messages of one author together', () => {
     const rows = rowsOf([entry(1), entry(2), entry(3, { author: ME }), entry(4)], [], { ...options, unreadAfter: 1 });
     expect(rows.map(({ type }) => type)).toEqual([

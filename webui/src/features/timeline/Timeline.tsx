@@ -29,7 +29,15 @@ const READ_MS = 1_000;
 const SETTLE_FRAMES = 6; // the virtualiser moves the reader by what it measures for some frames after a change
 const SETTLE_MS = 400;
 const MORE_AT_ROW = 10;
-const ESTIMATE: Record<Row['type'], number> = { start: 180, day: 46, unread: 40, notice: 32, message: 52, pending: 52 };
+const ESTIMATE: Record<Row['type'], number> = {
+  start: 180,
+  gap: 48,
+  day: 46,
+  unread: 40,
+  notice: 32,
+  message: 52,
+  pending: 52,
+};
 
 export function Timeline({ room, target }: { room: Room; target: string | undefined }) {
   const client = here();
@@ -78,15 +86,19 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   const entries = line.entries.value;
   const start = line.start.value;
   const end = line.end.value;
+  const [gap, setGap] = useState(false);
+  useEffect(() => {
+    if (client.status.value === 'online') setGap(false); // then it is asked again
+  }, [client.status.value]);
   const pending = state.outbox.value;
   const rows = useMemo(
     () =>
       rowsOf(
         entries,
         pending.filter((item) => item.room === room.room),
-        { me: state.me, start, unreadAfter },
+        { me: state.me, start, gap, unreadAfter },
       ),
-    [entries, pending, start, unreadAfter, room.room],
+    [entries, pending, start, gap, unreadAfter, room.room],
   );
   const box = useRef<HTMLDivElement>(null);
   const [focused, setFocused] = useState<string | null>(null);
@@ -162,7 +174,12 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   };
 
   const items = v.getVirtualItems();
-  useMore((items[0]?.index ?? 0) <= MORE_AT_ROW && !start && rows.length > 0, () => client.older(room.room));
+  useMore((items[0]?.index ?? 0) <= MORE_AT_ROW && !start && rows.length > 0, () =>
+    client.older(room.room).then(
+      () => setGap(false),
+      () => setGap(true),
+    ),
+  );
   useMore(!end && (items.at(-1)?.index ?? 0) >= rows.length - MORE_AT_ROW, () => client.newer(room.room));
   useEffect(() => client.show(room.room), [room.room]);
   const seen = useSeen(room, v, rows, box);
@@ -389,6 +406,8 @@ const RowView = memo(function RowView({ row, room, onFocus, ...place }: RowProps
   switch (row.type) {
     case 'start':
       return <Greeting room={room} />;
+    case 'gap':
+      return <p class={s.notice}>{t('timeline.gap')}</p>;
     case 'day':
       return (
         <div class={s.day}>

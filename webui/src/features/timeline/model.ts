@@ -5,6 +5,7 @@ import type { Entry, Pending } from '../../core/types.ts';
 
 export type Row =
   | { key: string; type: 'start' }
+  | { key: string; type: 'gap' } // what is further up is not on this device
   | { key: string; type: 'day'; atMs: number }
   | { key: string; type: 'unread' }
   | { key: string; type: 'notice'; entry: Entry }
@@ -18,15 +19,16 @@ const dayOf = (ms: number): number => new Date(ms).setHours(0, 0, 0, 0);
 interface Options {
   me: string;
   start: boolean;
+  gap?: boolean;
   unreadAfter: number | null; // read mark when the chat was opened, if something was unread
 }
 
 export function rowsOf(
   entries: readonly Entry[],
   pending: readonly Pending[],
-  { me, start, unreadAfter }: Options,
+  { me, start, gap = false, unreadAfter }: Options,
 ): Row[] {
-  const rows: Row[] = start ? [{ key: 'start', type: 'start' }] : [];
+  const rows: Row[] = start ? [{ key: 'start', type: 'start' }] : gap ? [{ key: 'gap', type: 'gap' }] : [];
   let day = 0;
   const marks = marksOf(pending);
   let divided = unreadAfter === null;
