@@ -32,6 +32,7 @@ from node.services.exchange import Exchange, Steps
 from node.services.feed import Feed
 from node.services.followers import Followers
 from node.services.forwarding import Forwarding
+from node.services.gossip import Gossip
 from node.services.heads import Heads
 from node.services.identity import Identity
 from node.services.introductions import Introductions
@@ -41,6 +42,7 @@ from node.services.marking import Marking
 from node.services.naming import Naming
 from node.services.offers import Offers
 from node.services.passwords import Passwords
+from node.services.peers import Peers
 from node.services.post import Post
 from node.services.posting import Posting
 from node.services.presence import Presence
@@ -60,7 +62,7 @@ from node.storage.database import Database, Tx
 from node.storage.lock import DataLock
 from node.storage.log import Log
 from node.storage.outbox import Outbox
-from node.storage.peers import PeerStore
+from node.storage.peers import PeerStore, Quarantine
 from node.storage.rooms import Rooms
 from node.storage.users import Users
 
@@ -105,6 +107,7 @@ class Services(Struct, frozen=True, kw_only=True):
     heads: Heads
     peers: PeerStore
     outbox: Outbox
+    peer_book: Peers
     forwarding: Forwarding
     contacts: Contacts
     introductions: Introductions
@@ -161,6 +164,7 @@ def _make_folder(data: Path) -> None:
 def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: Entropy) -> Services:
     identity = Identity.open(data=data, clock=clock, entropy=entropy)
     db = Database(path=data / database.FILE, clock=clock)
+    identity.on_fence(db.fence)
     users = Users(db)
     rooms = Rooms(db, users)
     log = Log(db)
@@ -260,12 +264,24 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         offers=Offers(node=node, users=users, people=accounts, feed=feed),
         catchup=CatchUp(db=db, rooms=rooms, log=log, signer=keys, signers=signers, nodes=followers, replicas=replicas),
         acks=acks,
+        gossip=Gossip(
+            db=db,
+            node=node,
+            rooms=rooms,
+            log=log,
+            signers=signers,
+            sender=followers,
+            give_up=replicas.give_up,
+            clock=clock,
+        ),
         marks=Marking(
             db=db, node=node, rooms=rooms, users=users, log=log, peers=peers, store=receipts, nodes=followers
         ),
         names=naming,
         signals=signals,
     )
+    exchange = Exchange(db=db, steps=steps)
+    receipts.moved = exchange.nudge_all
     return Services(
         config=config,
         clock=clock,
@@ -291,11 +307,12 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         heads=Heads(db=db, identity=identity),
         peers=peers,
         outbox=outbox,
+        peer_book=Peers(db=db, store=peers, outbox=outbox, quarantine=Quarantine(), clock=clock),
         forwarding=forwarding,
         contacts=contacts,
         introductions=Introductions(db=db, node=node, peers=peers),
         reach=reach,
-        exchange=Exchange(db=db, steps=steps),
+        exchange=exchange,
     )
 
 
@@ -404,6 +421,7 @@ def _federation(services: Services) -> Federation:
         entropy=services.entropy,
     )
     services.exchange.attach(federation)
+    services.peer_book.attach(federation)
     services.reach.links = services.introductions.links = federation
     return federation
 

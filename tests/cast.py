@@ -58,6 +58,29 @@ class Node:
 
         await self.services.db.write(note)
 
+    @asynccontextmanager
+    async def cut(self, other: Node) -> AsyncIterator[None]:
+        """No link between the two meanwhile: each takes the other for blocked, which closes what is open and refuses what comes."""
+        for one, far in ((self, other), (other, self)):
+            await one.set_policy(far, "block")
+        try:
+            yield
+        finally:
+            for one, far in ((self, other), (other, self)):
+                await one.services.peer_book.set_policy(far.nid, "open")
+            self.node.federation.wake(other.nid)
+
+    async def forget_addresses(self, other: Node) -> None:
+        """This node no longer knows where `other` is."""
+        peers, now_ms = self.services.peers, self.clock.now_ms()
+        await self.services.db.write(
+            lambda tx: (
+                tx.execute(
+                    "DELETE FROM peer_addresses WHERE peer = ?", (peers.ensure(tx, other.nid, now_ms).pk,)
+                ).rowcount
+            )
+        )
+
     async def invite(self, *, role: NodeRole = NodeRole.USER) -> str:
         """The token of an invitation for one account."""
         made = await self.services.invites.make_account(

@@ -68,6 +68,7 @@ REQUESTS_OPEN_MAX: Final = 100  # waiting for one person to answer; more are not
 REQUEST_LIFE_S: Final = 30 * 24 * 3600  # an unanswered request is forgotten
 CONTACTS_MAX: Final = 3_000  # of one account
 PENDING_MAX: Final = 1_000  # posts of one account that wait for other nodes
+GOSSIP_DELAY_S: Final = 2  # heads are compared with other followers this long after entries came
 ACK_DELAY_S: Final = 0.2  # acknowledgements to a hub are gathered this long
 
 # --- device socket ----------------------------------------------------------------------------------------
@@ -142,6 +143,7 @@ DHT_NETWORK_TABLE_MAX: Final = 8  # the same in a whole table
 DHT_CONTACTS_MAX: Final = 512  # of a table; beyond, only the buckets around the own id grow
 DHT_CONTACTS_MIN: Final = 3  # with fewer a node joins anew
 DHT_PROBES_MAX: Final = 64  # strangers pinged back at once
+DHT_FRESH_S: Final = 60  # a contact heard within this time is not checked
 DHT_TOKEN_S: Final = 300  # life of a secret of store tokens; the one before it is still accepted
 DHT_TOKENS_MAX: Final = 4_096  # tokens of others that are kept
 DHT_RECORDS_MAX: Final = 4_096  # records held for others: 4 MB

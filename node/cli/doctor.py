@@ -134,8 +134,13 @@ def _check_keys(folder: Path, clock: Clock) -> Iterator[Finding]:
         yield Finding(Level.OK, "The clock is plausible.")
     if identity.renewal_due:
         yield Finding(
-            Level.WARN, "The certificate of the op key ends within half a year; have the recovery phrase at hand."
+            Level.WARN,
+            "The certificate of the op key ends within half a year; stop the node and run `startalk identity move`.",
         )
+    if identity.fenced:
+        yield Finding(Level.FAIL, identity.fenced)
+    if identity.revoked:
+        yield Finding(Level.WARN, "This identity was revoked: nobody trusts it any more.")
     if identity.phrase_pending:
         yield Finding(Level.WARN, "The recovery phrase waits to be written down; the owner finds it after signing in.")
 
@@ -185,8 +190,9 @@ def _signer(folder: Path) -> Signer:
     from node.wire import keys
 
     identity = KeyFolder(folder).identity
-    public = Ed25519PublicKey.from_public_bytes(identity.cert.op)
-    return Signer(public, keys.node_id(identity.inception), identity.cert.incarnation)
+    public = Ed25519PublicKey.from_public_bytes
+    earlier = tuple((public(cert.op), cert.incarnation) for cert in reversed(identity.retired))
+    return Signer(public(identity.cert.op), keys.node_id(identity.inception), identity.cert.incarnation, earlier)
 
 
 def _check_tls(config: Config, clock: Clock) -> Iterator[Finding]:

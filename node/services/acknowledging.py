@@ -144,8 +144,16 @@ class Acknowledging:
             row = self._rooms.load(tx, RoomId(ack.room))
             if row is None or not self._may_say(row, peer, NodeId(ack.nid)):
                 continue
-            if self._log.hash_at(tx, row.pk, ack.idx) == ack.hash and acks.put(tx, row.pk, ack):
+            known = self._log.hash_at(tx, row.pk, ack.idx)
+            if known == ack.hash and acks.put(tx, row.pk, ack):
                 tx.after_commit(lambda row=row: self._moved(row))  # type: ignore[misc]
+            elif known is not None and known != ack.hash:
+                self._suspect(NodeId(ack.nid))
+
+    def _suspect(self, nid: NodeId) -> None:
+        """That node was shown another history, or lies: a link to it will tell (services/gossip.py)."""
+        if self.links is not None and not self.links.linked(nid):
+            self.links.wake(nid)
 
     def _may_say(self, row: RoomRow, peer: Peer, nid: NodeId) -> bool:
         """A follower speaks for itself to the hub; the hub shows what others signed."""

@@ -26,6 +26,7 @@ from node.services.catchup import CatchUp
 from node.services.contacts import Contacts
 from node.services.followers import Followers
 from node.services.forwarding import Forwarding
+from node.services.gossip import Gossip
 from node.services.marking import Marking
 from node.services.naming import Naming
 from node.services.offers import Offers
@@ -37,7 +38,20 @@ from node.storage.database import Database, Tx
 from node.storage.outbox import HEAD, OutRow
 from node.storage.peers import Peer
 from node.wire import envelope, exchange
-from node.wire.exchange import Answer, Ask, DirectItem, Entry, News, Offer, Profile, Reject, RoomItem, Submit, Withdraw
+from node.wire.exchange import (
+    Answer,
+    Ask,
+    DirectItem,
+    Entry,
+    News,
+    Offer,
+    Profile,
+    Proof,
+    Reject,
+    RoomItem,
+    Submit,
+    Withdraw,
+)
 
 _diary: Final = Diary("exchange")
 Prepared = Checked | Submission | News | DirectItem
@@ -55,6 +69,7 @@ class Steps(Struct, frozen=True, kw_only=True):
     offers: Offers
     catchup: CatchUp
     acks: Acknowledging
+    gossip: Gossip
     marks: Marking
     names: Naming
     signals: Signals
@@ -71,6 +86,8 @@ class Exchange:
         self._tasks: asyncio.TaskGroup | None = None
         self._wakes: dict[NodeId, asyncio.Event] = {}
         self._loops: dict[NodeId, asyncio.Task[None]] = {}
+        self._later: asyncio.TimerHandle | None = None
+        self._work = (steps.catchup.pull, steps.acks.say, steps.gossip.tell, steps.names.ask, steps.marks.pass_on)
         self.record: Callable[[], bytes] | None = None  # set by whoever publishes
 
     # --- life -------------------------------------------------------------------------------------------
@@ -85,17 +102,27 @@ class Exchange:
         finally:
             self._tasks = None
             self._loops.clear()
+            if self._later is not None:
+                self._later.cancel()
 
     def attach(self, links: PeerLinks) -> None:
         """The edge exists."""
         self._steps.followers.links = links
-        for step in (self._steps.catchup, self._steps.acks, self._steps.marks, self._steps.names, self._steps.signals):
+        for step in (
+            self._steps.catchup,
+            self._steps.acks,
+            self._steps.gossip,
+            self._steps.marks,
+            self._steps.names,
+            self._steps.signals,
+        ):
             step.links = links
 
     def linked(self, peer: Peer) -> None:
         """A link opened: compare and go on."""
         self._steps.submissions.meet(peer)
         self._steps.names.forget(peer.nid)
+        self._steps.gossip.forget(peer.nid)
         self._steps.catchup.forget(peer.nid)
         self._steps.acks.linked(peer)
         if self._tasks is None or peer.nid in self._loops:
@@ -121,6 +148,7 @@ class Exchange:
 
     def nudge_all(self) -> None:
         """There may be something to do for everybody."""
+        self._later = None
         for wake in self._wakes.values():
             wake.set()
 
@@ -129,12 +157,7 @@ class Exchange:
         await self._attempt(peer, self._steps.catchup.compare)
         while True:
             wake.clear()
-            for step in (
-                self._steps.catchup.pull,
-                self._steps.acks.say,
-                self._steps.names.ask,
-                self._steps.marks.pass_on,
-            ):
+            for step in self._work:
                 await self._attempt(peer, step)
             await asyncio.sleep(WORK_PAUSE_S)
             await wake.wait()
@@ -174,6 +197,8 @@ class Exchange:
                 envelope.check(key, signed, item.signature)
             case Profile():
                 self._steps.names.check(item)
+            case Proof():
+                self._steps.gossip.check(item)
             case _:
                 pass
         return item
@@ -200,12 +225,16 @@ class Exchange:
                 steps.contacts.answered(tx, peer, item)
             case Profile():
                 steps.names.store(tx, item)
+            case Proof():
+                steps.gossip.convinced(tx, item)
             case _:
                 raise AssertionError("prepare made something else")
 
     def applied(self, peer: Peer, count: int) -> None:
-        """Items are on disk: acknowledge them, pull what they announced."""
+        """Items are on disk: acknowledge them, pull what they announced; a little later, compare with the other followers."""
         self.nudge(peer.nid)
+        if self._later is None and self._tasks is not None:
+            self._later = asyncio.get_running_loop().call_later(limits.GOSSIP_DELAY_S, self.nudge_all)
 
     def nacked(self, tx: Tx, peer: Peer, cls: int, body: bytes, code: str) -> None:
         """The peer cannot take one of ours, or it is given up: its author is told."""
@@ -253,6 +282,9 @@ class Exchange:
                 return b""
             case exchange.MARKS:
                 steps.marks.heard(peer, exchange.decode_marks(args))
+                return b""
+            case exchange.SEEN:
+                await steps.gossip.heard(peer, exchange.decode_seen(args))
                 return b""
             case exchange.PEOPLE:
                 return steps.names.serve(peer, exchange.decode_people(args))

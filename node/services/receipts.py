@@ -47,6 +47,7 @@ class Receipts:
         self._marks: defaultdict[tuple[int, int], _Marks] = defaultdict(_Marks)
         self._cursors: dict[int, int] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.moved: Callable[[], None] = _nobody  # called after marks moved; set by the composition root
 
     def delivered(self, actor: Actor, room_pk: int, idx: int) -> None:
         """A device of `actor` stored the room up to `idx`."""
@@ -118,6 +119,7 @@ class Receipts:
         tx.after_commit(lambda: self._publish(seq, moved))
 
     def _publish(self, seq: int, moved: dict[tuple[int, int], _Marks]) -> None:
+        self.moved()
         by_room: defaultdict[int, list[c2s.Receipt]] = defaultdict(list)
         own: list[tuple[UserId, RoomId]] = []
         for key, mark in moved.items():
@@ -145,6 +147,10 @@ class Receipts:
 
     def _row(self, room_pk: int, tx: Tx) -> RoomRow:
         return self._rooms.peek_pk(tx, room_pk)
+
+
+def _nobody() -> None:
+    """Nobody else wants to know."""
 
 
 def _marks_of(key: tuple[int, int], tx: Tx) -> receipts.Marks | None:

@@ -24,8 +24,9 @@ from node.core.room import Command
 from node.services.appending import Appender
 from node.services.feed import Feed
 from node.services.signers import Signers
-from node.storage import contacts, pending
+from node.storage import contacts, heads, pending
 from node.storage.database import Tx
+from node.storage.heads import HubHead
 from node.storage.log import Appended, Draft, Log
 from node.storage.peers import Peer
 from node.storage.rooms import RoomRow, Rooms
@@ -46,6 +47,7 @@ class Checked(Struct, frozen=True):
     event: Verified[Event]
     event_id: EventId
     body: Body | None  # None: erased before it came
+    hub: Key
 
 
 class Replicas:
@@ -69,11 +71,11 @@ class Replicas:
         for cert in item.signers:
             self._signers.learn(cert, item.at_ms // 1000)
         event = self._verified(peer, item)
+        key = Key(peer.nid, peer.incarnation, peer.op)
         if item.head is not None:
             head = Head(item.epoch, item.idx, item.log_hash)
-            key = Key(peer.nid, peer.incarnation, peer.op)
             envelope.check(key, envelope.head_bytes(RoomId(item.room), head, peer.nid, peer.incarnation), item.head)
-        return Checked(item, event, envelope.event_id(item.event), self._body(item, event.value))
+        return Checked(item, event, envelope.event_id(item.event), self._body(item, event.value), key)
 
     def _verified(self, peer: Peer, item: Entry) -> Verified[Event]:
         seen = envelope.decode_event(item.event)
@@ -110,11 +112,11 @@ class Replicas:
             return None
         if item.idx <= row.head.idx:
             if self._log.hash_at(tx, row.pk, item.idx) != item.log_hash:
-                self._give_up(tx, row, FORKED)
+                self.give_up(tx, row, FORKED)
             return None
         head = hub.append(row.room, row.head, checked.event_id, item.at_ms)
         if (head.epoch, head.hash) != (item.epoch, item.log_hash):
-            self._give_up(tx, row, FORKED)
+            self.give_up(tx, row, FORKED)
             return None
         return self._append(tx, row, checked)
 
@@ -124,10 +126,14 @@ class Replicas:
         target = None if checked.body is None else self._log.target(tx, row.pk, checked.body)
         command = Command(author, event.kind, content.NO_BODY if checked.body is None else checked.body)
         if not self._is_legal(row, command, item, target):
-            self._give_up(tx, row, INVALID)
+            self.give_up(tx, row, INVALID)
             return None
         if item.signature is not None:
             self._signers.store(tx, checked.event.key)
+        if item.head is not None:
+            self._signers.store(tx, checked.hub)
+            seen = HubHead(item.epoch, item.idx, item.log_hash, checked.hub.incarnation, item.head)
+            heads.put_seen(tx, row.pk, heads.FROM_HUB, seen)
         mine = pending.take(tx, checked.event_id)
         draft = Draft(
             event=item.event,
@@ -160,7 +166,8 @@ class Replicas:
             return False
         return True
 
-    def _give_up(self, tx: Tx, row: RoomRow, why: str) -> None:
+    def give_up(self, tx: Tx, row: RoomRow, why: str) -> None:
+        """Nothing more is taken from this hub; members here see it."""
         self._rooms.set_trouble(tx, row, why)
         for user in row.state.members:
             if parse_user(user)[1] == self._node:

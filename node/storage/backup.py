@@ -61,15 +61,15 @@ def pack(data: Path, target: Path, *, clock: Clock) -> About:
     draft, copy = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}{_COPY}")
     try:
         _copy_database(data / DATABASE, copy)
-        members = {DATABASE: copy, **{name: data / name for name in _files(data)}}
+        small = {name: (data / name).read_bytes() for name in _files(data)}  # a running node replaces some of them
         about = About(
             program=__version__,
             schema=checkup.schema(data),
             node=format_node(node_id(keys.identity.inception)),
             made_ms=clock.now_ms(),
-            sha256={name: _sum(path) for name, path in members.items()},
+            sha256={DATABASE: _sum(copy)} | {name: hashlib.sha256(held).hexdigest() for name, held in small.items()},
         )
-        _write_tar(draft, about, members)
+        _write_tar(draft, about, copy, small)
         draft.rename(target)
         sync_folder(target.parent)
     except OSError as error:
@@ -127,15 +127,16 @@ def _copy_database(path: Path, copy: Path) -> None:
         source.close()
 
 
-def _write_tar(path: Path, about: About, members: dict[str, Path]) -> None:
+def _write_tar(path: Path, about: About, database: Path, small: dict[str, bytes]) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE)
     with os.fdopen(fd, "wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
             text = msgspec.json.format(msgspec.json.encode(about))
             tar.addfile(_member(ABOUT, len(text)), io.BytesIO(text))
-            for name, source in members.items():
-                with source.open("rb") as content:
-                    tar.addfile(_member(name, source.stat().st_size), content)
+            with database.open("rb") as content:
+                tar.addfile(_member(DATABASE, database.stat().st_size), content)
+            for name, held in small.items():
+                tar.addfile(_member(name, len(held)), io.BytesIO(held))
         file.flush()
         os.fsync(file.fileno())
 

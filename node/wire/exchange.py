@@ -147,8 +147,38 @@ class Profile(Item, tag="profile", frozen=True):
     signer: SignerCert
 
 
+class SeenHead(Struct, frozen=True, array_like=True):
+    """A head that the hub signed at that incarnation."""
+
+    epoch: Int
+    idx: Int
+    hash: Id32
+    incarnation: Int
+    signature: Signature
+
+
+class Step(Struct, frozen=True, array_like=True):
+    """What of an entry its log hash needs, beside its place and the hash before."""
+
+    event_id: Id32
+    at_ms: Int
+
+
+class Proof(Item, tag="proof", frozen=True):
+    """The hub of `room` showed two histories: it signed `one` and `other`, of one epoch and incarnation, with one.idx <= other.idx, and on
+    the way to `other` the log hash at one.idx is `fork`, not one.hash; `steps` lead from there to `other`. Anybody can check it."""
+
+    room: Id32
+    hub: Id32
+    one: SeenHead
+    other: SeenHead
+    fork: Id32
+    steps: Annotated[tuple[Step, ...], Meta(max_length=limits.CATCH_UP_ENTRIES_MAX)]
+    signer: SignerCert
+
+
 RoomItem = Entry | News | Submit
-DirectItem = Reject | Offer | Withdraw | Ask | Answer | Profile
+DirectItem = Reject | Offer | Withdraw | Ask | Answer | Profile | Proof
 decode_room_item: Decoder[RoomItem] = Decoder(RoomItem, what="item")
 decode_direct_item: Decoder[DirectItem] = Decoder(DirectItem, what="item")
 
@@ -160,6 +190,7 @@ HEADS: Final = "log.heads"
 ACKS: Final = "acks"
 MARKS: Final = "marks"
 PEOPLE: Final = "people"
+SEEN: Final = "log.seen"
 
 
 class Range(Struct, frozen=True, array_like=True):
@@ -227,6 +258,20 @@ class Marks(Struct, frozen=True, array_like=True):
     marks: Annotated[tuple[Mark, ...], Meta(max_length=limits.MARKS_AT_ONCE)]
 
 
+class Shown(Struct, frozen=True, array_like=True):
+    """What the hub of a room showed to the speaker."""
+
+    room: Id32
+    hub: Id32
+    head: SeenHead
+
+
+class Seen(Struct, frozen=True, array_like=True):
+    """``log.seen``: the newest signed heads of rooms that both follow and a third node orders."""
+
+    shown: Annotated[tuple[Shown, ...], Meta(max_length=limits.HEADS_AT_ONCE)]
+
+
 class People(Struct, frozen=True, array_like=True):
     """``people``: what are these called? Only those in a room that asker and asked share are answered."""
 
@@ -245,6 +290,8 @@ decode_range_page: Decoder[RangePage] = Decoder(RangePage, what="answer")
 decode_heads: Decoder[Heads] = Decoder(Heads, what="request")
 decode_acks: Decoder[Acks] = Decoder(Acks, what="request")
 decode_marks: Decoder[Marks] = Decoder(Marks, what="request")
+decode_seen: Decoder[Seen] = Decoder(Seen, what="request")
+decode_proof: Decoder[Proof] = Decoder(Proof, what="proof")
 decode_people: Decoder[People] = Decoder(People, what="request")
 decode_profiles: Decoder[Profiles] = Decoder(Profiles, what="answer")
 

@@ -31,7 +31,7 @@ from msgspec import Meta, Raw, Struct
 from node.base import limits
 from node.base.errors import Rejected, RemoteError
 from node.wire.codec import Decoder, encode
-from node.wire.keys import OpCert
+from node.wire.keys import Chain, OpCert, decode_chain
 
 SUBPROTOCOL: Final = "startalk.s2s.1"
 PATH: Final = "/s2s"
@@ -105,10 +105,14 @@ class Nack(Frame, tag=5, frozen=True):
 
 
 class Goaway(Frame, tag=6, frozen=True):
-    """The last frame of a link: ``duplicate``, ``restarting``, ``fenced``, ``blocked``, ``idle``, ``renew``, ``read_only``, …"""
+    """The last frame of a link: ``duplicate``, ``restarting``, ``fenced``, ``blocked``, ``idle``, ``read_only``, …
+
+    With ``superseded`` the node that is sent away is an old copy; `proof` shows it: msgpack [chain, cert] of its later state.
+    """
 
     reason: Token
     retry_s: Annotated[int, Meta(ge=0, le=30 * 24 * 3600)] = 0
+    proof: Annotated[bytes, Meta(max_length=limits.HANDSHAKE_PAYLOAD_BYTES_MAX)] = b""
 
 
 class Whisper(Frame, tag=7, frozen=True):
@@ -169,6 +173,33 @@ def decode_frame(data: bytes) -> AnyFrame:
     """The inverse of `encode_frame`. Raises RemoteError."""
     try:
         return _decode(data)
+    except Rejected as error:
+        raise RemoteError(error.text) from None
+
+
+class LaterState(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Content of `Goaway.proof`: both are the msgpack of what they name."""
+
+    chain: bytes
+    cert: bytes
+
+
+_decode_later: Decoder[LaterState] = Decoder(
+    LaterState, size_bytes_max=limits.HANDSHAKE_PAYLOAD_BYTES_MAX, what="proof"
+)
+_decode_cert: Decoder[OpCert] = Decoder(OpCert, size_bytes_max=limits.HANDSHAKE_PAYLOAD_BYTES_MAX, what="certificate")
+
+
+def encode_later(chain: bytes, cert: bytes) -> bytes:
+    """A proof for `Goaway`."""
+    return encode(LaterState(chain, cert))
+
+
+def decode_later(data: bytes) -> tuple[Chain, OpCert]:
+    """Chain and certificate of a proof; nothing of what they prove. Raises RemoteError."""
+    try:
+        later = _decode_later(data)
+        return decode_chain(later.chain), _decode_cert(later.cert)
     except Rejected as error:
         raise RemoteError(error.text) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,9 +10,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from node.base.errors import Code
+from node.base.errors import Code, Rejected
+from node.base.ids import EventId, RoomId, format_id
+from node.client import Client
+from node.client.news import TypingShown
 from node.core import content
-from tests.cast import Node, acquaint, befriend, group, hears, left, refuses, sees, stage
+from node.wire import api
+from tests.cast import Node, acquaint, befriend, group, hears, joined, left, refuses, sees, stage, stands
 
 pytestmark = pytest.mark.slow
 
@@ -49,3 +54,104 @@ async def test_a_group_on_three_nodes(homes: tuple[Node, Node, Node]) -> None:
     await refuses(Code.NOT_MEMBER, carol.say(room, "still here?"))
     await alice.say(room, "after")
     await hears(bob, room, "from bob", "after")
+
+
+async def test_receipts_travel(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob, carol = [await node.person(name) for node, name in zip(homes, ("alice", "bob", "carol"), strict=True)]
+    room = await group(alice, bob, carol)
+    said = await bob.ordered(await bob.say(room, "read me"))
+    await hears(carol, room, "read me")
+    await carol.read(room, said.idx)
+    await sees(bob, lambda: receipt(bob, room, carol) >= said.idx)
+    await sees(alice, lambda: receipt(alice, room, carol) >= said.idx)
+
+
+async def test_the_author_sees_on_which_nodes_it_arrived(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob, carol = [await node.person(name) for node, name in zip(homes, ("alice", "bob", "carol"), strict=True)]
+    room = await group(alice, bob, carol)
+    said = await bob.ordered(await bob.say(room, "where am I?"))
+    for client in (alice, bob):
+        await sees(client, lambda client=client: reached(client, room, homes[2]) >= said.idx)  # type: ignore[misc]
+        await sees(client, lambda client=client: client.nodes[room].stable_idx >= said.idx)  # type: ignore[misc]
+
+
+async def test_a_name_changes_everywhere(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob, carol = [await node.person(name) for node, name in zip(homes, ("alice", "bob", "carol"), strict=True)]
+    await group(alice, bob, carol)
+    await sees(carol, lambda: carol.names.get(bob.user) == "Bob")
+    await bob.api.call("PATCH", "/me", api.Me, api.ChangeMe(name="Bobby"))
+    await sees(alice, lambda: alice.names.get(bob.user) == "Bobby")
+    await sees(carol, lambda: carol.names.get(bob.user) == "Bobby")
+
+
+async def test_typing_and_presence(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob, carol = [await node.person(name) for node, name in zip(homes, ("alice", "bob", "carol"), strict=True)]
+    room = await group(alice, bob, carol)
+    async with asyncio.timeout(20):
+        news = carol.events()
+        await bob.typing(room)
+        async for event in news:
+            if isinstance(event, TypingShown):
+                assert (event.room, event.user, event.on) == (room, bob.user, True)
+                break
+
+
+async def test_a_link_into_a_group_of_another_node(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob = await homes[0].person("alice"), await homes[1].person("bob")
+    room = await alice.create_group("Walk")
+    link = await alice.api.make_link(room)
+    entry = await bob.ordered(await bob.join_elsewhere(link.url))
+    assert entry.kind == "join"
+    await joined(bob, room)
+    await bob.say(room, "found it")
+    await hears(alice, room, "found it")
+    again = await bob.join_elsewhere(link.url)
+    with pytest.raises(Rejected):
+        await bob.ordered(again)
+
+
+async def test_a_contact_link_is_a_yes_in_advance(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob = await homes[0].person("alice"), await homes[1].person("bob")
+    link = await alice.api.make_contact_link()
+    await bob.ask(link.url, "It is me")
+    await stands(alice, bob, "contact")
+    await stands(bob, alice, "contact")
+    room = await bob.open_direct(alice.user)
+    await hears(alice, room, "It is me")
+
+
+async def test_what_is_refused_elsewhere_comes_back_to_its_author(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob = await homes[0].person("alice"), await homes[1].person("bob")
+    room = await group(alice, bob)
+    async with homes[1].cut(homes[0]):
+        await alice.post(room, content.MuteAll(on=True))
+        waiting = await bob.say(room, "anybody?")
+        assert waiting.idx == 0
+        await sees(bob, lambda: EventId(waiting.event_id) in bob.waiting)
+    refused = await refuses(Code.MUTED, bob.ordered(waiting))
+    assert refused.text
+    await bob.api.call("DELETE", f"/waiting/{format_id(waiting.event_id)}", api.Empty)
+    await sees(bob, lambda: EventId(waiting.event_id) not in bob.waiting)
+
+
+async def test_a_stranger_who_is_blocked_hears_nothing(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob = await homes[0].person("alice"), await homes[1].person("bob")
+    await alice.ask(bob.user, "Hello?")
+    await stands(bob, alice, "asking")
+    await bob.api.call("POST", f"/contacts/{alice.user}/block", api.Contact)
+    await stands(bob, alice, "blocked")
+    await refuses(Code.CONSENT_NEEDED, alice.open_direct(bob.user))
+    await alice.ask(bob.user, "Hello again?")
+    await stands(bob, alice, "blocked")
+
+
+def receipt(client: Client, room: RoomId, of: Client) -> int:
+    """How far `of` read, as `client` knows."""
+    known = client.rooms[room].receipts.get(of.user)
+    return 0 if known is None else known.read_idx
+
+
+def reached(client: Client, room: RoomId, node: Node) -> int:
+    """How far `node` has the room, as `client` knows."""
+    marks = client.nodes[room].nodes if room in client.nodes else ()
+    return next((mark.idx for mark in marks if mark.nid == node.nid), 0)

@@ -3,6 +3,8 @@
 * ``entries.signature`` is the signature of the author's node; NULL for users of the hub.
 * ``rooms.acked_idx``: on a follower, up to where the hub confirmed our acknowledgement. ``rooms.hub_idx``: up to where the hub's log
   is known to reach. ``rooms.trouble``: why nothing more is taken from this hub.
+* ``hub_heads``: on a follower, the newest head that the hub signed, as it came from the hub itself (``source`` empty) and from each other
+  node. ``proofs``: two heads that do not lie on one chain.
 * ``pending``: posts of own users that wait for the hub of their room, or were refused by it and wait for their author.
 * ``offers``: open invitations into groups of other nodes, of which no replica is here yet.
 * ``contacts``: what an own account and somebody on another node agreed on. ``state`` is ``asked`` (by us), ``asking`` (they ask),
@@ -23,6 +25,7 @@ ALTER TABLE rooms ADD COLUMN trouble TEXT NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN name_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE users ADD COLUMN profile BLOB;
 
+CREATE INDEX rooms_hub ON rooms (hub);
 CREATE INDEX users_node ON users (substr(user, -52));
 CREATE INDEX members_receipt ON members (receipt_seq) WHERE receipt_seq > 0;
 
@@ -34,6 +37,22 @@ CREATE TABLE signers (
     cert BLOB NOT NULL,
     PRIMARY KEY (nid, incarnation)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hub_heads (
+    room INTEGER NOT NULL REFERENCES rooms (id),
+    source BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    idx INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    incarnation INTEGER NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (room, source)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE proofs (
+    room INTEGER PRIMARY KEY NOT NULL REFERENCES rooms (id),
+    proof BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE acks (
     room INTEGER NOT NULL REFERENCES rooms (id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import sqlite3
 from pathlib import Path
@@ -17,6 +18,7 @@ from node.cli.doctor import Level, examine
 from node.core.room import Room
 from node.runtime import tls
 from node.runtime.clock import ManualClock, SystemClock
+from node.storage.keys import Fence, KeyFolder
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Startalk
@@ -67,6 +69,16 @@ def test_unsafe_keys(casa: Startalk, data: Path) -> None:
     assert said.status == ExitStatus.FAILED
     assert [line for line in faults(said.out) if "chmod 600" in line]
     assert "The database file is sound" in said.out  # the other checks go on
+
+
+def test_an_old_copy_is_named(casa: Startalk, data: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(data, old)
+    folder = KeyFolder(old)
+    folder.put_fence(Fence(reason="This is an old copy of the node.", rotations=0, incarnation=2))
+    said = casa("doctor", "--data", str(old))
+    assert said.status == ExitStatus.FAILED
+    assert "old copy" in faults(said.out)[0]
 
 
 def test_a_damaged_database(casa: Startalk, data: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from node.base.ids import EventId
@@ -54,6 +55,20 @@ async def test_the_end_of_a_node_leaves_every_head_signed(tmp_path: Path) -> Non
     assert conn.execute("SELECT idx FROM heads").fetchall() == [(2,)], "one head a room, the newest"
     conn.close()
     assert checkup.verify_logs(tmp_path / "data", who).faults == ()
+
+
+async def test_a_head_of_before_a_move_still_vouches(tmp_path: Path) -> None:
+    """The node got new keys; its old heads are checked with the certificates it has kept."""
+    node = opened(tmp_path)
+    await post(node, await owner(node), b"", "create", {"name": "Walk"})
+    await node.heads.sign()
+    before = signer(node)
+    node.identity.renew(node.identity.phrase(), entropy=SeededEntropy("move"))
+    after = signer(node)
+    await node.close()
+    assert [len(checkup.verify_logs(tmp_path / "data", who).faults) for who in (before, after)] == [0, 1]
+    whole = msgspec.structs.replace(after, earlier=((before.key, before.incarnation),))
+    assert checkup.verify_logs(tmp_path / "data", whole).faults == ()
 
 
 async def test_a_log_that_was_rewritten_with_a_chain_of_its_own_is_seen(tmp_path: Path) -> None:
