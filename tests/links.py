@@ -49,11 +49,11 @@ class Who(Struct, frozen=True):
     noise_key: bytes
 
 
-def identity(name: str, *, incarnation: int = 1, rotations: int = 0, now_s: int = 1_700_000_000) -> Who:
-    """The identity that `name` always has; another incarnation has other keys."""
+def identity(name: str, *, incarnation: int = 1, rotations: int = 0, copy: str = "", now_s: int = 1_700_000_000) -> Who:
+    """The identity that `name` always has; another incarnation or copy has other keys."""
     entropy = SeededEntropy(f"identity {name}")
     phrase = entropy.token_bytes(keys.ENTROPY_BYTES)
-    of_copy = SeededEntropy(f"copy {name} {incarnation} {rotations}")
+    of_copy = SeededEntropy(f"copy {name} {incarnation} {rotations} {copy}")
     op = Ed25519PrivateKey.from_private_bytes(of_copy.token_bytes(32))
     chain = keys.make_chain(phrase, rotations)
     nid = keys.node_id(chain[0])
@@ -141,6 +141,20 @@ class Notebook:
         return self.record
 
 
+class Listening:
+    """Notes what hellos and farewells say of this node. Implements `session.Hints`."""
+
+    def __init__(self) -> None:
+        self.hellos: list[s2s.Hello] = []
+        self.shown: list[tuple[Chain, OpCert]] = []
+
+    def heard(self, peer: Peer, hello: s2s.Hello, *, dialled: bool) -> None:
+        self.hellos.append(hello)
+
+    def superseded(self, peer: Peer, chain: Chain, cert: OpCert) -> None:
+        self.shown.append((chain, cert))
+
+
 class Home:
     """One node."""
 
@@ -152,7 +166,9 @@ class Home:
         self.peers = PeerStore()
         self.outbox = Outbox(clock=clock, entropy=entropy)
         self.inbox = Notebook(self.db)
+        self.hints = Listening()
         self.federation = Federation(
+            hints=self.hints,
             db=self.db,
             peers=self.peers,
             outbox=self.outbox,

@@ -26,6 +26,7 @@ from node.federation.dialer import Dialer, Opener
 from node.federation.listener import Listener
 from node.federation.proto.backoff import Backoff
 from node.federation.proto.handshake import Channel, HandshakeRefused, OwnIdentity, Proven
+from node.federation.proto.link import Link
 from node.federation.queries import Acquaintances, Queries
 from node.federation.session import Desk, Hints, LinkSocket, Session, offline
 from node.runtime.clock import Clock
@@ -39,7 +40,7 @@ from node.storage.outbox import Outbox
 from node.storage.peers import BLOCK, Peer, PeerRow, PeerStore, Proof, Quarantine
 from node.wire import s2s
 from node.wire.address import Place
-from node.wire.keys import Certified
+from node.wire.keys import Certified, Chain, OpCert
 
 TICK_S: Final = 1.0
 SWEEP_S: Final = 600.0  # outboxes over their bounds, old quarantine
@@ -52,6 +53,9 @@ class NoHints:
 
     def heard(self, peer: Peer, hello: s2s.Hello, *, dialled: bool) -> None:
         """A peer said hello."""
+
+    def superseded(self, peer: Peer, chain: Chain, cert: OpCert) -> None:
+        """A peer shows our later state."""
 
 
 class _Campaign:
@@ -125,7 +129,7 @@ class Federation:
         self.listener: Final = Listener(
             identity=identity,
             clock=clock,
-            accept=self._accept,
+            accept=self._accept_call,
             serve=self._serve_accepted,
             is_known=self._is_known_host,
         )
@@ -389,13 +393,16 @@ class Federation:
     # --- links ------------------------------------------------------------------------------------------
 
     def _accept(self, who: Certified) -> None:
-        """Looks at an identity that was just proved, before we answer. Raises HandshakeRefused."""
+        """Looks at an identity that we dialled, before we show ours. Raises HandshakeRefused."""
         row = self._db.view(lambda tx: self._peers.find(tx, who.nid))
-        if row is None or not row.proved:
-            return
-        if who.order < (row.rotations, row.incarnation):
+        if row is not None and row.proved and who.order < (row.rotations, row.incarnation):
             raise HandshakeRefused(Code.KEY_CHANGED, "this is an older copy of a node that has moved on")
-        if who.order == (row.rotations, row.incarnation) and who.op != row.op:
+        self._accept_call(who)
+
+    def _accept_call(self, who: Certified) -> None:
+        """Looks at an identity that dialled us; an older copy is shown its later state once it is proved. Raises HandshakeRefused."""
+        row = self._db.view(lambda tx: self._peers.find(tx, who.nid))
+        if row is not None and row.proved and who.order == (row.rotations, row.incarnation) and who.op != row.op:
             raise HandshakeRefused(Code.KEY_CHANGED, "a second op key at the same incarnation")
 
     def _binding_required(self, nid: NodeId, url: str) -> bool:
@@ -427,10 +434,22 @@ class Federation:
         try:
             peer = await self._prove(proven)
         except Rejected:
-            socket.close()
+            self._send_away(socket, proven, channel)
             return
         session = Session(desk=self._desk, peer=peer, socket=socket, channel=channel, dialled=False)
         await self._serve(session)
+
+    def _send_away(self, socket: LinkSocket, proven: Proven, channel: Channel) -> None:
+        """It is an old copy, or our disk is in trouble."""
+        row = self._db.view(lambda tx: self._peers.find(tx, proven.who.nid))
+        link = Link(channel, self._clock.monotonic())
+        if row is not None and proven.who.order < (row.rotations, row.incarnation):
+            link.goaway("superseded", limits.BLOCKED_RETRY_S, s2s.encode_later(row.chain, row.cert))
+        else:
+            link.goaway("read_only", limits.LINK_RETRY_S)
+        for message in link.to_send():
+            socket.send(message)
+        socket.close()
 
     async def _serve(self, session: Session) -> None:
         nid, pk = session.peer.nid, session.peer.pk
@@ -505,7 +524,7 @@ class Federation:
             self._inbox.unlinked(session.peer)
         ending = session.ending
         assert ending is not None
-        if ending.reason not in {"idle", "blocked"}:
+        if ending.reason not in {"idle", "blocked", "superseded"}:
             self._campaign(nid, delay_s=self._entropy.uniform(0.0, max(1.0, 2.0 * ending.retry_s)))
 
     # --- addresses of known peers -----------------------------------------------------------------------

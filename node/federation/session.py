@@ -32,6 +32,7 @@ from node.storage.database import Database
 from node.storage.outbox import Outbox
 from node.storage.peers import Peer, PeerStore, Quarantine
 from node.wire import s2s
+from node.wire.keys import Chain, OpCert
 
 CLOSE_GOING: Final = 1001
 CLOSE_BAD_FRAME: Final = 4400
@@ -76,6 +77,9 @@ class Hints(Protocol):
 
     def heard(self, peer: Peer, hello: s2s.Hello, *, dialled: bool) -> None:
         """A peer said hello."""
+
+    def superseded(self, peer: Peer, chain: Chain, cert: OpCert) -> None:
+        """A peer sends us away as an old copy and shows this as our later state; nothing of it is verified yet."""
 
 
 class Desk(Struct, frozen=True, kw_only=True):
@@ -285,8 +289,10 @@ class Session:
                 self._answered(number, code, body)
             case machine.HelloReceived(hello):
                 self._on_hello(hello)
-            case machine.WentAway(reason, retry_s):
+            case machine.WentAway(reason, retry_s, proof):
                 self._finish(Ending(reason, retry_s))
+                if reason == "superseded":
+                    self.desk.hints.superseded(self.peer, *s2s.decode_later(proof))
                 self._socket.close(CLOSE_GOING)
             case machine.Dead():
                 self._finish(Ending("silent", fault=True))

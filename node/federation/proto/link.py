@@ -78,6 +78,7 @@ class WentAway(Struct, frozen=True):
 
     reason: str
     retry_s: int
+    proof: bytes
 
 
 class Dead(Struct, frozen=True):
@@ -162,7 +163,7 @@ class Link:
                 if self._asked.pop(frame.id, None) is not None:
                     self._events.append(Answered(frame.id, frame.code, frame.body))
             case s2s.Goaway():
-                self._events.append(WentAway(frame.reason, frame.retry_s))
+                self._events.append(WentAway(frame.reason, frame.retry_s, frame.proof))
             case s2s.Rekey():
                 self._channel.rekey_in()
 
@@ -275,10 +276,10 @@ class Link:
             self._to_answer.remove(number)
             self._send(s2s.Reply(number, code, body))
 
-    def goaway(self, reason: str, retry_s: int = 0) -> None:
+    def goaway(self, reason: str, retry_s: int = 0, proof: bytes = b"") -> None:
         """Our last frame."""
         if not self._ended:
-            self._send(s2s.Goaway(reason, retry_s))
+            self._send(s2s.Goaway(reason, retry_s, proof))
             self._ended = True
 
     def _send(self, frame: s2s.AnyFrame) -> None:

@@ -16,8 +16,8 @@ from node.runtime.entropy import SeededEntropy
 from node.services.ports import Candidate
 from tests.links import Home, Who, identity
 from tests.sim.loop import SimLoop
+from tests.sim.machine import SimClock
 from tests.sim.net import Network
-from tests.sim.world import SimClock
 
 
 class MemorySocket:

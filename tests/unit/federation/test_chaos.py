@@ -19,8 +19,8 @@ from node.runtime.entropy import SeededEntropy
 from tests.links import Home, Who, identity
 from tests.sim import disk
 from tests.sim.loop import SimLoop
+from tests.sim.machine import EPOCH_MS, SimClock
 from tests.sim.net import Network
-from tests.sim.world import EPOCH_MS, SimClock
 from tests.unit.federation.conftest import Street
 
 SEEDS = int(os.environ.get("LINK_SEEDS", "24"))

@@ -111,14 +111,14 @@ def test_hello_comes_first_and_once() -> None:
 def test_a_refused_link_may_say_why_before_hello() -> None:
     link = Link(channels()[0], 0.0)
     frame(link, s2s.Goaway("duplicate", 5))
-    assert link.next_event() == machine.WentAway("duplicate", 5)
+    assert link.next_event() == machine.WentAway("duplicate", 5, b"")
 
 
 def test_after_goaway_nothing_more_is_said(pair: Pair) -> None:
     pair.a.goaway("restarting", 5)
     pair.a.whisper("typing", b"")
     pair.pass_on()
-    assert pair.events["b"] == [machine.WentAway("restarting", 5)]
+    assert pair.events["b"] == [machine.WentAway("restarting", 5, b"")]
     assert pair.a.room == 0
 
 

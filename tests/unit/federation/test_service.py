@@ -15,8 +15,9 @@ from node.services.ports import Candidate
 from node.storage.database import Tx
 from node.storage.outbox import DIRECT, HEAD
 from node.storage.peers import BLOCK
-from node.wire import s2s
+from node.wire import keys, s2s
 from tests.links import Home, Who, identity
+from tests.sim.loop import HOST
 from tests.unit.federation.conftest import MemorySocket, Story, Town
 from tests.unit.federation.proto_pair import hello
 
@@ -386,16 +387,47 @@ def test_an_older_copy_of_a_node_is_refused(simulate: Simulate) -> None:
         newer.say(hello())
         await newer.hears_until(s2s.Ack)
         older = await Stranger.call(town, a, mallory(town, 1))
-        assert await older.rest() == []
-        other_key = msgspec.structs.replace(
-            mallory(town, 2), cert=mallory(town, 3).cert, op_key=mallory(town, 3).op_key
-        )
-        assert other_key.cert.incarnation == 3
+        [goaway] = await older.rest()
+        assert isinstance(goaway, s2s.Goaway)
+        assert goaway.reason == "superseded"
+        assert s2s.decode_later(goaway.proof) == (mallory(town, 2).chain, mallory(town, 2).cert)
         row = a.db.view(lambda tx: a.peers.find(tx, newer_nid))
         assert row is not None
         assert row.incarnation == 2
 
     newer_nid = identity("mallory").nid
+    simulate(story)
+
+
+def test_a_node_from_an_old_backup_is_shown_its_later_state(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        now_s = town.clock.now_ms() // 1000
+        a, b = await town.home("a", who=identity("a", incarnation=2, now_s=now_s)), await town.home("b")
+        await a.knows(b)
+        await b.knows(a, url=False)
+        await a.federation.reach(b.nid)
+        await town.stop(a)
+        old = await town.home("a", who=identity("a", incarnation=1, now_s=now_s), life="backup")
+        await old.knows(b)
+        with pytest.raises(Rejected) as refused:
+            await old.federation.reach(b.nid)
+        assert refused.value.detail["reason"] == "superseded"
+        [(chain, cert)] = old.hints.shown
+        assert keys.check_identity(chain, cert, now_s=now_s).incarnation == 2
+
+    simulate(story)
+
+
+def test_a_second_op_key_at_one_incarnation_is_refused(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        await befriend(town, a)
+        first = await Stranger.call(town, a, mallory(town))
+        first.say(hello())
+        await first.hears_until(s2s.Ack)
+        second = await Stranger.call(town, a, identity("mallory", copy="two", now_s=town.clock.now_ms() // 1000))
+        assert await second.rest() == []
+
     simulate(story)
 
 
@@ -481,7 +513,7 @@ def test_one_that_sends_faster_than_the_disk_is_not_read(simulate: Simulate, mon
         monkeypatch.setattr(limits, "LINK_WAITING_MAX", 10)
         a = await town.home("a")
         await befriend(town, a)
-        town.loop.slow_disk = 1.0
+        town.loop.slow_disk[HOST.get()] = 1.0
         peer = await Stranger.call(town, a, mallory(town))
         peer.say(hello())
         for seq in range(1, limits.LINK_CREDIT + 1):
@@ -489,7 +521,7 @@ def test_one_that_sends_faster_than_the_disk_is_not_read(simulate: Simulate, mon
         await asyncio.sleep(1)
         [session] = a.federation._links.values()
         assert len(session.receiver._waiting) <= 11
-        town.loop.slow_disk = 0.0
+        town.loop.slow_disk.clear()
         await a.until(lambda: len(a.noted()) == limits.LINK_CREDIT)
 
     simulate(story)

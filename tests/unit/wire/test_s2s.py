@@ -20,7 +20,7 @@ LAYOUTS: list[tuple[s2s.AnyFrame, list[object]]] = [
     (s2s.Ping(1), [3, 1]),
     (s2s.Pong(1), [4, 1]),
     (s2s.Nack(3, "not_member"), [5, 3, "not_member"]),
-    (s2s.Goaway("restarting", 5), [6, "restarting", 5]),
+    (s2s.Goaway("superseded", 5, b"p"), [6, "superseded", 5, b"p"]),
     (s2s.Whisper("typing", b"b"), [7, "typing", b"b"]),
     (s2s.Request(1, "who", b"a"), [8, 1, "who", b"a"]),
     (s2s.Reply(1, "", b"a"), [9, 1, "", b"a"]),
