@@ -7,6 +7,7 @@ import hashlib
 import logging
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -38,7 +39,9 @@ class Outcome(Struct, frozen=True):
     trace: str
 
 
-class _Errors(logging.Handler):
+class Errors(logging.Handler):
+    """What nodes log as an error: nothing should be."""
+
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.lines: list[str] = []
@@ -51,7 +54,7 @@ class _Errors(logging.Handler):
 def run(seed: int) -> Outcome:
     """Runs one seed. Deterministic; leaves nothing behind."""
     folder = Path(tempfile.mkdtemp(prefix=f"startalk-sim-{seed}-", dir=MEMORY if MEMORY.is_dir() else None))
-    errors = _Errors()
+    errors = Errors()
     logger = logging.getLogger("node")
     logger.addHandler(errors)
     loop = SimLoop(seed, Network(seed))
@@ -66,7 +69,7 @@ def run(seed: int) -> Outcome:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _story(seed: int, folder: Path, loop: SimLoop, errors: _Errors) -> Outcome:
+async def _story(seed: int, folder: Path, loop: SimLoop, errors: Errors) -> Outcome:
     world = World(seed, folder, loop)
     world.open()
     await world.settle(DEVICES)
@@ -82,7 +85,7 @@ async def _story(seed: int, folder: Path, loop: SimLoop, errors: _Errors) -> Out
     nemesis.heal()
     await asyncio.sleep(HEAL_S)
     for device in world.devices:
-        await _read_back(device)
+        await read_back(device)
     await world.end()
     world.open()
     complaints = checkers.check(world, world.services) + errors.lines
@@ -96,7 +99,7 @@ async def _story(seed: int, folder: Path, loop: SimLoop, errors: _Errors) -> Out
         frames=sum(len(device.trace) for device in world.devices),
         restarts=world.restarts,
         virtual_s=loop.time(),
-        trace=_digest(world),
+        trace=digest(world.devices),
     )
 
 
@@ -106,7 +109,7 @@ async def _watch(world: World) -> None:
         world.faults += [text for text in checkers.check_queues(world) if text not in world.faults]
 
 
-async def _read_back(device: Device) -> None:
+async def read_back(device: Device) -> None:
     """Pages through every chat from the end, as a person does, and compares with what came live."""
     for room in device.rooms("member") + device.rooms("left"):
         idx, last = 0, 1 << 60
@@ -128,8 +131,9 @@ async def _read_back(device: Device) -> None:
             idx = last = idxs[0]
 
 
-def _digest(world: World) -> str:
+def digest(devices: Sequence[Device]) -> str:
+    """A hash over every frame that a device received, and when."""
     made = hashlib.sha256()
-    for at, name, frame in sorted(line for device in world.devices for line in device.trace):
+    for at, name, frame in sorted(line for device in devices for line in device.trace):
         made.update(f"{at:.9f} {name} ".encode() + frame)
     return made.hexdigest()[:16]

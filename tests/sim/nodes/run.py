@@ -1,0 +1,113 @@
+"""One seed of many nodes from beginning to end: people live, the nemesis harms, everything heals, the checkers look."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from random import Random
+
+from tests.sim.loop import SimLoop
+from tests.sim.net import Network
+from tests.sim.nodes import checkers
+from tests.sim.nodes.nemesis import Nemesis
+from tests.sim.nodes.workload import live
+from tests.sim.nodes.world import SHRUNK, Nodes, plan
+from tests.sim.run import MEMORY, Errors, Outcome, digest, read_back
+from tests.sim.world import shrunk
+
+HEAL_STEP_S = 5.0
+HEAL_S_MIN = 30.0
+QUIET_S = 8.0  # receipts, acknowledgements and devices after the last item
+
+
+def run(seed: int) -> Outcome:
+    """Runs one seed. Deterministic; leaves nothing behind."""
+    folder = Path(tempfile.mkdtemp(prefix=f"startalk-sim-n{seed}-", dir=MEMORY if MEMORY.is_dir() else None))
+    errors = Errors()
+    logger = logging.getLogger("node")
+    logger.addHandler(errors)
+    loop = SimLoop(seed, Network(seed))
+    asyncio.set_event_loop(loop)
+    try:
+        with shrunk(Random(f"limits n{seed}"), SHRUNK):
+            return loop.run_until_complete(_story(seed, folder, loop, errors))
+    finally:
+        logger.removeHandler(errors)
+        asyncio.set_event_loop(None)
+        loop.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _story(seed: int, folder: Path, loop: SimLoop, errors: Errors) -> Outcome:
+    world = Nodes(seed, folder, loop, plan(seed))
+    watch = checkers.Watch()
+    await world.begin()
+    until_s = loop.time() + world.plan.live_s
+    for device in world.devices:
+        world.spawn(loop.create_task(world.machine_of(device).within(device.run())))
+    world.spawn(loop.create_task(_watch(world, watch, until_s)))
+    nemesis = Nemesis(world)
+    people = [loop.create_task(live(world, device, until_s)) for device in world.devices]
+    await asyncio.gather(nemesis.run(until_s), *people)
+    world.note("healing")
+    nemesis.heal()
+    late = await _settle(world)
+    for device in world.devices:
+        await read_back(device)
+    await world.end()
+    for machine in world.machines:
+        machine.open()
+    ledgers = [checkers.read(machine) for machine in world.machines]
+    complaints = [
+        *world.faults,
+        *loop.faults,
+        *late,
+        *checkers.check(ledgers, None),
+        *watch.check(ledgers, None),
+        *errors.lines,
+    ]
+    for machine in world.machines:
+        await machine.services.close()
+    return Outcome(
+        seed=seed,
+        complaints=tuple(complaints),
+        story=tuple(world.story),
+        entries=sum(len(log.lines) for ledger in ledgers for log in ledger.logs.values()),
+        frames=sum(len(device.trace) for device in world.devices),
+        restarts=sum(machine.restarts for machine in world.machines),
+        virtual_s=loop.time(),
+        trace=_digest(world, ledgers),
+    )
+
+
+async def _watch(world: Nodes, watch: checkers.Watch, until_s: float) -> None:
+    while True:
+        await asyncio.sleep(1.0 if world.loop.time() < until_s else 15.0)
+        for machine in world.machines:
+            watch.look(machine)
+
+
+async def _settle(world: Nodes) -> list[str]:
+    """Waits until nobody has anything to do; what is left when that takes too long."""
+    began = world.loop.time()
+    await asyncio.sleep(HEAL_S_MIN)
+    while True:
+        left = [text for machine in world.machines for text in checkers.unsettled(machine, None)]
+        if not left or world.loop.time() - began > checkers.WAITS_S:
+            break
+        await asyncio.sleep(HEAL_STEP_S)
+    world.note(f"settled after {world.loop.time() - began:.0f} s")
+    await asyncio.sleep(QUIET_S)
+    return [f"not settled: {text}" for text in left]
+
+
+def _digest(world: Nodes, ledgers: list[checkers.Ledger]) -> str:
+    made = hashlib.sha256(digest(world.devices).encode())
+    for ledger in ledgers:
+        for key, links in sorted(ledger.links.items()):
+            made.update(key + (links[-1].log_hash if links else b""))
+    return made.hexdigest()[:16]

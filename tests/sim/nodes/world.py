@@ -1,0 +1,142 @@
+"""Many simulated nodes in one world: machines that know where the others are, their people, and what the seed plans for them.
+
+Links are real: the production dialer (`node.federation.dialer.Connector`, `runtime/dial.py`) connects over the simulated network to
+the production web server, and Noise, framing and everything above run unchanged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from msgspec import Struct
+
+from node.base.ids import NodeId, UserId
+from node.storage.database import Tx
+from tests.sim.device import Device
+from tests.sim.loop import SimLoop
+from tests.sim.machine import PORT, Machine
+
+NAMES: Final = "abcdefghijkl"
+SIZES: Final = {3: 60, 4: 24, 5: 10, 6: 3, 8: 2, 12: 1}
+THEMES: Final = {"": 66, "liar": 14, "two-faced": 10, "old copy": 6, "clone": 4}
+LIVE_S: Final = (8.0, 20.0)
+SHRUNK: Final[dict[str, tuple[int, ...]]] = {
+    "WINDOW_ENTRIES": (1024, 1024, 5),
+    "SYNC_PAGE_ENTRIES": (60, 60, 3),
+    "BATCH_WRITES_MAX": (512, 512, 2),
+    "ROOM_CACHE_MAX": (4096, 4096, 4),
+    "SOCKET_BUFFER_BYTES_MAX": (256 * 1024, 256 * 1024, 4096),
+    "ENTRIES_FRAME_BYTES_MAX": (255 * 1024, 255 * 1024, 12_000),  # a page of a range is 8 KiB shorter
+    "LINK_CREDIT": (256, 256, 4),
+    "LINK_BATCH": (64, 64, 2),
+    "LINK_WAITING_MAX": (1000, 1000, 3),
+    "HEADS_AT_ONCE": (500, 500, 7),
+    "MARKS_AT_ONCE": (500, 500, 2),
+    "PENDING_MAX": (1000, 1000, 8),
+}
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a seed has in store. The first node is the villain of a theme."""
+
+    size: int
+    theme: str
+    people: tuple[int, ...]  # accounts of each node
+    live_s: float
+    apart: tuple[int, int] | None  # these two never reach each other
+
+
+def plan(seed: int) -> Plan:
+    """Follows from the seed alone."""
+    random = Random(f"plan {seed}")
+    size = random.choices(list(SIZES), list(SIZES.values()))[0]
+    theme = random.choices(list(THEMES), list(THEMES.values()))[0]
+    people = tuple(1 if size > 4 else random.choice((1, 1, 2)) for _ in range(size))
+    live_s = random.uniform(*LIVE_S) * (0.6 if size > 5 else 1.0)
+    apart = (1, 2) if not theme and random.random() < 0.1 else None
+    return Plan(size=size, theme=theme, people=people, live_s=live_s, apart=apart)
+
+
+class Nodes:
+    """Machines, people, and what happened."""
+
+    def __init__(self, seed: int, folder: Path, loop: SimLoop, planned: Plan) -> None:
+        self.seed, self.loop, self.network, self.plan = seed, loop, loop.network, planned
+        self.random = Random(f"nodes {seed}")
+        self.story: list[str] = []
+        self.faults: list[str] = []
+        self.machines = [self._machine(folder, name, number) for number, name in enumerate(NAMES[: planned.size], 1)]
+        self.extra: list[Machine] = []  # copies of machines
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _machine(self, folder: Path, name: str, number: int) -> Machine:
+        return Machine(
+            seed=self.seed, name=name, folder=folder / name, loop=self.loop, host=f"10.1.0.{number}", story=self.story,
+            faults=self.faults,
+        )  # fmt: skip
+
+    @property
+    def devices(self) -> list[Device]:
+        """Everybody's."""
+        return [device for machine in self.machines for device in machine.devices]
+
+    @property
+    def users(self) -> list[UserId]:
+        """Everybody."""
+        return list(dict.fromkeys(device.user for device in self.devices))
+
+    def machine_of(self, device: Device) -> Machine:
+        """Where the account of this device lives."""
+        return next(machine for machine in self.machines if device in machine.devices)
+
+    def note(self, text: str) -> None:
+        """Something happened."""
+        self.story.append(f"{self.loop.time():9.3f} {text}")
+
+    def spawn(self, task: asyncio.Task[None]) -> None:
+        """Something that goes on until the world ends."""
+        self._tasks.append(task)
+
+    # --- beginning and end ------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Keys, accounts, addresses; then all nodes serve."""
+        first = 0
+        for machine, people in zip(self.machines, self.plan.people, strict=True):
+            machine.open()
+            names = [f"{machine.name}{number}" for number in range(people)]
+            if self.random.random() < 0.25:
+                names.append(names[0])  # a second device
+            await machine.settle(names, first=first)
+            first += len(names)
+        for machine in self.machines:
+            await machine.services.db.write(lambda tx, machine=machine: self._acquaint(tx, machine))  # type: ignore[misc]
+        for machine in self.machines:
+            await machine.start()
+
+    def _acquaint(self, tx: Tx, machine: Machine) -> None:
+        """As after a first contact by address."""
+        peers, now_ms = machine.services.peers, machine.clock.now_ms()
+        for other in self.machines:
+            if other is not machine:
+                row = peers.ensure(tx, other.services.identity.nid, now_ms)
+                peers.address_ok(tx, row.pk, f"ws://{other.host}:{PORT}/s2s", "typed", now_ms, tls=False)
+
+    async def end(self) -> None:
+        """Devices and helpers stop, then the nodes."""
+        for task in self._tasks:
+            task.cancel()
+        done, _ = await asyncio.wait(self._tasks)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+        for machine in (*self.machines, *self.extra):
+            if machine.node is not None:
+                await machine.stop()
+
+    def nid(self, machine: Machine) -> NodeId:
+        """Who it is."""
+        return machine.services.identity.nid
