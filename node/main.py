@@ -202,7 +202,9 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         metrics=metrics,
     )
     appender = Appender(db=db, rooms=rooms, log=log, users=users, feed=feed, followers=followers)
-    forwarding = Forwarding(rooms=rooms, log=log, feed=feed, followers=followers, signer=keys, entropy=entropy)
+    forwarding = Forwarding(
+        rooms=rooms, log=log, users=users, feed=feed, followers=followers, signer=keys, entropy=entropy
+    )
     posting = Posting(
         db=db,
         rooms=rooms,

@@ -62,7 +62,7 @@ class Node:
     async def cut(self, other: Node) -> AsyncIterator[None]:
         """No link between the two meanwhile: each takes the other for blocked, which closes what is open and refuses what comes."""
         for one, far in ((self, other), (other, self)):
-            await one.set_policy(far, "block")
+            await one.services.peer_book.set_policy(far.nid, "block")
         try:
             yield
         finally:

@@ -29,8 +29,9 @@ from node.storage.database import Tx
 from node.storage.log import Appended, Log
 from node.storage.pending import NewPending
 from node.storage.rooms import RoomRow, Rooms
+from node.storage.users import Users
 from node.wire import envelope
-from node.wire.exchange import Submit
+from node.wire.exchange import Profile, Submit
 
 
 class Signer(Protocol):
@@ -47,15 +48,27 @@ class Signer(Protocol):
     def sign_event(self, event: bytes) -> bytes:
         """This node vouches for an event of its own user."""
 
+    def profile(self, user: UserId, name: str, at_ms: int) -> Profile:
+        """What an own user is called."""
+
 
 class Forwarding:
     """The author's side of rooms elsewhere."""
 
     def __init__(
-        self, *, rooms: Rooms, log: Log, feed: Feed, followers: Followers, signer: Signer, entropy: Entropy
+        self,
+        *,
+        rooms: Rooms,
+        log: Log,
+        users: Users,
+        feed: Feed,
+        followers: Followers,
+        signer: Signer,
+        entropy: Entropy,
     ) -> None:
         self._rooms = rooms
         self._log = log
+        self._users = users
         self._feed = feed
         self._followers = followers
         self._signer = signer
@@ -136,6 +149,9 @@ class Forwarding:
         ))  # fmt: skip
         signature = self._signer.sign_event(event)
         self._followers.send(tx, hub_nid, Submit(post.room, event, signature, salt, post.body, post.token))
+        if isinstance(body, content.Join):  # who comes in is shown by name at once
+            name, since_ms = self._users.named(tx, actor.user) or (actor.name, 0)
+            self._followers.send(tx, hub_nid, self._signer.profile(actor.user, name, since_ms))
         self._tell(tx, event_id)
         return waiting(RoomId(post.room), event_id, now_ms)
 

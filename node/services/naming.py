@@ -1,7 +1,7 @@
 """What people are called, across nodes: signed by their node, so that it does not matter who hands it on.
 
-Names are asked of the hub of a shared room when the replica names somebody unknown, and sent unasked to the nodes that share a room when
-somebody changes theirs. The newest one counts.
+Names are asked of a person's own node and of the hub of a shared room when somebody's is unknown here, and sent unasked to the nodes that
+share a room when it changes; a hub hands on what is new to it. The newest one counts.
 """
 
 from __future__ import annotations
@@ -131,6 +131,8 @@ class Naming:
             tx, user, profile.name, profile.at_ms, exchange.encode_item(profile), self._log.next_seq(tx)
         ):
             tx.after_commit(lambda: self._feed.renamed(user, profile.name))
+            for node in sorted(self._rooms.nodes_seeing(tx, user, self._signer.nid) - {self._signer.nid}):
+                self._sender.send(tx, node, profile)
 
     def forget(self, nid: NodeId) -> None:
         """A new link may know more."""

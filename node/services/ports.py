@@ -148,3 +148,6 @@ class PeerDoor(Protocol):
 
     async def handle(self, socket: FrameSocket, certificate: bytes | None) -> None:
         """Serves the connection to its end. `certificate` is SHA-256 of the TLS leaf served, None without TLS of ours."""
+
+    def stop(self) -> None:
+        """The web server goes: every connection it took is told."""

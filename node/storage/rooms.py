@@ -171,12 +171,13 @@ class Rooms:
                  WHERE u.user = ? AND substr(v.user, -52) = ? LIMIT 1"""
         return [user for user in users if tx.one(sql, (user, format_node(node))) is not None]
 
-    def nodes_seeing(self, tx: Tx, user: UserId) -> set[NodeId]:
-        """Other nodes with a member in a room of this person."""
+    def nodes_seeing(self, tx: Tx, user: UserId, hub: NodeId | None = None) -> set[NodeId]:
+        """Other nodes with a member in a room of this person; `hub`: only in rooms that this node orders."""
         sql = """SELECT DISTINCT substr(v.user, -52) FROM users u JOIN members m ON m.user = u.id AND m.last_idx IS NULL
-                 JOIN members o ON o.room = m.room AND o.last_idx IS NULL JOIN users v ON v.id = o.user WHERE u.user = ?"""
+                 JOIN members o ON o.room = m.room AND o.last_idx IS NULL JOIN users v ON v.id = o.user
+                 JOIN rooms r ON r.id = m.room WHERE u.user = ? AND (? IS NULL OR r.hub = ?)"""
         own = user[-52:]
-        return {parse_node(row[0]) for row in tx.all(sql, (user,)) if row[0] != own}
+        return {parse_node(row[0]) for row in tx.all(sql, (user, hub, hub)) if row[0] != own}
 
     def enter_all(self, tx: Tx, row: RoomRow) -> None:
         """Membership rows of a room that begins with members (a direct chat)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.base.ids import NodeId, UserId
+from node.base.ids import NodeId, UserId, format_node
 from node.storage.database import Database, Tx
 
 CACHE_MAX: Final = 65_536
@@ -81,8 +81,9 @@ class Users:
         return tx.execute(sql, (name, at_ms, profile, seq, user, at_ms)).rowcount > 0
 
     def unnamed(self, tx: Tx, hub: NodeId, limit: int) -> list[UserId]:
-        """Members of rooms of this hub whose signed name is not known here."""
-        sql = """SELECT DISTINCT u.user FROM rooms r JOIN members m ON m.room = r.id JOIN users u ON u.id = m.user
+        """People of this node, and members of rooms that it orders, whose signed name is not known here."""
+        sql = """SELECT user FROM users WHERE substr(user, -52) = ? AND profile IS NULL
+                 UNION SELECT u.user FROM rooms r JOIN members m ON m.room = r.id JOIN users u ON u.id = m.user
                  WHERE r.hub = ? AND m.last_idx IS NULL AND u.profile IS NULL
                  AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = u.id) LIMIT ?"""
-        return [UserId(row[0]) for row in tx.all(sql, (hub, limit))]
+        return [UserId(row[0]) for row in tx.all(sql, (format_node(hub), hub, limit))]
