@@ -280,7 +280,13 @@ class Home:
 
 @asynccontextmanager
 async def home(
-    folder: Path, name: str, *, clock: Clock | None = None, who: Who | None = None, listening: bool = True
+    folder: Path,
+    name: str,
+    *,
+    clock: Clock | None = None,
+    who: Who | None = None,
+    listening: bool = True,
+    context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Home]:
     """A node from start to end."""
     clock = clock or SystemClock()
@@ -293,7 +299,7 @@ async def home(
     )
     await made.inbox.make()
     async with asyncio.TaskGroup() as group:
-        runner = await made.listen() if listening else None
+        runner = await made.listen(context) if listening else None
         ready = asyncio.Event()
         task = group.create_task(made.federation.run(ready.set))
         await ready.wait()

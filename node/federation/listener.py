@@ -28,7 +28,7 @@ log = Log("federation.listener")
 
 
 class Listener:
-    """`accept` looks at a proved identity and raises RemoteError; `serve` runs the link to its end."""
+    """`accept` looks at a proved identity and raises RemoteError; `serve` runs the link to its end; `end` ends those it runs."""
 
     def __init__(
         self,
@@ -38,12 +38,14 @@ class Listener:
         accept: Accept,
         serve: Serve,
         is_known: Callable[[str], bool],
+        end: Callable[[], None],
     ) -> None:
         self._identity = identity
         self._clock = clock
         self._accept = accept
         self._serve = serve
         self._is_known = is_known
+        self._end = end
         self._gate = Gate()
         self.stopping = False
 
@@ -75,6 +77,10 @@ class Listener:
         assert handshake.proven is not None
         assert handshake.channel is not None
         await self._serve(socket, handshake.proven, handshake.channel)
+
+    def stop(self) -> None:
+        """The web server goes: every link that came through it ends."""
+        self._end()
 
     async def _prove(self, socket: FrameSocket, certificate: bytes | None) -> Handshake | None:
         network, known = network_of(socket.address), self._is_known(socket.address)

@@ -132,6 +132,7 @@ class Federation:
             accept=self._accept_call,
             serve=self._serve_accepted,
             is_known=self._is_known_host,
+            end=self._end_accepted,
         )
 
     # --- life -------------------------------------------------------------------------------------------
@@ -171,6 +172,11 @@ class Federation:
         self._stopping = self.listener.stopping = True
         for session in list(self._links.values()):
             session.end("restarting", limits.LINK_RETRY_S)
+
+    def _end_accepted(self) -> None:
+        for session in list(self._links.values()):
+            if not session.dialled:
+                session.end("restarting", limits.LINK_RETRY_S)
 
     def _tick(self) -> None:
         now = self._clock.monotonic()

@@ -158,6 +158,8 @@ class WebServer:
             for server in servers:
                 server.close()
             self._sockets.stop()
+            if self._peers is not None:
+                self._peers.stop()
             await runner.cleanup()
             self._forget_socket_files()
 
