@@ -116,8 +116,9 @@ class Tally:
 class Trial:
     """One cell with one seed."""
 
-    def __init__(self, cell: Cell, seed: int, tally: Tally) -> None:
+    def __init__(self, cell: Cell, seed: int, tally: Tally, *, lookups: int = LOOKUPS) -> None:
         self._cell = cell
+        self._lookups = lookups
         self._tally = tally
         self._village = Village(seed=seed, attack=cell.attack, friends=cell.friends)
         now_s = self._village.clock.now_ms() // 1000
@@ -131,7 +132,7 @@ class Trial:
             await self._publish()
             await self._village.churn(CHURN)
             gate = asyncio.Semaphore(AT_ONCE)
-            await asyncio.gather(*(self._look_up(gate) for _ in range(LOOKUPS)))
+            await asyncio.gather(*(self._look_up(gate) for _ in range(self._lookups)))
         finally:
             self._village.close()
             await asyncio.sleep(0)

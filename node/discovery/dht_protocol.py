@@ -108,7 +108,11 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
         return table
 
     def _ping(self, contact: Contact) -> None:
-        self.ask(contact, "ping")
+        """Checks a contact, unless it is being checked or was heard within the last minute."""
+        _, at = self._given.get(contact.endpoint, (b"", -limits.DHT_FRESH_S))
+        busy = contact.endpoint in self._probing or len(self._probing) >= limits.DHT_PROBES_MAX
+        if not busy and self._clock.monotonic() - at >= limits.DHT_FRESH_S:
+            self._probe(contact)
 
     # --- asking -------------------------------------------------------------------------------------------------
 
@@ -117,20 +121,20 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
 
         None comes at once, and says nothing about the contact, when 512 requests are open or the socket is closed.
         """
-        if not self._may_ask():
-            return _nothing()
-        reply = self.ask_endpoint(contact.endpoint, method, key=key, value=value, expected=contact.id)
-        reply.add_done_callback(lambda done: self._judge(contact, done))
-        return reply
+        return self._ask(contact.endpoint, contact.id, method, key, value)
 
-    def ask_endpoint(
-        self, endpoint: Endpoint, method: Method, *, key: bytes = b"", value: bytes = b"", expected: bytes | None = None
+    def hello(self, endpoint: Endpoint) -> Reply:
+        """Pings an address; whoever answers enters the table."""
+        return self._ask(endpoint, None, "ping")
+
+    def _ask(
+        self, endpoint: Endpoint, expected: bytes | None, method: Method, key: bytes = b"", value: bytes = b""
     ) -> Reply:
-        """The same, to somebody whose id need not be known."""
-        if not self._may_ask():
-            return _nothing()
         loop = asyncio.get_running_loop()
         future: Reply = loop.create_future()
+        if not self._may_ask():
+            future.set_result(None)
+            return future
         message_id = self._entropy.token_bytes(datagram.MESSAGE_ID_BYTES)
         timeout = loop.call_later(limits.DHT_REPLY_S, self._timeout, message_id)
         self._outstanding[message_id] = _Outstanding(future, timeout, endpoint, expected)
@@ -141,20 +145,9 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
         is_open = self.transport is not None and not self.transport.is_closing()
         return is_open and len(self._outstanding) < limits.DHT_IN_FLIGHT_MAX
 
-    def hello(self, endpoint: Endpoint) -> Reply:
-        """Pings an address; whoever answers enters the table."""
-        reply = self.ask_endpoint(endpoint, "ping")
-        reply.add_done_callback(lambda done: self._greet(endpoint, done))
-        return reply
-
     def contacts_of(self, answer: Answer) -> list[Contact]:
         """The contacts of an answer; its shape was checked on arrival."""
         return datagram.unpack_contacts(answer.nodes, family=self._family)
-
-    def _greet(self, endpoint: Endpoint, reply: Reply) -> None:
-        answer = None if reply.cancelled() else reply.result()
-        if answer is not None:
-            self._insert(Contact(answer.node, *endpoint))
 
     def _request(self, message_id: bytes, endpoint: Endpoint, method: Method, key: bytes, value: bytes) -> bytes:
         token = self._token_for(endpoint)
@@ -167,19 +160,24 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
         token, at = self._given.get(endpoint, (b"", 0.0))
         return token if self._clock.monotonic() - at < limits.DHT_TOKEN_S else b""
 
-    def _judge(self, contact: Contact, reply: Reply) -> None:
-        """Who answered stays in the table, who did not leaves it."""
-        if reply.cancelled():
-            return
-        if reply.result() is None:
-            self.table.remove(contact)
-        elif contact not in self.table:
-            self._insert(contact)
-
     def _timeout(self, message_id: bytes) -> None:
         outstanding = self._outstanding.pop(message_id, None)
-        if outstanding is not None and not outstanding.future.done():
-            outstanding.future.set_result(None)
+        if outstanding is not None:
+            self._resolve(outstanding, None)
+
+    def _resolve(self, outstanding: _Outstanding, answer: Answer | None) -> None:
+        """Who answered enters the table or stays, who did not leaves it; then whoever waits may go on."""
+        node = outstanding.expected if answer is None else answer.node
+        if node is not None:
+            contact = Contact(node, *outstanding.endpoint)
+            if answer is None:
+                self.table.remove(contact)
+            elif contact in self.table:
+                self.table.touch(contact)
+            else:
+                self._insert(contact)
+        if not outstanding.future.done():
+            outstanding.future.set_result(answer)
 
     # --- hearing ------------------------------------------------------------------------------------------------
 
@@ -218,8 +216,7 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
         outstanding.timeout.cancel()
         if answer is not None:
             self._remember(answer, endpoint)
-        if not outstanding.future.done():
-            outstanding.future.set_result(answer)
+        self._resolve(outstanding, answer)
 
     def _read_answer(self, data: bytes, outstanding: _Outstanding) -> Answer | None:
         """The answer; None if it is malformed or of another node than was asked. Whoever sent it read our message id."""
@@ -331,7 +328,9 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
 
     def welcome_if_new(self, node: Node) -> None:
         """Pings a stranger back; it enters the table when it answers with the same id."""
-        contact = Contact(node.id, node.ip, node.port)
+        self._probe(Contact(node.id, node.ip, node.port))
+
+    def _probe(self, contact: Contact) -> None:
         self._probing.add(contact.endpoint)
         reply = self.ask(contact, "ping")
         reply.add_done_callback(lambda _: self._probing.discard(contact.endpoint))
@@ -359,9 +358,3 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
     def _send(self, data: bytes, endpoint: Endpoint) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.sendto(data, endpoint)
-
-
-def _nothing() -> Reply:
-    reply: Reply = asyncio.get_running_loop().create_future()
-    reply.set_result(None)
-    return reply

@@ -76,6 +76,10 @@ class Table(RoutingTable):  # type: ignore[misc]
         if bucket.replacement_nodes:
             self._ping(contact_of(bucket.replacement_nodes.popitem()[1]))
 
+    def touch(self, contact: Contact) -> None:
+        """It answered just now: the last to be checked."""
+        self._bucket(contact).nodes.move_to_end(contact.id)
+
     def get_bucket_for(self, node: Node) -> int:
         """Index of its bucket; ranges include both ends (the stock search excludes the upper one, the split does not)."""
         return next(index for index, bucket in enumerate(self.buckets) if node.long_id <= bucket.range[1])

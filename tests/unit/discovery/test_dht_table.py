@@ -99,6 +99,16 @@ def test_a_full_bucket_checks_its_oldest_and_keeps_it(table: Table, pinged: list
     assert all(one in table for one in pinged)
 
 
+def test_who_was_heard_is_checked_last(table: Table) -> None:
+    for number in range(400):
+        table.add(contact(number))
+    bucket = max(table.buckets, key=len)
+    first = contact_of(bucket.head())
+    table.touch(first)
+    assert contact_of(bucket.head()) != first
+    assert contact_of(list(bucket.nodes.values())[-1]) == first
+
+
 def test_a_replacement_is_pinged_before_it_takes_a_place(table: Table, pinged: list[Contact]) -> None:
     for number in range(400):
         table.add(contact(number))
