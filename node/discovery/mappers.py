@@ -211,11 +211,11 @@ Search = Callable[[], Awaitable[Sequence[Found]]]
 
 
 async def ssdp_search() -> Sequence[Found]:
-    """Internet gateways that answer in this network. Takes its full 3 s."""
+    """Internet gateways that answer in this network. Takes its full `SSDP_S`."""
     from async_upnp_client.profiles.igd import IgdDevice
 
     try:
-        answers = await IgdDevice.async_search()
+        answers = await IgdDevice.async_search(timeout=limits.SSDP_S)
     except OSError:
         return ()
     return [

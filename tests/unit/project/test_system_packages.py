@@ -61,3 +61,14 @@ def test_fonts_that_are_missing_are_asked_for(tools: Path) -> None:
     say(tools, "dpkg-query", "echo 'install ok installed'")
     say(tools, "grep", "exit 0")
     assert run(tools).returncode == 0
+
+
+def test_root_needs_the_tools_of_network_namespaces_too(tools: Path) -> None:
+    say(tools, "chromium", "exit 0")
+    assert run(tools).returncode == 0, "an ordinary user cannot make namespaces and needs nothing for them"
+    say(tools, "id", "echo 0")
+    say(tools, "apt-get", 'echo "asked: $*"')
+    assert "installing ip nft miniupnpd" in run(tools).stdout
+    for tool in ("ip", "nft", "miniupnpd"):
+        say(tools, tool, "exit 0")
+    assert "asked" not in run(tools).stdout
