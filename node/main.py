@@ -325,6 +325,7 @@ def build(services: Services) -> Node:
     from node.web.api.contacts import ContactResource
     from node.web.api.door import DoorResource, Greeter
     from node.web.api.links import Origins
+    from node.web.api.peers import PeerResource
     from node.web.api.people import PeopleResource
     from node.web.api.rooms import RoomResource
     from node.web.api.setup import SetupResource
@@ -373,6 +374,7 @@ def build(services: Services) -> Node:
             forwarding=services.forwarding,
             origins=shown,
         ),
+        PeerResource(node=services.identity.nid, peers=services.peer_book, introductions=services.introductions),
         SetupResource(phrase=services.identity, settings=settings),
         AdminResource(origins=shown, accounts=accounts, invites=invites, settings=settings),
     )

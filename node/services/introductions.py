@@ -9,11 +9,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 from node.base.errors import Code, Rejected
-from node.base.ids import NodeId, RoomId, UserId, format_node, make_user, parse_user
+from node.base.ids import NodeId, RoomId, UserId, format_node, make_user, parse_node, parse_user
 from node.services.ports import PeerLinks
 from node.storage.database import Database
 from node.storage.peers import PeerStore
-from node.wire.address import DomainAddress, KeyAddress, LinkKind, Place, parse_address, parse_link
+from node.wire.address import DomainAddress, KeyAddress, LinkKind, Place, check_domain, parse_address, parse_link
 
 
 class Introduction(Struct, frozen=True, kw_only=True):
@@ -50,6 +50,16 @@ class Introductions:
             return await self._by_address(text)
         await self._reach(nid)
         return self._person(UserId(text), nid)
+
+    async def meet_node(self, text: str) -> NodeId:
+        """The node of a domain, nid, address or link, linked now. Raises Rejected."""
+        text = text.strip()
+        if "@" in text or "/i#" in text:
+            return (await self.meet(text)).nid
+        try:
+            return await self._reach(parse_node(text))
+        except ValueError:
+            return await self._reach(None, domain=check_domain(text.lower()))
 
     async def _by_address(self, text: str) -> Introduction:
         match parse_address(text):

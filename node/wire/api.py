@@ -256,6 +256,57 @@ class JoinElsewhere(Request, frozen=True, kw_only=True):
     client_id: str
 
 
+class Peer(Answer, frozen=True, kw_only=True):
+    """Another node. Times are unix ms, 0 for never; `path` is how the open link came about; `refused` items of it are in quarantine;
+    `safety` are twelve words to compare with its admin, only when a single node is asked for."""
+
+    node: str
+    domain: str
+    domain_state: str
+    policy: Literal["open", "allow", "block"]
+    state: Literal["linked", "dialling", "offline"]
+    path: str
+    seen_ms: int
+    rtt_ms: float | None
+    skew_ms: int
+    queue_rows: int
+    queue_bytes: int
+    under_way: int
+    refused: int
+    rotations: int
+    incarnation: int
+    dialled_ms: int
+    dial_error: str
+    addresses: list[str]
+    safety: str
+
+
+class Peers(Answer, frozen=True, kw_only=True):
+    """All of them."""
+
+    peers: list[Peer]
+
+
+class ChangePeer(Request, frozen=True, kw_only=True):
+    """``open``: as everybody; ``allow``: also where only allowed nodes are talked to; ``block``: no link at all."""
+
+    policy: Literal["open", "allow", "block"]
+
+
+class NearbyNode(Answer, frozen=True, kw_only=True):
+    """A node in the local network; the name is its domain when that was proved, else its id."""
+
+    node: str
+    name: str
+    addresses: list[str]
+
+
+class Nearby(Answer, frozen=True, kw_only=True):
+    """Nodes heard of in the last two minutes."""
+
+    nodes: list[NearbyNode]
+
+
 class Room(Answer, frozen=True, kw_only=True):
     """A room as one member's list shows it."""
 

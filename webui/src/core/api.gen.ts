@@ -187,6 +187,51 @@ export interface JoinElsewhere {
   client_id: string;
 }
 
+/** Another node. Times are unix ms, 0 for never; `path` is how the open link came about; `refused` items of it are in quarantine; `safety` are twelve words to compare with its admin, only when a single node is asked for. */
+export interface Peer {
+  node: string;
+  domain: string;
+  domain_state: string;
+  policy: 'allow' | 'block' | 'open';
+  state: 'dialling' | 'linked' | 'offline';
+  path: string;
+  seen_ms: number;
+  rtt_ms: number | null;
+  skew_ms: number;
+  queue_rows: number;
+  queue_bytes: number;
+  under_way: number;
+  refused: number;
+  rotations: number;
+  incarnation: number;
+  dialled_ms: number;
+  dial_error: string;
+  addresses: string[];
+  safety: string;
+}
+
+/** All of them. */
+export interface Peers {
+  peers: Peer[];
+}
+
+/** ``open``: as everybody; ``allow``: also where only allowed nodes are talked to; ``block``: no link at all. */
+export interface ChangePeer {
+  policy: 'allow' | 'block' | 'open';
+}
+
+/** A node in the local network; the name is its domain when that was proved, else its id. */
+export interface NearbyNode {
+  node: string;
+  name: string;
+  addresses: string[];
+}
+
+/** Nodes heard of in the last two minutes. */
+export interface Nearby {
+  nodes: NearbyNode[];
+}
+
 /** A room as one member's list shows it. */
 export interface Room {
   room: string;

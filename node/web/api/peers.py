@@ -1,0 +1,112 @@
+"""Other nodes, for admins: who they are, how they are reached, what waits for them, and whether we talk to them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from node.base.errors import Code, Rejected
+from node.base.ids import NodeId, format_node, parse_node
+from node.services.introductions import Introductions
+from node.services.peers import Peers, PeerState
+from node.web.endpoints import Access, Call, endpoint
+from node.wire import api
+from node.wire.safety import safety_phrase
+
+
+class Neighbours(Protocol):
+    """Nodes of the local network (`discovery.service.Discovery`)."""
+
+    def nearby(self) -> list[tuple[NodeId, tuple[str, ...]]]:
+        """Those that were heard of in the last two minutes, with their addresses."""
+
+
+class PeerResource:
+    """``/admin/peers`` and ``/nearby``."""
+
+    def __init__(self, *, node: NodeId, peers: Peers, introductions: Introductions) -> None:
+        self._node = node
+        self._peers = peers
+        self._introductions = introductions
+        self.neighbours: Neighbours | None = None
+
+    @endpoint("GET", "/admin/peers", answer=api.Peers, access=Access.ADMIN)
+    async def list_peers(self, call: Call[None]) -> api.Peers:
+        """Every node that is known here, linked ones first."""
+        return api.Peers(peers=[self._shown(state) for state in await self._peers.all()])
+
+    @endpoint(
+        "POST", "/admin/peers", request=api.Meet, answer=api.Peer, access=Access.ADMIN,
+        errors=(Code.NAME_INVALID, Code.INVITE_INVALID, Code.PEER_UNREACHABLE, Code.KEY_CHANGED, Code.NODE_BLOCKED, Code.CONFLICT),
+    )  # fmt: skip
+    async def add_peer(self, call: Call[api.Meet]) -> api.Peer:
+        """Connects to the node of a domain, address or link, now."""
+        text = call.body.address.strip()
+        found = await self._introductions.meet_node(text)
+        return self._shown(self._peers.get(found))
+
+    @endpoint("GET", "/admin/peers/{node}", answer=api.Peer, access=Access.ADMIN, errors=(Code.NOT_FOUND,))
+    async def show_peer(self, call: Call[None]) -> api.Peer:
+        """One node, with its addresses and the words to compare with its admin."""
+        return self._shown(self._peers.get(_node_in(call)))
+
+    @endpoint(
+        "PATCH", "/admin/peers/{node}", request=api.ChangePeer, answer=api.Peer, access=Access.ADMIN,
+        errors=(Code.NOT_FOUND,),
+    )  # fmt: skip
+    async def change_peer(self, call: Call[api.ChangePeer]) -> api.Peer:
+        """Blocks a node, or talks to it again."""
+        nid = _node_in(call)
+        await self._peers.set_policy(nid, call.body.policy)
+        return self._shown(self._peers.get(nid))
+
+    @endpoint(
+        "POST", "/admin/peers/{node}/dial", answer=api.Peer, access=Access.ADMIN,
+        errors=(Code.NOT_FOUND, Code.PEER_UNREACHABLE, Code.KEY_CHANGED, Code.NODE_BLOCKED, Code.CONFLICT),
+    )  # fmt: skip
+    async def dial_peer(self, call: Call[None]) -> api.Peer:
+        """Connects now, or measures the round trip of the open link."""
+        nid = _node_in(call)
+        self._peers.get(nid)
+        await self._introductions.meet_node(format_node(nid))
+        return self._shown(self._peers.get(nid))
+
+    @endpoint("GET", "/nearby", answer=api.Nearby, access=Access.USER)
+    async def nearby(self, call: Call[None]) -> api.Nearby:
+        """Nodes in the same local network; an address proves nothing, pairing does."""
+        found = [] if self.neighbours is None else self.neighbours.nearby()
+        return api.Nearby(
+            nodes=[
+                api.NearbyNode(node=format_node(nid), name=self._peers.name_of(nid), addresses=list(addresses))
+                for nid, addresses in found
+            ]
+        )
+
+    def _shown(self, state: PeerState) -> api.Peer:
+        return api.Peer(
+            node=format_node(state.nid),
+            domain=state.domain,
+            domain_state=state.domain_state,
+            policy=state.policy,  # type: ignore[arg-type]  # the same words
+            state=state.state,  # type: ignore[arg-type]
+            path=state.path,
+            seen_ms=state.seen_ms,
+            rtt_ms=state.rtt_ms,
+            skew_ms=state.skew_ms,
+            queue_rows=state.queue_rows,
+            queue_bytes=state.queue_bytes,
+            under_way=state.under_way,
+            refused=state.refused,
+            rotations=state.rotations,
+            incarnation=state.incarnation,
+            dialled_ms=state.dialled_ms,
+            dial_error=state.dial_error,
+            addresses=[address.url for address in state.addresses],
+            safety=" ".join(safety_phrase(self._node, state.nid)) if state.addresses else "",
+        )
+
+
+def _node_in(call: Call[Any]) -> NodeId:
+    try:
+        return parse_node(call.match["node"])
+    except ValueError:
+        raise Rejected(Code.NOT_FOUND, "Nothing is known of such a node.") from None
