@@ -157,6 +157,7 @@ DHT_HANDOFF_MAX: Final = 32  # records given to a new neighbour at once
 DHT_VOTERS_MAX: Final = 16  # peers whose view of our address counts
 DHT_BOOTSTRAP_MAX: Final = 200  # contacts kept on disk, and as many learned over links
 DHT_BOOTSTRAP_ASKED_MAX: Final = 32  # of these asked at once when joining
+DHT_WATCH_S: Final = 30  # the number of contacts is looked at this often
 DHT_JOIN_S_MIN: Final = 1  # between two attempts to join; doubles
 DHT_JOIN_S_MAX: Final = 300
 DHT_SAVE_S: Final = 600  # the list on disk is this old at most
