@@ -17,6 +17,7 @@ Wire formats, rules and limits: docs/spec/dht.md.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
@@ -66,8 +67,9 @@ class Dht:
         self._policy = policy or Policy()
         self._check = Checker(clock=clock)
         self._kept: dict[bytes, Record] = {}  # what we published, by key
-        self._moved = asyncio.Event()
+        self._moved = {family: asyncio.Event() for family in FAMILIES}
         self._joined = asyncio.Event()
+        self._deaf: set[int] = set()  # families whose socket could not be opened, as the log says
         self._votes = {family: Votes(policy=self._policy) for family in FAMILIES}
         self.servers = {family: self._make(server, family, client=client) for family in FAMILIES}
 
@@ -91,7 +93,9 @@ class Dht:
         ready()
         try:
             async with asyncio.TaskGroup() as group:
-                for work in (self._keep_joined, self._keep_published, self._keep_fresh, self._keep_saved):
+                for server in self._servers():
+                    group.create_task(self._keep_joined(server), name=f"dht joined {server.family}")
+                for work in (self._keep_published, self._keep_fresh, self._keep_saved):
                     group.create_task(work(), name=f"dht {work.__name__}")
         finally:
             self._save()
@@ -100,11 +104,19 @@ class Dht:
     async def open(self) -> None:
         """Opens the sockets that can be opened."""
         for server in self._servers():
-            if not server.listening:
-                try:
-                    await server.listen(self._port, self._hosts[server.family])
-                except OSError as error:
-                    log.warning("The DHT cannot listen", reason=error.strerror or "", port=self._port)
+            await self._open(server)
+
+    async def _open(self, server: SignedServer) -> None:
+        if server.listening:
+            return
+        try:
+            await server.listen(self._port, self._hosts[server.family])
+        except OSError as error:
+            if server.family not in self._deaf:
+                log.warning("The DHT cannot listen", reason=error.strerror or "", port=self._port)
+            self._deaf.add(server.family)
+        else:
+            self._deaf.discard(server.family)
 
     def close(self) -> None:
         """Closes the sockets."""
@@ -114,12 +126,16 @@ class Dht:
     async def join(self) -> int:
         """Asks the bootstrap list wherever contacts are few. How many contacts there are now."""
         for server in self._servers():
-            if server.listening and len(server.contacts()) < limits.DHT_CONTACTS_MIN:
-                await server.bootstrap(await self._bootstrap.endpoints(server.family))
-        contacts = len(self.contacts())
-        if contacts:
+            await self._join(server)
+        return len(self.contacts())
+
+    async def _join(self, server: SignedServer) -> bool:
+        """Whether a family has enough contacts now."""
+        if server.listening and len(server.contacts()) < limits.DHT_CONTACTS_MIN:
+            await server.bootstrap(await self._bootstrap.endpoints(server.family))
+        if server.contacts():
             self._joined.set()
-        return contacts
+        return len(server.contacts()) >= limits.DHT_CONTACTS_MIN
 
     def _servers(self) -> list[SignedServer]:
         return [server for family, server in self.servers.items() if self._hosts[family] != ""]
@@ -188,6 +204,17 @@ class Dht:
         """Everybody in the tables of both families."""
         return [contact for server in self._servers() for contact in server.contacts()]
 
+    def stats(self) -> dict[str, int]:
+        """Numbers for metrics and the doctor: contacts, records held for others, and what was dropped, by reason."""
+        found: Counter[str] = Counter()
+        for server in self._servers():
+            found["contacts"] += len(server.contacts())
+            found["records"] += len(server.storage)
+            found["refused"] += server.storage.refused
+            if server.protocol is not None:
+                found.update({f"dropped_{reason}": count for reason, count in server.protocol.dropped.items()})
+        return dict(found)
+
     # --- who we are ---------------------------------------------------------------------------------------------
 
     def external_address(self, family: int) -> str | None:
@@ -208,23 +235,19 @@ class Dht:
             server = self.servers[family]
             if not self._policy.lan and server.own.ip != endpoint[0]:
                 server.move(self._votes[family].address or endpoint[0])
-                self._moved.set()
+                self._moved[family].set()
 
     # --- what it does by itself ---------------------------------------------------------------------------------
 
-    async def _keep_joined(self) -> None:
+    async def _keep_joined(self, server: SignedServer) -> None:
         delay_s: float = limits.DHT_JOIN_S_MIN
         while True:
-            await self.open()
-            before = len(self.contacts())
-            contacts = await self.join()
-            if contacts > before:
-                delay_s = limits.DHT_JOIN_S_MIN
-            if await self._sleep_or_move(delay_s):
-                await _all([server.find_nodes(server.own.id) for server in self._servers()])
-                delay_s = limits.DHT_JOIN_S_MIN
-            else:
-                delay_s = min(2 * delay_s, limits.DHT_JOIN_S_MAX)
+            await self._open(server)
+            enough = await self._join(server)
+            moved = await self._sleep_or_move(server.family, limits.DHT_WATCH_S if enough else delay_s)
+            if moved:  # the neighbours of another id
+                await server.find_nodes(server.own.id)
+            delay_s = limits.DHT_JOIN_S_MIN if enough or moved else min(2 * delay_s, limits.DHT_JOIN_S_MAX)
 
     async def _keep_published(self) -> None:
         while True:
@@ -252,14 +275,15 @@ class Dht:
         except OSError as error:
             log.warning("The list of DHT contacts cannot be written", reason=error.strerror or "")
 
-    async def _sleep_or_move(self, delay_s: float) -> bool:
+    async def _sleep_or_move(self, family: int, delay_s: float) -> bool:
         """Whether our address changed meanwhile."""
+        moved = self._moved[family]
         try:
             async with asyncio.timeout(self._jitter(delay_s)):
-                await self._moved.wait()
+                await moved.wait()
         except TimeoutError:
             return False
-        self._moved.clear()
+        moved.clear()
         return True
 
     def _jitter(self, delay_s: float) -> float:

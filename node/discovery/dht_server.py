@@ -156,7 +156,7 @@ class SignedServer(Server):  # type: ignore[misc]
     @property
     def listening(self) -> bool:
         """Whether the socket is open."""
-        return self.protocol is not None
+        return self.transport is not None and not self.transport.is_closing()
 
     def contacts(self) -> list[Contact]:
         """Everybody in the table."""

@@ -133,6 +133,17 @@ async def test_everything_kept_is_published_again(village: Village) -> None:
     assert all(other.servers[4].storage.get(ben.key) == ben.version(1) for other in village.alive)
 
 
+@pytest.mark.slow
+async def test_numbers(village: Village) -> None:
+    await village.grow(["honest"] * 3)
+    anna = Home(1, now_s=NOW_S)
+    await village.alive[0].put_record(anna.version(1))
+    protocol = village.alive[1].servers[4].protocol
+    assert protocol is not None
+    protocol.datagram_received(b"?", ("127.0.0.1", 9))
+    assert village.alive[1].stats() == {"contacts": 2, "records": 1, "refused": 0, "dropped_malformed": 1}
+
+
 # --- who we are -------------------------------------------------------------------------------------------------
 
 
