@@ -33,7 +33,7 @@ from node.discovery.proto.neighbours import Claim
 from node.discovery.wellknown import LINK_PATH, Announced, ZoneWord, host_of
 from node.runtime.clock import Clock
 from node.runtime.log import Log
-from node.runtime.targets import IP, Targets
+from node.runtime.targets import IP, PORT_FREE_MIN, WEB_PORTS, Targets
 from node.services.ports import Candidate
 from node.wire.address import Place
 from node.wire.keys import Chain
@@ -231,8 +231,8 @@ class Resolver:
         if announced is not None and announced.nid == search.nid:
             if self._keep(announced.record):
                 self._offer_record(search, announced.record)
-            if announced.url:
-                search.add(DOMAIN, Candidate(self._pinned_url(announced.url), DOMAIN, check_certificate=True))
+            if url := self._usable_url(announced.url):
+                search.add(DOMAIN, Candidate(url, DOMAIN, check_certificate=True))
         elif announced is not None or (word is not None and word.nid != search.nid):
             log.warning("A domain names another node than the one that is looked for", domain=domain)
 
@@ -309,11 +309,20 @@ class Resolver:
         pin = self._memory.pin(nid)
         return pin.domain if pin is not None else ""
 
-    def _pinned_url(self, url: str) -> str:
-        """The URL with the port that the owner pinned for this name."""
+    def _usable_url(self, url: str) -> str:
+        """`url` with the port that the owner pinned for its name; nothing if it names a port that is not allowed there."""
+        if not url:
+            return ""
         host, port = host_of(url)
         pin = self._targets.pin(host)
-        return f"wss://{host}:{pin.port}{LINK_PATH}" if pin is not None and pin.port and port == 443 else url
+        if pin is None:
+            return url if port in WEB_PORTS or port >= PORT_FREE_MIN else ""
+        port = pin.port if pin.port and port == 443 else port
+        try:
+            self._targets.check(ip_address(pin.ip), port, ports=None)
+        except RemoteError:
+            return ""
+        return f"wss://{host}:{port}{LINK_PATH}"
 
     # --- the cache --------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Outgoing connections to targets that somebody else named: the only door, see targets.py for the rule.
+"""Outgoing HTTP to targets that somebody else named: the only door, see targets.py for the rule. Links have theirs in dial.py.
 
     name --resolve--> all addresses --check each--> connect to one of the checked ones --check again--> socket
 
@@ -18,7 +18,6 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
-from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +29,7 @@ from yarl import URL
 
 from node.base import limits
 from node.base.errors import RemoteError
-from node.runtime.targets import IP, WEB_PORTS, Pin, Scope, TargetRefused, Targets, host_name, literal
+from node.runtime.targets import IP, WEB_PORTS, Pin, TargetRefused, Targets, host_name, literal
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -42,10 +41,8 @@ class FetchFailed(RemoteError):
 class Route(Struct, frozen=True, kw_only=True):
     """What one kind of caller may do."""
 
-    scope: Scope = Scope.PUBLIC
-    ports: frozenset[int] | None = WEB_PORTS  # None: the rule of links
+    ports: frozenset[int] = WEB_PORTS
     only: str = ""  # this address and no other, whatever it is and at any port: a router that answered us
-    check_certificate: bool = True  # False where the identity is proved inside (links)
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -71,14 +68,6 @@ class Answer(Struct, frozen=True):
     url: str
 
 
-class Opened(Struct, frozen=True):
-    """A WebSocket to another node, and the SHA-256 of the TLS leaf certificate it showed (None without TLS)."""
-
-    ws: aiohttp.ClientWebSocketResponse
-    certificate: bytes | None
-    address: str  # the peer's, as connected
-
-
 Names = Callable[[str], Awaitable[Sequence[str]]]
 
 
@@ -89,7 +78,7 @@ async def system_names(name: str) -> Sequence[str]:
 
 
 class Outgoing:
-    """Makes the connections. Holds nothing but the TLS contexts."""
+    """Makes the connections. Holds nothing but a TLS context."""
 
     def __init__(self, *, targets: Targets, ca: str = "", names: Names | None = None) -> None:
         """`ca` names a file of further certificate authorities (PEM); `names` looks host names up."""
@@ -98,26 +87,18 @@ class Outgoing:
         self._ca = ca
 
     @cached_property
-    def _verified(self) -> ssl.SSLContext:
+    def _tls(self) -> ssl.SSLContext:
         """For servers that have to show a certificate; reading all authorities takes a tenth of a second."""
         context = ssl.create_default_context()
         if self._ca:
             context.load_verify_locations(cafile=Path(self._ca))
         return context
 
-    @cached_property
-    def _blind(self) -> ssl.SSLContext:
-        """For links, which prove who is there by themselves."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-
     async def ask(self, asked: Ask) -> Answer:
         """One request and its redirects. Raises TargetRefused, or FetchFailed for everything that went wrong there."""
         try:
             url = self._checked(_web_url(asked.url, asked.route), asked.route)
-            async with asyncio.timeout(asked.timeout_s), self.session(asked.route) as session:
+            async with asyncio.timeout(asked.timeout_s), self._session(asked.route) as session:
                 return await self._follow(session, url, asked)
         except TimeoutError:
             raise FetchFailed(f"There was no answer within {asked.timeout_s:g} s.") from None
@@ -153,48 +134,14 @@ class Outgoing:
         raise FetchFailed(f"There were more than {asked.redirects_max} redirects.")
 
     @asynccontextmanager
-    async def websocket(
-        self, url: str, *, protocol: str, route: Route, timeout_s: float, size_bytes_max: int
-    ) -> AsyncIterator[Opened]:
-        """A WebSocket that speaks `protocol`, closed at the end. Raises TargetRefused, FetchFailed.
-
-        `timeout_s` bounds the connection and the upgrade, not what follows.
-        """
-        target = self._checked(_ws_url(url, route), route)
-        async with self.session(route) as session:
-            opened = await self._upgrade(session, target, protocol, timeout_s, size_bytes_max)
-            try:
-                yield opened
-            finally:
-                await opened.ws.close()
-
-    async def _upgrade(
-        self, session: aiohttp.ClientSession, url: URL, protocol: str, timeout_s: float, size_bytes_max: int
-    ) -> Opened:
-        try:
-            async with asyncio.timeout(timeout_s):
-                ws = await session.ws_connect(
-                    url, protocols=(protocol,), max_msg_size=size_bytes_max, compress=0, autoping=True
-                )
-        except TimeoutError:
-            raise FetchFailed(f"There was no answer within {timeout_s:g} s.") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise FetchFailed(f"The connection failed: {type(error).__name__}.") from error
-        if ws.protocol != protocol:
-            await ws.close()
-            raise FetchFailed("The other side does not speak this protocol.")
-        peer = ws.get_extra_info("peername")
-        return Opened(ws, _leaf(ws.get_extra_info("ssl_object")), str(peer[0]) if peer else "")
-
-    @asynccontextmanager
-    async def session(self, route: Route) -> AsyncIterator[aiohttp.ClientSession]:
-        """An aiohttp session whose every connection obeys `route`. Its URLs have to be checked by `check_url`."""
+    async def _session(self, route: Route) -> AsyncIterator[aiohttp.ClientSession]:
+        """An aiohttp session whose every connection obeys `route`."""
         gate = self._gate(route)
         connector = aiohttp.TCPConnector(
             resolver=gate,
             use_dns_cache=False,
             force_close=True,
-            ssl=self._verified if route.check_certificate else self._blind,
+            ssl=True if route.only else self._tls,  # routers speak plain HTTP
             socket_factory=gate.socket,
             happy_eyeballs_delay=limits.DIAL_STAGGER_MS / 1000,
         )
@@ -235,7 +182,7 @@ class _Gate(AbstractResolver):
             if ip != ip_address(self._route.only):
                 raise TargetRefused("The target is not the machine that was asked for.")
             return
-        self._targets.check(ip, port, scope=self._route.scope, ports=self._route.ports)
+        self._targets.check(ip, port, ports=self._route.ports)
 
     def socket(self, info: Any) -> socket.socket:
         """The socket for one address, which is checked here for the last time."""
@@ -277,11 +224,6 @@ def _web_url(text: str, route: Route) -> URL:
     return _url(text, frozenset({"https"}) | plain)
 
 
-def _ws_url(text: str, route: Route) -> URL:
-    # Without TLS the inner handshake protects as well; a certificate that shall be checked needs TLS.
-    return _url(text, frozenset({"wss"}) if route.check_certificate else frozenset({"wss", "ws"}))
-
-
 def _url(text: str, schemes: frozenset[str]) -> URL:
     """A URL without surprises: one of `schemes`, no user, a host that is a name or a proper literal."""
     if len(text) > limits.URL_CHARS_MAX or not text.isascii() or not text.isprintable() or "\\" in text or " " in text:
@@ -316,8 +258,3 @@ async def _read(response: aiohttp.ClientResponse, size_max: int) -> bytes:
         if len(body) > size_max:
             raise FetchFailed(f"The answer has more than {size_max} bytes.")
     return bytes(body)
-
-
-def _leaf(tls: ssl.SSLObject | None) -> bytes | None:
-    shown = tls.getpeercert(binary_form=True) if tls is not None else None
-    return sha256(shown).digest() if shown else None

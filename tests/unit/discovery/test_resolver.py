@@ -257,6 +257,16 @@ async def test_a_name_that_the_owner_pinned_leads_to_its_port() -> None:
     assert "zone" not in world.asked
 
 
+@pytest.mark.parametrize("port", [22, 8080])
+async def test_a_url_names_no_port_of_something_else(port: int) -> None:
+    world = World()
+    world.announced = announce(domain="a.test", url=f"wss://a.test:{port}/s2s", spots=())
+    pins = Exceptions.parse(hosts=["a.test=127.0.0.1:18443"])
+    assert await found(world, domain="a.test", exceptions=pins) == []
+    usual = [] if port == 22 else ["wss://a.test:8080/s2s"]
+    assert await found(world, domain="a.test") == usual
+
+
 async def test_who_stops_listening_leaves_nothing_behind() -> None:
     world = World()
     world.stored = [Candidate("wss://9.9.9.9:8443/s2s", "last")]

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from node.base import limits
 from node.runtime.outgoing import Ask, FetchFailed, Outgoing, Route
-from node.runtime.targets import Exceptions, TargetRefused, Targets
+from node.runtime.targets import TargetRefused, Targets
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ROUTER = Route(only="127.0.0.1")  # plain http is for routers, and spares the tests TLS
@@ -32,8 +32,8 @@ async def serving(**handlers: Handler) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def door(*, allow: tuple[str, ...] = (), hosts: tuple[str, ...] = ()) -> Outgoing:
-    return Outgoing(targets=Targets(exceptions=Exceptions.parse(allow=allow, hosts=hosts)))
+def door() -> Outgoing:
+    return Outgoing(targets=Targets())
 
 
 def ask(
@@ -147,35 +147,3 @@ async def test_a_name_has_few_addresses() -> None:
     crowd = Outgoing(targets=Targets(), names=many)
     with pytest.raises(TargetRefused, match=f"more than {limits.NAME_ADDRESSES_MAX}"):
         await crowd.ask(Ask(url="https://crowd.example/", size_bytes_max=1, timeout_s=1))
-
-
-async def greet(request: web.Request) -> web.WebSocketResponse:
-    ws = web.WebSocketResponse(protocols=("startalk.s2s.1",))
-    await ws.prepare(request)
-    await ws.send_bytes(b"hello")
-    await ws.receive()
-    return ws
-
-
-async def test_a_websocket_speaks_the_protocol() -> None:
-    links = Route(ports=None, check_certificate=False)
-    async with serving(s2s=greet) as origin:
-        url = origin.replace("http", "ws") + "/s2s"
-        near = door(allow=("127.0.0.0/8",))
-        async with near.websocket(url, protocol="startalk.s2s.1", route=links, timeout_s=2, size_bytes_max=9) as opened:
-            assert opened.certificate is None
-            assert opened.address == "127.0.0.1"
-            message = await opened.ws.receive()
-            assert (message.type, message.data) == (WSMsgType.BINARY, b"hello")
-        with pytest.raises(FetchFailed, match="does not speak"):
-            async with near.websocket(url, protocol="other", route=links, timeout_s=2, size_bytes_max=9):
-                pass
-        with pytest.raises(TargetRefused):
-            async with door().websocket(url, protocol="startalk.s2s.1", route=links, timeout_s=2, size_bytes_max=9):
-                pass
-
-
-async def test_a_certificate_that_is_checked_needs_tls() -> None:
-    with pytest.raises(TargetRefused, match="URL of wss"):
-        async with door().websocket("ws://a.example/s2s", protocol="x", route=Route(), timeout_s=1, size_bytes_max=1):
-            pass
