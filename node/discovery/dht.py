@@ -204,6 +204,12 @@ class Dht:
         """Everybody in the tables of both families."""
         return [contact for server in self._servers() for contact in server.contacts()]
 
+    async def refresh(self) -> None:
+        """Looks through the tables, and stores anew what is held for others and nobody else stored for an hour."""
+        for server in self._servers():
+            await server.refresh()
+            await server.republish()
+
     def stats(self) -> dict[str, int]:
         """Numbers for metrics and the doctor: contacts, records held for others, and what was dropped, by reason."""
         found: Counter[str] = Counter()
@@ -258,9 +264,7 @@ class Dht:
     async def _keep_fresh(self) -> None:
         while True:
             await asyncio.sleep(self._jitter(limits.DHT_REPUBLISH_S))
-            for server in self._servers():
-                await server.refresh()
-                await server.republish()
+            await self.refresh()
 
     async def _keep_saved(self) -> None:
         loop = asyncio.get_running_loop()

@@ -272,20 +272,24 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
         except RemoteError:
             self.dropped["malformed"] += 1
             return
-        now = self._clock.monotonic()
-        proven = bool(request.token) and self._made.check(request.token, endpoint[0], now=now)
-        stranger = None if request.method == "stun" or request.read_only else self._stranger(request.node, endpoint)
-        answer: Answer | None = self.answer(request, endpoint, proven)
-        if answer is not None and not proven:
-            reserved = datagram.PING_BYTES_MAX if stranger else 0
-            size = allowance(len(data), reserved_bytes=reserved)
-            answer = datagram.fit(answer, size_bytes=size, family=self._family)
+        stranger = self._stranger(request, endpoint)
+        answer = self._affordable(request, endpoint, size_bytes=len(data), pinged=stranger is not None)
         if answer is None:
             self.dropped["small"] += 1
             return
         self._send(datagram.encode_answer(datagram.message_id_of(data), answer), endpoint)
         if stranger is not None:
             self.welcome_if_new(node_of(stranger))
+
+    def _affordable(self, request: Request, endpoint: Endpoint, *, size_bytes: int, pinged: bool) -> Answer | None:
+        """The answer; to a source without a valid token as much of it as its request pays for."""
+        now = self._clock.monotonic()
+        proven = bool(request.token) and self._made.check(request.token, endpoint[0], now=now)
+        answer = self.answer(request, endpoint, proven)
+        if proven or answer is None:
+            return answer
+        size = allowance(size_bytes, reserved_bytes=datagram.PING_BYTES_MAX if pinged else 0)
+        return datagram.fit(answer, size_bytes=size, family=self._family)
 
     def answer(self, request: Request, endpoint: Endpoint, proven: bool) -> Answer | None:
         """What this node says; before it is cut to what the asker may get."""
@@ -319,9 +323,11 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
 
     # --- newcomers ----------------------------------------------------------------------------------------------
 
-    def _stranger(self, node: bytes, endpoint: Endpoint) -> Contact | None:
-        """The sender, if it is somebody who might enter the table and is not there."""
-        contact = Contact(node, *endpoint)
+    def _stranger(self, request: Request, endpoint: Endpoint) -> Contact | None:
+        """The sender, if it is to be pinged back: somebody who might enter the table and is not there."""
+        if request.read_only or request.method == "stun":
+            return None
+        contact = Contact(request.node, *endpoint)
         known = contact.id == self.own.id or contact in self.table
         full = endpoint in self._probing or len(self._probing) >= limits.DHT_PROBES_MAX
         return None if known or full or not self._policy.allows(contact) else contact

@@ -224,6 +224,34 @@ async def test_a_port_that_is_taken_does_not_stop_the_node() -> None:
         await until(lambda: second.servers[4].listening)
 
 
+@pytest.mark.slow
+async def test_a_node_that_learns_its_address_takes_an_id_and_is_found(village: Village) -> None:
+    await village.grow(["honest"] * 4)
+    seeds = ["{}:{}".format(*dht.servers[4].own.endpoint) for dht in village.alive]
+    async with running(make(None, bootstrap=BootstrapList(None, seeds=seeds))) as dht:
+        await until(lambda: dht.external_address(4) == "127.0.0.1")
+        own = dht.servers[4].own
+        assert is_bound(own.id, "127.0.0.1")
+        await until(lambda: all(own in other.contacts() for other in village.alive))
+
+
+@pytest.mark.slow
+async def test_refreshing_by_hand(village: Village) -> None:
+    await village.grow(["honest"] * 3)
+    await village.alive[0].refresh()
+    assert len(village.alive[0].contacts()) == 2
+
+
+async def test_a_record_of_our_own_that_ended_is_not_published_any_more() -> None:
+    dht = make("127.9.9.9", own=b"garbage")
+    assert await dht.publish_own() == 0
+
+
+async def test_a_list_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    async with running(make("127.9.9.9", bootstrap=BootstrapList(tmp_path / "gone" / "dht.json"))):
+        pass
+
+
 async def test_the_list_is_written_when_it_stops(tmp_path: Path, village: Village) -> None:
     await village.grow(["honest"] * 2)
     path = tmp_path / "dht.json"
