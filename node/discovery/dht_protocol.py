@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -347,19 +349,24 @@ class SignedProtocol(KademliaProtocol):  # type: ignore[misc]
 
     def _hand_off(self, newcomer: Contact) -> None:
         """Gives a newcomer the records it is to hold and that we are the nearest to: one neighbour does it, not twenty."""
-        given = 0
-        for key, value in self.storage:
-            if given == limits.DHT_HANDOFF_MAX:
-                return
-            if self._is_heir(newcomer, key):
+        heirlooms = (key for key in self._nearest_to_us(newcomer) if newcomer in self.table.nearest(key))
+        for key in islice(heirlooms, limits.DHT_HANDOFF_MAX):
+            value = self.storage.get(key)
+            if value is not None:
                 self.ask(newcomer, "store", key=key, value=value)
-                given += 1
 
-    def _is_heir(self, newcomer: Contact, key: bytes) -> bool:
-        place = int.from_bytes(key, "big")
-        nearest = self.table.nearest(key)
-        others = [contact.place ^ place for contact in nearest if contact != newcomer]
-        return newcomer in nearest and all(self.own.place ^ place < distance for distance in others)
+    def _nearest_to_us(self, newcomer: Contact) -> Iterator[bytes]:
+        """Keys that no contact but the newcomer is nearer to. Our neighbours are asked first: they rule out most."""
+        neighbours = [other.place for other in self.table.nearest(self.own.id) if other != newcomer]
+        for key in self.storage.listed():
+            place = int.from_bytes(key, "big")
+            distance = self.own.place ^ place
+            if all(distance < other ^ place for other in neighbours) and self._is_nearest(place, newcomer):
+                yield key
+
+    def _is_nearest(self, place: int, newcomer: Contact) -> bool:
+        distance = self.own.place ^ place
+        return all(distance < other.place ^ place for other in self.table.contacts() if other != newcomer)
 
     def _send(self, data: bytes, endpoint: Endpoint) -> None:
         if self.transport is not None and not self.transport.is_closing():

@@ -33,6 +33,7 @@ def test_a_record_is_kept_under_its_key(storage: SignedStorage, clock: ManualClo
     assert found is not None
     assert found.nid == anna.nid
     assert list(storage) == [(anna.key, anna.version(1))]
+    assert storage.listed() == [anna.key]
 
 
 def test_another_key_garbage_and_a_changed_byte_are_refused(storage: SignedStorage, clock: ManualClock) -> None:
