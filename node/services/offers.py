@@ -8,7 +8,7 @@ from node.base.errors import Code, Rejected
 from node.base.ids import NodeId, RoomId, UserId, parse_user
 from node.core.content import check_line
 from node.services.feed import Feed
-from node.storage import contacts
+from node.storage import contacts, pending
 from node.storage.contacts import ContactState, OfferRow
 from node.storage.database import Tx
 from node.storage.peers import Peer
@@ -50,12 +50,16 @@ class Offers:
         self._feed.stage_card(tx, user, RoomId(item.room))
 
     def withdrawn(self, tx: Tx, peer: Peer, item: Withdraw) -> None:
-        """The hub takes an offer back."""
-        pk = self._users.find(tx, UserId(item.user))
-        found = None if pk is None else contacts.offer(tx, pk, RoomId(item.room))
-        if pk is not None and found is not None and found.hub == peer.nid:
-            contacts.drop_offer(tx, pk, RoomId(item.room))
-            self._feed.stage_card(tx, UserId(item.user), RoomId(item.room))
+        """The hub takes an offer back, or has got the answer "no"."""
+        user, room = UserId(item.user), RoomId(item.room)
+        pk = self._users.find(tx, user)
+        found = None if pk is None else contacts.offer(tx, pk, room)
+        if pk is None or found is None or found.hub != peer.nid:
+            return
+        contacts.drop_offer(tx, pk, room)
+        self._feed.stage_card(tx, user, room)
+        for said in pending.take_declines(tx, pk, room):
+            tx.after_commit(lambda said=said: self._feed.waiting_gone(user, said))  # type: ignore[misc]
 
 
 def _node_of(user: UserId) -> NodeId:

@@ -101,5 +101,14 @@ def take(tx: Tx, event: EventId) -> PendingRow | None:
     return row
 
 
+def take_declines(tx: Tx, author_pk: int, room: RoomId) -> list[PendingRow]:
+    """Answers "no" of an account to an invitation that is gone: its hub keeps the entry to itself, so none will come."""
+    where = "p.author = ? AND p.room = ? AND p.kind = 'decline' AND p.code = ''"
+    rows = [PendingRow(*row) for row in tx.all(f"{_SELECT} WHERE {where}", (author_pk, room))]
+    for row in rows:
+        tx.execute("DELETE FROM pending WHERE id = ?", (row.pk,))
+    return rows
+
+
 def _row(found: tuple[Any, ...] | None) -> PendingRow | None:
     return None if found is None else PendingRow(*found)
