@@ -8,6 +8,7 @@ room carries a signed head; a third node's identity goes along with the first en
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from node.base import limits
@@ -119,16 +120,16 @@ class CatchUp:
     # --- hub: requests ------------------------------------------------------------------------------------
 
     async def serve_range(self, peer: Peer, asked: Range) -> bytes:
-        """A page of a room the peer follows. Raises Rejected with `not_found`."""
+        """A page of a room the peer follows or followed. Raises Rejected with `not_found`."""
         return await self._db.read(lambda tx: self._range(tx, peer, asked))
 
     def _range(self, tx: Tx, peer: Peer, asked: Range) -> bytes:
-        row = self._followed(tx, peer, RoomId(asked.room))
+        row, end = self._followed(tx, peer, RoomId(asked.room))
         told: set[tuple[bytes, int]] = set()
         entries: list[Entry] = []
         size = 0
         for link in self._log.links(tx, row.pk, asked.first, asked.limit):
-            if link.idx > row.head.idx:
+            if link.idx > end:
                 break
             entry = self._entry(tx, row.room, link, peer.nid, told, with_head=False)
             size += _size(entry)
@@ -137,7 +138,7 @@ class CatchUp:
             entries.append(entry)
         if entries:
             entries[-1] = self._with_head(entries[-1])
-        return exchange.encode_item(RangePage(tuple(entries), row.head.idx))
+        return exchange.encode_item(RangePage(tuple(entries), end))
 
     def _with_head(self, entry: Entry) -> Entry:
         from msgspec.structs import replace
@@ -152,17 +153,24 @@ class CatchUp:
     def _differing(self, tx: Tx, peer: Peer, asked: Heads) -> Iterable[RoomHead]:
         for theirs in asked.heads:
             row = self._rooms.peek(tx, RoomId(theirs.room))
-            if row is None or row.hub != self._signer.nid or peer.nid not in self._nodes.of(row):
+            if row is None or row.hub != self._signer.nid or not (end := self._end(tx, peer, row)):
                 continue
-            if (row.head.idx, row.head.hash) != (theirs.idx, theirs.hash):
-                yield RoomHead(row.room, row.head.epoch, row.head.idx, row.head.hash)
+            log_hash = row.head.hash if end == row.head.idx else self._log.hash_at(tx, row.pk, end)
+            assert log_hash is not None, "the log has no holes"
+            if (end, log_hash) != (theirs.idx, theirs.hash):
+                yield RoomHead(row.room, row.head.epoch, end, log_hash)
 
-    def _followed(self, tx: Tx, peer: Peer, room: RoomId) -> RoomRow:
-        """A room of this hub in which the peer has a member. Raises Rejected with `not_found`."""
+    def _followed(self, tx: Tx, peer: Peer, room: RoomId) -> tuple[RoomRow, int]:
+        """A room of this hub and the last entry of it for the peer. Raises Rejected with `not_found`."""
         row = self._rooms.peek(tx, room)
-        if row is None or row.hub != self._signer.nid or peer.nid not in self._nodes.of(row):
+        if row is None or row.hub != self._signer.nid or not (end := self._end(tx, peer, row)):
             raise Rejected(Code.NOT_FOUND, "There is no such room for you.")
-        return row
+        return row, end
+
+    def _end(self, tx: Tx, peer: Peer, row: RoomRow) -> int:
+        """The last entry that the peer may have: the head while it has a member, else the one with which its last member went;
+        0 when it never had one."""
+        return row.head.idx if peer.nid in self._nodes.of(row) else self._rooms.last_of(tx, row.pk, peer.nid)
 
     # --- follower -----------------------------------------------------------------------------------------
 
@@ -188,7 +196,8 @@ class CatchUp:
     async def pull(self, peer: Peer) -> None:
         """Fetches what replicas of this hub's rooms lack."""
         for room in self._db.view(lambda tx: self._rooms.behind(tx, peer.nid)):
-            await self._pull_room(peer, room)
+            with suppress(Rejected):  # one room that cannot be had now does not hold up the others
+                await self._pull_room(peer, room)
 
     async def _pull_room(self, peer: Peer, room: RoomId) -> None:
         more = True

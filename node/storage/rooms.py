@@ -189,6 +189,13 @@ class Rooms:
         row = tx.one("SELECT first_idx, last_idx FROM members WHERE room = ? AND user = ?", (room_pk, user_pk))
         return None if row is None else (row[0], row[1])
 
+    def last_of(self, tx: Tx, room_pk: int, node: NodeId) -> int:
+        """With which entry the last member of a node that has none any more went; 0 when it never had one."""
+        sql = """SELECT max(m.last_idx) FROM members m JOIN users u ON u.id = m.user
+                 WHERE m.room = ? AND substr(u.user, -52) = ?"""
+        row = tx.one(sql, (room_pk, format_node(node)))
+        return 0 if row is None or row[0] is None else int(row[0])
+
     def of_user(self, tx: Tx, user_pk: int) -> list[tuple[int, RoomId]]:
         """(number, id) of the rooms where the user is a member now."""
         sql = """SELECT r.id, r.room FROM members m JOIN rooms r ON r.id = m.room
