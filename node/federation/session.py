@@ -170,6 +170,8 @@ class Session:
                 self._finish(Ending("closed", fault=True))
                 for task in self._serving:
                     task.cancel()
+        except* Rejected:  # from the group, so in a group of its own: the disk takes nothing now
+            self.end("read_only", limits.LINK_RETRY_S)
         finally:
             self._finish(Ending("cancelled"))
             self._socket.close(CLOSE_GOING)
