@@ -291,6 +291,7 @@ class Device:
             future.set_result(frame)
 
     def _welcome(self, frame: c2s.Welcome) -> None:
+        self.waiting.clear()  # what waits now follows
         if self.cursor is None:
             self.cursor = self.first_head = frame.head
             if frame.resumed:
@@ -362,6 +363,12 @@ class Device:
         wish.refused = frame.code
         if wish in self.outbox:
             self.outbox.remove(wish)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has a line to its node that works, and nothing to say."""
+        pipe = None if self.socket is None else self.socket.pipe
+        return self.ready and not self.outbox and pipe is not None and not pipe.is_closing() and not pipe.lost
 
     # --- what it knows ----------------------------------------------------------------------------------
 

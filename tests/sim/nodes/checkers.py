@@ -22,6 +22,7 @@ from tests.sim import checkers
 from tests.sim.checkers import Chronicle
 from tests.sim.device import Device, Wish
 from tests.sim.machine import Machine
+from tests.sim.nodes.world import Nodes
 
 WAITS_S = 700.0  # longer than a peer that was unlucky waits before it dials again after half a minute of trouble
 
@@ -46,17 +47,17 @@ def read(machine: Machine) -> Ledger:
     return Ledger(machine, services.identity.nid, logs, services.db.view(look))
 
 
-def check(ledgers: Sequence[Ledger], villain: NodeId | None) -> list[str]:
+def check(ledgers: Sequence[Ledger], world: Nodes) -> list[str]:
     """All complaints about honest nodes."""
-    honest = [ledger for ledger in ledgers if ledger.nid != villain]
+    honest = [ledger for ledger in ledgers if ledger.nid != world.villain]
     found: list[str] = []
     for ledger in honest:
         found += [f"{ledger.machine.name}: {text}" for text in check_books(ledger)]
     by_nid = {ledger.nid: ledger for ledger in honest}
     for key in sorted({key for ledger in honest for key in ledger.logs}):
-        found += check_room(key, honest, by_nid)
+        found += check_room(key, honest, by_nid, world)
     for ledger in honest:
-        found += check_posts(ledger, by_nid)
+        found += check_posts(ledger, by_nid, world)
     return found
 
 
@@ -89,7 +90,7 @@ def _check_once(log: Chronicle) -> Iterator[str]:
 # --- replicas -----------------------------------------------------------------------------------------------
 
 
-def check_room(key: bytes, honest: Sequence[Ledger], by_nid: dict[NodeId, Ledger]) -> Iterator[str]:
+def check_room(key: bytes, honest: Sequence[Ledger], by_nid: dict[NodeId, Ledger], world: Nodes) -> Iterator[str]:
     """Every honest replica is the hub's log, as far as its node follows it."""
     holders = [ledger for ledger in honest if key in ledger.logs]
     hub = by_nid.get(holders[0].logs[key].row.hub)
@@ -102,6 +103,8 @@ def check_room(key: bytes, honest: Sequence[Ledger], by_nid: dict[NodeId, Ledger
         return
     ends = _followed(truth)
     for ledger in honest:
+        if hub.nid in world.unreachable(ledger.machine):
+            continue
         if ledger is not hub and (ledger.nid in ends or key in ledger.logs):
             where = f"{ledger.machine.name}: room {truth.row.pk} of {hub.machine.name}"
             yield from (f"{where}: {text}" for text in _check_replica(key, ledger, hub, ends.get(ledger.nid, 0)))
@@ -142,7 +145,7 @@ def _check_replica(key: bytes, ledger: Ledger, hub: Ledger, end: int) -> Iterato
 # --- posts --------------------------------------------------------------------------------------------------
 
 
-def check_posts(ledger: Ledger, by_nid: dict[NodeId, Ledger]) -> Iterator[str]:
+def check_posts(ledger: Ledger, by_nid: dict[NodeId, Ledger], world: Nodes) -> Iterator[str]:
     """What an author's node took is in the log once, or refused with a code that its author sees."""
     for device in ledger.machine.devices:
         if device.outbox:
@@ -152,7 +155,7 @@ def check_posts(ledger: Ledger, by_nid: dict[NodeId, Ledger]) -> Iterator[str]:
             if wish.posted is None:
                 continue
             truth = _truth(wish, ledger, by_nid)
-            if truth is None:
+            if truth is None or truth.row.hub in world.unreachable(ledger.machine):
                 continue
             idx = next((line.idx for line in truth.lines if line.event == wish.posted.event_id), 0)
             yield from _check_wish(device, wish, idx)
@@ -184,7 +187,7 @@ def _check_wish(device: Device, wish: Wish, idx: int) -> Iterator[str]:
         yield f"{where} was refused with {wish.refused} and accepted"
     if idx and refused:
         yield f"{where} is at {idx} and refused with {refused}"
-    elif not idx and not refused:
+    elif not idx and not refused and not (wish.kind == "decline" and item is None):  # the invitation was gone anyway
         shown = "nowhere" if item is None else "as waiting"
         yield f"{where} was taken (seq {wish.posted.seq}) and is neither in the log nor refused; it is shown {shown}"
 
@@ -256,26 +259,25 @@ def _check_queues(machine: Machine) -> Iterator[str]:
         yield f"{name}: more campaigns than peers"
 
 
-def unsettled(machine: Machine, but: NodeId | None) -> Iterator[str]:
-    """What a running node still has to do; `but` is a villain, for whom nothing need be done."""
+def unsettled(machine: Machine, but: set[NodeId]) -> Iterator[str]:
+    """What a running node still has to do, for all peers `but` these."""
     services, name = machine.services, machine.name
     for device in machine.devices:
-        if device.outbox or not device.ready:
+        if not device.settled:
             yield f"{device.name} waits for its node, {len(device.outbox)} posts"
 
     def look(tx: Tx) -> list[str]:
         found = []
         for row in services.peers.all(tx):
-            if row.nid == but:
+            if row.nid in but:
                 continue
             if waiting := services.outbox.waiting(tx, row.pk):
                 found.append(f"{name}: {waiting} items wait for a peer")
             if rooms := services.rooms.behind(tx, row.nid):
                 found.append(f"{name}: {len(rooms)} replicas are behind")
-        sql = "SELECT count(*), min(kind) FROM pending WHERE code = '' AND hub <> ?"
-        count, kind = tx.one(sql, (but or b"",)) or (0, "")
-        if count:
-            found.append(f"{name}: {count} posts wait for another node, one is a {kind}")
+        kinds = [kind for hub, kind in tx.all("SELECT hub, kind FROM pending WHERE code = ''") if hub not in but]
+        if kinds:
+            found.append(f"{name}: posts wait for another node: {kinds}")
         return found
 
     yield from services.db.view(look)

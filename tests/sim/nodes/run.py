@@ -7,18 +7,21 @@ import hashlib
 import logging
 import shutil
 import tempfile
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
+from typing import Any, TypeVar
 
 from tests.sim.loop import SimLoop
 from tests.sim.net import Network
 from tests.sim.nodes import checkers
 from tests.sim.nodes.nemesis import Nemesis
 from tests.sim.nodes.workload import live
-from tests.sim.nodes.world import SHRUNK, Nodes, plan
+from tests.sim.nodes.world import SHRUNK, Nodes, Plan, plan
 from tests.sim.run import MEMORY, Errors, Outcome, digest, read_back
 from tests.sim.world import shrunk
 
+T = TypeVar("T")
 HEAL_STEP_S = 5.0
 HEAL_S_MIN = 30.0
 QUIET_S = 8.0  # receipts, acknowledgements and devices after the last item
@@ -26,6 +29,12 @@ QUIET_S = 8.0  # receipts, acknowledgements and devices after the last item
 
 def run(seed: int) -> Outcome:
     """Runs one seed. Deterministic; leaves nothing behind."""
+    with shrunk(Random(f"limits n{seed}"), SHRUNK):
+        return play(seed, plan(seed), _story)
+
+
+def play(seed: int, planned: Plan, story: Callable[[Nodes, Errors], Coroutine[Any, Any, T]]) -> T:
+    """Runs a story in a world of its own."""
     folder = Path(tempfile.mkdtemp(prefix=f"startalk-sim-n{seed}-", dir=MEMORY if MEMORY.is_dir() else None))
     errors = Errors()
     logger = logging.getLogger("node")
@@ -33,8 +42,7 @@ def run(seed: int) -> Outcome:
     loop = SimLoop(seed, Network(seed))
     asyncio.set_event_loop(loop)
     try:
-        with shrunk(Random(f"limits n{seed}"), SHRUNK):
-            return loop.run_until_complete(_story(seed, folder, loop, errors))
+        return loop.run_until_complete(story(Nodes(seed, folder, loop, planned), errors))
     finally:
         logger.removeHandler(errors)
         asyncio.set_event_loop(None)
@@ -42,13 +50,12 @@ def run(seed: int) -> Outcome:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _story(seed: int, folder: Path, loop: SimLoop, errors: Errors) -> Outcome:
-    world = Nodes(seed, folder, loop, plan(seed))
+async def _story(world: Nodes, errors: Errors) -> Outcome:
+    seed, loop = world.seed, world.loop
     watch = checkers.Watch()
     await world.begin()
     until_s = loop.time() + world.plan.live_s
-    for device in world.devices:
-        world.spawn(loop.create_task(world.machine_of(device).within(device.run())))
+    world.connect_devices()
     world.spawn(loop.create_task(_watch(world, watch, until_s)))
     nemesis = Nemesis(world)
     people = [loop.create_task(live(world, device, until_s)) for device in world.devices]
@@ -66,7 +73,7 @@ async def _story(seed: int, folder: Path, loop: SimLoop, errors: Errors) -> Outc
         *world.faults,
         *loop.faults,
         *late,
-        *checkers.check(ledgers, None),
+        *checkers.check(ledgers, world),
         *watch.check(ledgers, None),
         *errors.lines,
     ]
@@ -96,7 +103,7 @@ async def _settle(world: Nodes) -> list[str]:
     began = world.loop.time()
     await asyncio.sleep(HEAL_S_MIN)
     while True:
-        left = [text for machine in world.machines for text in checkers.unsettled(machine, None)]
+        left = [text for machine in world.machines for text in checkers.unsettled(machine, world.unreachable(machine))]
         if not left or world.loop.time() - began > checkers.WAITS_S:
             break
         await asyncio.sleep(HEAL_STEP_S)

@@ -22,6 +22,7 @@ from tests.sim.machine import PORT, Machine
 NAMES: Final = "abcdefghijkl"
 SIZES: Final = {3: 60, 4: 24, 5: 10, 6: 3, 8: 2, 12: 1}
 THEMES: Final = {"": 66, "liar": 14, "two-faced": 10, "old copy": 6, "clone": 4}
+VILLAINS: Final = frozenset[str]()
 LIVE_S: Final = (8.0, 20.0)
 SHRUNK: Final[dict[str, tuple[int, ...]]] = {
     "WINDOW_ENTRIES": (1024, 1024, 5),
@@ -117,6 +118,12 @@ class Nodes:
         for machine in self.machines:
             await machine.start()
 
+    def connect_devices(self) -> None:
+        """Everybody's devices come, and come again."""
+        for machine in self.machines:
+            for device in machine.devices:
+                self.spawn(self.loop.create_task(machine.within(device.run())))
+
     def _acquaint(self, tx: Tx, machine: Machine) -> None:
         """As after a first contact by address."""
         peers, now_ms = machine.services.peers, machine.clock.now_ms()
@@ -137,6 +144,15 @@ class Nodes:
             if machine.node is not None:
                 await machine.stop()
 
-    def nid(self, machine: Machine) -> NodeId:
-        """Who it is."""
-        return machine.services.identity.nid
+    # --- who can reach whom -----------------------------------------------------------------------------
+
+    @property
+    def villain(self) -> NodeId | None:
+        """The node that lies, if one does."""
+        return self.machines[0].services.identity.nid if self.plan.theme in VILLAINS else None
+
+    def unreachable(self, machine: Machine) -> set[NodeId]:
+        """Nodes whose items need never arrive: they lie, or no way leads there."""
+        pair = () if self.plan.apart is None else [self.machines[number] for number in self.plan.apart]
+        found = {other.services.identity.nid for other in pair if machine in pair and other is not machine}
+        return found if self.villain is None else found | {self.villain}
