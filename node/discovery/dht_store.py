@@ -18,7 +18,7 @@ from kademlia.storage import IStorage
 from node.base import limits
 from node.base.errors import RemoteError
 from node.runtime.clock import Clock
-from node.wire.record import Record, Verifier, dht_key, is_newer
+from node.wire.record import Record, Verifier, check_times, dht_key, is_newer
 
 
 class Checker:
@@ -108,11 +108,20 @@ class SignedStorage(IStorage):  # type: ignore[misc]
         held = self._held.get(key)
         if held is None:
             return None
-        stale = held.stored_at <= self._clock.monotonic() - limits.DHT_RECORD_TTL_S
-        if stale or self._check(key, held.record.raw) is None:
+        if not self._is_good(held):
             del self._held[key]
             return None
         return held.record
+
+    def _is_good(self, held: _Held) -> bool:
+        """Whether it is fresh; signatures do not age, so only times are looked at."""
+        if held.stored_at <= self._clock.monotonic() - limits.DHT_RECORD_TTL_S:
+            return False
+        try:
+            check_times(held.record, now_s=self._clock.now_ms() // 1000)
+        except RemoteError:
+            return False
+        return True
 
     def _bound(self) -> None:
         if len(self._held) > self._max:
