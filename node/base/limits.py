@@ -179,6 +179,7 @@ LINK_MESSAGE_BYTES_MAX: Final = FRAME_BYTES_MAX + 5 * 16  # a frame in up to fiv
 HANDSHAKE_PAYLOAD_BYTES_MAX: Final = 4 * 1024  # chain, certificate and signature have 251 to 1,100 bytes
 HANDSHAKE_MESSAGE_BYTES_MAX: Final = HANDSHAKE_PAYLOAD_BYTES_MAX + 96  # two keys and two tags around it
 WHISPER_BYTES_MAX: Final = 16 * 1024  # never stored, so never large
+LINK_WHISPERS_PER_S: Final = 200  # of one peer; more are dropped
 LINK_CREDIT: Final = 256  # items under way and not acknowledged
 LINK_REQUESTS_MAX: Final = 64  # open questions each way
 LINK_REKEY_RECORDS: Final = 2**20  # records under one key

@@ -217,11 +217,15 @@ class Dialer:
         eager: bool,
     ) -> None:
         """Starts a runner for each candidate, a little after the one before."""
-        async for candidate in found:
-            if eager or self._may_try(candidate.url):
-                runners.append(group.create_task(self._attempt(nid, candidate, race)))
-                await race.wait(limits.DIAL_STAGGER_MS / 1000)
-        race.news()
+        try:
+            async for candidate in found:
+                if eager or self._may_try(candidate.url):
+                    runners.append(group.create_task(self._attempt(nid, candidate, race)))
+                    await race.wait(limits.DIAL_STAGGER_MS / 1000)
+        except (OSError, RemoteError, Rejected) as error:
+            race.errors.append(str(error))
+        finally:
+            race.news()
 
     async def prove(self, nid: NodeId, candidate: Candidate) -> None:
         """Whether `nid` answers there; nothing is kept open. Raises RemoteError, OSError, TimeoutError."""
@@ -234,7 +238,7 @@ class Dialer:
         except HandshakeRefused as error:
             race.lost(f"{candidate.url}: {error}", changed=error.code is Code.KEY_CHANGED)
             self._space(candidate.url, nid)
-        except (OSError, RemoteError, TimeoutError) as error:  # ssl.SSLError is an OSError
+        except (OSError, RemoteError, TimeoutError, ValueError) as error:  # ssl.SSLError is an OSError
             race.lost(f"{candidate.url}: {str(error) or type(error).__name__}")
             self._space(candidate.url, nid)
         else:

@@ -182,7 +182,7 @@ class Federation:
         now = self._clock.monotonic()
         for session in list(self._links.values()):
             session.tick(now)
-            if session.up and now - session.used_at > limits.STRANGER_IDLE_S and self._is_stranger(session.peer):
+            if session.up and now - session.used_at > limits.STRANGER_IDLE_S and self._is_stranger(session):
                 session.end("idle")
             elif session.up and session.dialled and now - session.opened > limits.LINK_AGE_S:
                 session.opened = now - limits.LINK_AGE_S + limits.DIAL_DELAY_S_MAX  # once more if this fails
@@ -211,8 +211,8 @@ class Federation:
     def wake(self, nid: NodeId) -> None:
         """Something is in the outbox for `nid`."""
         session = self._links.get(nid)
-        if session is not None and session.up:
-            session.sender.wake()
+        if session is not None and session.ending is None:
+            session.sender.wake()  # before hello it has no credit and will be woken again
         else:
             self._campaign(nid)
 
@@ -500,26 +500,32 @@ class Federation:
         return None
 
     def _strangers(self) -> int:
-        return sum(self._is_stranger(session.peer) for session in self._links.values())
+        return sum(self._is_stranger(session) for session in self._links.values())
 
-    def _is_stranger(self, peer: Peer) -> bool:
-        row = self._db.view(lambda tx: self._peers.get(tx, peer.pk))
-        return row is None or not row.known
+    def _is_stranger(self, session: Session) -> bool:
+        if not session.known:
+            row = self._db.view(lambda tx: self._peers.get(tx, session.peer.pk))
+            session.known = row is not None and bool(row.known)
+        return not session.known
 
     def _greeted(self, session: Session) -> None:
         fresh, session.announced = not session.announced, True
-        now_ms, pk, skew_ms = self._clock.now_ms(), session.peer.pk, session.skew_ms
+        skew_ms = session.skew_ms
         campaign = self._campaigns.get(session.peer.nid)
         if campaign is not None:
             campaign.wake.set()
-        if not self._is_stranger(session.peer):
+        if not self._is_stranger(session):
             self._remember_host(session.address)
         if abs(skew_ms) > limits.CLOCK_SKEW_WARN_S * 1000:
             log.warning("The clock of a peer differs from ours", ms=skew_ms)
-        with suppress(Rejected):
-            self._db.submit(lambda tx: self._peers.seen(tx, pk, now_ms, skew_ms), _report)
+        self._note_seen(session)
         if fresh:
             self._inbox.linked(session.peer)
+
+    def _note_seen(self, session: Session) -> None:
+        now_ms, pk, skew_ms = self._clock.now_ms(), session.peer.pk, session.skew_ms
+        with suppress(Rejected):
+            self._db.submit(lambda tx: self._peers.seen(tx, pk, now_ms, skew_ms), _report)
 
     def _left(self, session: Session) -> None:
         nid = session.peer.nid
@@ -527,6 +533,7 @@ class Federation:
             return
         del self._links[nid]
         if session.announced:
+            self._note_seen(session)
             self._inbox.unlinked(session.peer)
         ending = session.ending
         assert ending is not None

@@ -122,6 +122,8 @@ class Session:
         self.ready = asyncio.Event()  # hello went both ways, or the end
         self.ending: Ending | None = None
         self.skew_ms = 0
+        self.known = False  # somebody here has to do with this peer; never false again
+        self._whispers = 0  # of this second
         self.announced = False  # services were told that this peer is linked
         self._socket = socket
         self._answers: dict[int, asyncio.Future[bytes]] = {}
@@ -161,11 +163,11 @@ class Session:
     # --- life -------------------------------------------------------------------------------------------
 
     async def run(self) -> Ending:
-        """Serves to the end and says what it was."""
+        """Serves to the end and says what it was. Raises Rejected when the disk is in trouble before hello."""
         try:
+            await self._say_hello()
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                await self._say_hello()
                 await self._read()
                 self._finish(Ending("closed", fault=True))
                 for task in self._serving:
@@ -217,6 +219,9 @@ class Session:
         except (ConnectionError, TimeoutError):
             self._finish(Ending("lost", fault=True))
             self._socket.abort()
+        except Exception as error:  # noqa: BLE001 - the boundary of one peer: its link ends, the node goes on
+            log.error("A link failed", error)
+            self.end("internal", limits.LINK_RETRY_S)
 
     async def _drained(self) -> None:
         """A peer that asks and does not read what it gets is not read any more, either."""
@@ -247,6 +252,7 @@ class Session:
 
     def tick(self, now: float) -> None:
         """Once a second."""
+        self._whispers = 0
         if self.ending is None and now >= self.link.timer():
             self.link.handle_timer(now)
             self._drain()
@@ -283,7 +289,9 @@ class Session:
             case machine.Nacked(seq, code):
                 self.sender.nacked(seq, code)
             case machine.Whispered(topic, body):
-                self.desk.inbox.whisper(self.peer, topic, body)
+                self._whispers += 1
+                if self._whispers <= limits.LINK_WHISPERS_PER_S:
+                    self.desk.inbox.whisper(self.peer, topic, body)
             case machine.Asked():
                 self._touch()
                 self._asked(event)
@@ -315,12 +323,7 @@ class Session:
             self._renew_run()
             return
         now_ms = desk.clock.now_ms()
-        if (
-            heard.run
-            and heard.run != hello.run_out
-            and now_ms - heard.since_ms < limits.LINK_NEW_RUN_S * 1000
-            and heard.last
-        ):
+        if heard.last and heard.run != hello.run_out and 0 <= now_ms - heard.since_ms < limits.LINK_NEW_RUN_S * 1000:
             self.end("new_run", limits.LINK_NEW_RUN_S)
             return
         receive_after = self.receiver.resume_after(hello, heard)

@@ -648,3 +648,64 @@ def test_a_stopping_node_says_so(simulate: Simulate) -> None:
         assert refused.value.code is Code.UPGRADING
 
     simulate(story)
+
+
+def test_a_fault_of_our_own_with_one_peer_ends_its_link_only(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        await befriend(town, a)
+        a.inbox.whispers = Unwilling()
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        peer.say(s2s.Whisper("typing", b""))
+        assert await peer.hears_until(s2s.Goaway) == s2s.Goaway("internal", limits.LINK_RETRY_S)
+        again = await Stranger.call(town, a, mallory(town))
+        again.say(hello())
+        assert await again.hears_until(s2s.Ack)
+
+    simulate(story)
+
+
+class Unwilling(list[tuple[str, bytes]]):
+    """Nothing can be noted here."""
+
+    def append(self, item: tuple[str, bytes]) -> None:
+        raise ZeroDivisionError
+
+
+def test_whispers_beyond_a_rate_are_dropped(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        await befriend(town, a)
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        for _ in range(3 * limits.LINK_WHISPERS_PER_S):
+            peer.say(s2s.Whisper("typing", b""))
+        await asyncio.sleep(0.5)
+        assert len(a.inbox.whispers) <= 2 * limits.LINK_WHISPERS_PER_S
+        assert a.federation.open_links()
+
+    simulate(story)
+
+
+def test_a_disk_in_trouble_sends_peers_away_until_it_is_well(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        await befriend(town, a)
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        await peer.hears_until(s2s.Ack)
+        a.db.trouble, a.db._final = "The disk is on fire.", True
+        peer.say(s2s.Msg(1, 1, b"x"))
+        assert await peer.hears_until(s2s.Goaway) == s2s.Goaway("read_only", limits.LINK_RETRY_S)
+        later = await Stranger.call(town, a, mallory(town))
+        later.say(hello())
+        assert await later.hears_until(s2s.Goaway) == s2s.Goaway("read_only", limits.LINK_RETRY_S)
+        a.db.trouble, a.db._final = "", False
+        well = await Stranger.call(town, a, mallory(town))
+        well.say(hello())
+        await well.hears_until(s2s.Ack)
+        well.say(s2s.Msg(1, 1, b"x"))
+        await a.until(a.noted)
+
+    simulate(story)
