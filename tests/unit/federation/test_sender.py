@@ -1,0 +1,83 @@
+"""From the outbox to the peer: bytes at the time of sending, gaps, new numberings, outboxes that are over their bounds."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from node.base import limits
+from node.base.errors import Code
+from node.storage.outbox import DIRECT, HEAD
+from tests.unit.federation.conftest import Town
+from tests.unit.federation.stranger import Simulate
+
+
+def test_rows_by_reference_get_their_bytes_when_they_are_sent(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        await a.refer(b, 7, 1, 2, 3, 4, 5, 7, 9)  # odd ones concern nobody any more
+        await a.post(b, b"direct")
+        await a.refer(b, 7, 11)
+        await b.until(lambda: len(b.noted()) == 3)
+        assert b.noted() == [b"0/7/2", b"0/7/4", b"direct"]
+        await a.until(lambda: not a.waiting())
+
+    simulate(story)
+
+
+def test_an_outbox_over_its_bounds_says_so(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(town: Town) -> None:
+        monkeypatch.setattr(limits, "OUTBOX_ROWS_MAX", 10)
+        a, b = await town.home("a"), await town.home("b")
+        pk = await a.knows(b)
+        await town.stop(b)
+        await a.refer(b, 7, *range(2, 42, 2))
+        await a.post(b, *(b"%d" % n for n in range(8)))
+        await asyncio.sleep(1300)
+        assert a.returned() == [(b"%d" % n, Code.UNDELIVERABLE) for n in range(3)]
+        rows = a.db.view(lambda tx: a.outbox.page(tx, pk, 0, 100))
+        assert [(row.cls, row.idx) for row in rows] == [(HEAD, 40)] + [(DIRECT, 0)] * 5
+        b = await town.home("b")
+        a.federation.nudge()
+        await b.until(lambda: len(b.noted()) == 6)
+        assert b.noted() == [b"2/7/40", b"3", b"4", b"5", b"6", b"7"]
+        await a.until(lambda: not a.waiting())
+
+    simulate(story)
+
+
+def test_a_peer_that_lost_its_database_gets_what_still_waits(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        await a.post(b, b"1", b"2")
+        await a.until(lambda: b.noted() and not a.waiting())
+        await town.stop(b)
+        await a.post(b, b"3")
+        b = await town.home("b", life="empty disk")
+        await b.until(b.noted)
+        assert b.noted() == [b"3"]
+
+    simulate(story)
+
+
+def test_a_node_that_lost_its_numbers_begins_a_new_run(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        await a.post(b, b"1", b"2")
+        await b.until(lambda: len(b.noted()) == 2)
+        await a.until(lambda: not a.waiting())
+        await asyncio.sleep(limits.LINK_NEW_RUN_S)
+        await town.stop(a)
+        # An old backup: the run is the same, the numbers are behind what b has.
+        a = await town.home("a")
+        session_pk = await a.knows(b)
+        await a.db.write(lambda tx: tx.execute("UPDATE outbox_runs SET next = 1 WHERE peer = ?", (session_pk,)))
+        await a.post(b, b"after the restore")
+        await b.until(lambda: len(b.noted()) == 3)
+        assert b.noted()[-1] == b"after the restore"
+
+    simulate(story)

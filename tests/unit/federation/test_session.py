@@ -1,0 +1,126 @@
+"""One open link: what a peer may not say, and what it costs when it says it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from node.base import limits
+from node.base.errors import Code, Rejected
+from node.storage.outbox import DIRECT
+from node.wire import s2s
+from tests.unit.federation.conftest import Town
+from tests.unit.federation.proto_pair import hello
+from tests.unit.federation.stranger import Simulate, Stranger, befriend, mallory
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        s2s.Ack(99, 256),
+        s2s.Nack(99, "bad_request"),
+        s2s.Msg(7, 1, b"out of order"),
+        hello(),
+    ],
+    ids=["ack", "nack", "gap", "second hello"],
+)
+def test_a_broken_protocol_ends_the_link_and_deletes_nothing(simulate: Simulate, forged: s2s.AnyFrame) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        pk = await befriend(town, a)
+        await a.db.write(lambda tx: a.outbox.enqueue(tx, pk, DIRECT, body=b"mine"))
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        await peer.hears_until(s2s.Msg)
+        peer.say(forged)
+        await peer.rest()
+        assert a.waiting() == 1
+        assert not a.noted()
+        assert not a.federation.open_links()
+
+    simulate(story)
+
+
+def test_frames_that_are_too_large_end_the_link(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        await peer.hears_until(s2s.Ack)
+        peer.socket.send(bytes(limits.LINK_MESSAGE_BYTES_MAX + 1))
+        await peer.rest()
+        assert not a.federation.open_links()
+
+    simulate(story)
+
+
+def test_a_peer_without_hello_is_dropped(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        peer = await Stranger.call(town, a, mallory(town))
+        before = town.loop.time()
+        await peer.rest()
+        assert town.loop.time() - before < limits.HELLO_S + 1
+
+    simulate(story)
+
+
+def test_questions_without_a_link_or_an_answer(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        who = mallory(town)
+        await befriend(town, a)
+        with pytest.raises(Rejected) as refused:
+            await a.federation.request(who.nid, "x", b"")
+        assert refused.value.code is Code.PEER_OFFLINE
+        assert not a.federation.whisper(who.nid, "typing", b"")
+        peer = await Stranger.call(town, a, who)
+        peer.say(hello())
+        await peer.hears_until(s2s.Ack)
+        before = town.loop.time()
+        with pytest.raises(Rejected) as refused:
+            await a.federation.request(who.nid, "x", b"")
+        assert refused.value.code is Code.PEER_OFFLINE
+        assert town.loop.time() - before == pytest.approx(limits.LINK_REQUEST_S, abs=1)
+        assert not a.federation.whisper(who.nid, "typing", bytes(limits.WHISPER_BYTES_MAX + 1))
+
+    simulate(story)
+
+
+def test_a_fault_of_our_own_with_one_peer_ends_its_link_only(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        await befriend(town, a)
+        a.inbox.whispers = Unwilling()
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        peer.say(s2s.Whisper("typing", b""))
+        assert await peer.hears_until(s2s.Goaway) == s2s.Goaway("internal", limits.LINK_RETRY_S)
+        again = await Stranger.call(town, a, mallory(town))
+        again.say(hello())
+        assert await again.hears_until(s2s.Ack)
+
+    simulate(story)
+
+
+class Unwilling(list[tuple[str, bytes]]):
+    """Nothing can be noted here."""
+
+    def append(self, item: tuple[str, bytes]) -> None:
+        raise ZeroDivisionError
+
+
+def test_whispers_beyond_a_rate_are_dropped(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        await befriend(town, a)
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        for _ in range(3 * limits.LINK_WHISPERS_PER_S):
+            peer.say(s2s.Whisper("typing", b""))
+        await asyncio.sleep(0.5)
+        assert len(a.inbox.whispers) <= 2 * limits.LINK_WHISPERS_PER_S
+        assert a.federation.open_links()
+
+    simulate(story)
