@@ -3,13 +3,15 @@
  * used instead of a mock: the client under test sees real frames on something that behaves like a WebSocket.
  */
 import { Decoder, Encoder } from '@msgpack/msgpack';
-import { fromText, toText } from '../src/core/bytes.ts';
+import { fromText, toBase32, toText } from '../src/core/bytes.ts';
 
 const encoder = new Encoder();
 const decoder = new Decoder();
 export const ALICE = `alice@${'a'.repeat(52)}`;
 export const BOB = `bob@${'a'.repeat(52)}`;
 export const DEVICE = toText(new Uint8Array(16).fill(1));
+const HUB = new Uint8Array(32).fill(7);
+export const HUB_ID = toBase32(HUB);
 const OTHER_DEVICE = toText(new Uint8Array(16).fill(2));
 
 type Raw = unknown[];
@@ -42,6 +44,8 @@ export class FakeNode {
   seq = 0;
   refuse: ((kind: string) => [code: string, detail: Record<string, unknown>] | null) | null = null;
   forgetCursors = false;
+  readonly elsewhere = new Set<string>(); // rooms that another node orders: posts wait until `order`
+  readonly waiting = new Map<string, { raw: Raw }>(); // by client id
   away = false; // takes no connection
   silent = false; // takes posts and answers nothing: the connection dies in between
 
@@ -52,7 +56,14 @@ export class FakeNode {
   }
 
   /** Somebody posts; every connected device hears it. */
-  append(room: string, author: string, kind: string, body: Record<string, unknown>, device = OTHER_DEVICE): Stored {
+  append(
+    room: string,
+    author: string,
+    kind: string,
+    body: Record<string, unknown>,
+    device = OTHER_DEVICE,
+    eventId = id32(),
+  ): Stored {
     const state = this.rooms.get(room);
     if (!state) throw new Error('no such room');
     state.head += 1;
@@ -76,7 +87,7 @@ export class FakeNode {
       1,
       state.head,
       1_764_000_000_000 + this.seq * 1000,
-      id32(),
+      eventId,
       event,
       new Uint8Array(16),
       encoder.encode(body),
@@ -85,6 +96,34 @@ export class FakeNode {
     this.log.push(stored);
     for (const socket of this.sockets) if (socket.ready) socket.deliver(['entries', [raw]]);
     return stored;
+  }
+
+  /** The hub of a room elsewhere takes a post that waits. */
+  order(clientId: string): Stored {
+    const item = this.waiting.get(clientId);
+    if (!item) throw new Error('nothing waits');
+    this.waiting.delete(clientId);
+    const [room, , , kind, body] = item.raw as [Uint8Array, Uint8Array, Uint8Array, string, Uint8Array];
+    const fields = decoder.decode(body) as Record<string, unknown>;
+    const stored = this.append(toText(room), ALICE, kind, fields, DEVICE, item.raw[1] as Uint8Array);
+    this.answered.set(clientId, [room, stored.idx, stored.seq, stored.raw[5], stored.raw[4]]);
+    return stored;
+  }
+
+  /** The hub refuses it. */
+  reject(clientId: string, code: string): void {
+    const item = this.waiting.get(clientId);
+    if (!item) throw new Error('nothing waits');
+    item.raw[6] = code;
+    item.raw[7] = 'no';
+    this.signal(['waiting', [item.raw]]);
+  }
+
+  /** Its author dismissed a refused post. */
+  dismiss(clientId: string, tell = true): void {
+    const item = this.waiting.get(clientId);
+    this.waiting.delete(clientId);
+    if (item && tell) this.signal(['waiting', [[...item.raw.slice(0, 9), true]]]);
   }
 
   idOf = (stored: Stored): string => toText(stored.raw[5] as Uint8Array);
@@ -108,7 +147,7 @@ export class FakeNode {
       room: fromText(room),
       kind: 'group',
       name: state?.name ?? '',
-      hub: new Uint8Array(32),
+      hub: this.elsewhere.has(room) ? HUB : new Uint8Array(32),
       role: state?.invited ? '' : 'member',
       state: state?.invited ? 'invited' : 'member',
       recall_window_s: 120,
@@ -157,6 +196,7 @@ export class FakeNode {
       [BOB, 'Bob'],
     ];
     socket.deliver(['rooms', [...this.rooms.keys()].map((room) => this.card(room)), people, false]);
+    if (this.waiting.size) socket.deliver(['waiting', [...this.waiting.values()].map(({ raw: item }) => item)]);
     socket.ready = true;
     const missed = resumed ? this.log.filter((entry) => entry.seq > cursor) : [];
     if (missed.length) socket.deliver(['entries', missed.map((entry) => entry.raw)]);
@@ -169,6 +209,14 @@ export class FakeNode {
     const refusal = this.refuse?.(kind);
     if (refusal) {
       socket.deliver(['refused', n, refusal[0], 'no', refusal[1]]);
+      return;
+    }
+    if (this.elsewhere.has(toText(roomBytes)) && !this.answered.has(key)) {
+      const id = this.waiting.get(key)?.raw[1] ?? id32();
+      const item: Raw = [roomBytes, id, clientId, kind, body, 1_764_000_000_000, '', '', HUB, false];
+      if (!this.waiting.has(key)) this.waiting.set(key, { raw: item });
+      this.signal(['waiting', [item]]);
+      socket.deliver(['posted', [[n, roomBytes, 0, 0, id, 1_764_000_000_000]]]);
       return;
     }
     if (!this.answered.has(key)) {

@@ -73,6 +73,22 @@ export const links = (room: string): Promise<api.Links> => get(`/rooms/${room}/l
 export const makeLink = (room: string, body: api.MakeLink): Promise<api.Link> => post(`/rooms/${room}/links`, body);
 export const dropLink = (room: string, id: string): Promise<api.Empty> => remove(`/rooms/${room}/links/${part(id)}`);
 export const joinByLink = (body: api.JoinByLink): Promise<api.Posted> => post('/links/join', body);
+export const contacts = (): Promise<api.Contacts> => get('/contacts');
+export const introduce = (address: string): Promise<api.Introduction> => post('/introductions', { address });
+export const joinElsewhere = (body: api.JoinElsewhere): Promise<api.Posted> => post('/introductions/join', body);
+export const askContact = (body: api.AskContact): Promise<api.Contact> => post('/contacts', body);
+export const answerContact = (user: string, answer: 'accept' | 'ignore' | 'block' | 'unblock'): Promise<unknown> =>
+  post(`/contacts/${part(user)}/${answer}`);
+export const removeContact = (user: string): Promise<api.Empty> => remove(`/contacts/${part(user)}`);
+export const makeContactLink = (): Promise<api.Link> => post('/contact-links');
+export const dismiss = (event: string): Promise<api.Empty> => remove(`/waiting/${event}`);
+export const nearby = (): Promise<api.Nearby> => get('/nearby');
+export const peers = (): Promise<api.Peers> => get('/admin/peers');
+export const addPeer = (address: string): Promise<api.Peer> => post('/admin/peers', { address });
+export const peer = (node: string): Promise<api.Peer> => get(`/admin/peers/${node}`);
+export const changePeer = (node: string, body: api.ChangePeer): Promise<api.Peer> =>
+  patch(`/admin/peers/${node}`, body);
+export const dialPeer = (node: string): Promise<api.Peer> => post(`/admin/peers/${node}/dial`);
 export const phrase = (): Promise<api.Phrase> => get('/setup/phrase');
 export const confirmSetup = (body: api.ConfirmSetup): Promise<api.Empty> => post('/setup/confirm', body);
 export const invites = (): Promise<api.Links> => get('/admin/invites');

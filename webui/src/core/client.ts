@@ -6,13 +6,13 @@ import * as http from './api.ts';
 import { newClientId } from './bytes.ts';
 import { Store } from './db.ts';
 import { MARKS } from './fold.ts';
-import { Outbox } from './outbox.ts';
+import { NEEDLESS, Outbox } from './outbox.ts';
 import { type Answer, type Link, type Request, Socket } from './socket.ts';
 import { State, type Timeline } from './store/state.ts';
 import { cutNewest, cutOldest, Sync } from './sync.ts';
 import { Follower, type TabMessage, Tabs } from './tabs.ts';
-import { type Body, type Entry, type Pending, Refusal, type Room, type Status } from './types.ts';
-import { decodeFrame, type NodeFrame } from './wire.ts';
+import { type Body, type Entry, nodeOf, type Pending, Refusal, type Room, type Status } from './types.ts';
+import { decodeFrame, type NodeFrame, type WaitingItem } from './wire.ts';
 
 export interface ClientOptions {
   me: http.api.Me;
@@ -81,6 +81,7 @@ export class Client {
       forgotten: (item) => {
         this.forgotten.value = item;
       },
+      hubOf: (room) => this.state.rooms.value.get(room)?.hub ?? '',
       stored: (seq) => this.sync.cursor !== null && seq <= this.sync.cursor,
     });
   }
@@ -103,6 +104,7 @@ export class Client {
       this.#learnNames(entry);
       if (!this.state.rooms.value.has(entry.room)) void this.#fetchRoom(entry.room);
     };
+    this.sync.onGone = (events) => void this.outbox.settle(({ id }) => events.has(id));
     this.#watch();
     await this.#tabs.elect(() => void this.#lead());
   }
@@ -160,6 +162,8 @@ export class Client {
 
   async #online(): Promise<void> {
     if (this.leads.value) await this.outbox.resume();
+    void this.refreshContacts();
+    void this.#settleWaiting();
     this.#flushReads();
     for (const line of this.state.timelines.values())
       if (!line.ready.value) void this.open(line.room).catch(() => undefined);
@@ -179,7 +183,69 @@ export class Client {
     if (frame.t === 'presence')
       this.state.presence.value = new Map([...this.state.presence.value, [frame.user, frame.state]]);
     if (frame.t === 'page') return null; // applied by who asked for it
-    return this.sync.apply(frame);
+    if (frame.t === 'contacts') void this.refreshContacts();
+    const seq = await this.sync.apply(frame);
+    if (frame.t === 'waiting' && this.leads.value) this.#judge(frame.items);
+    return seq;
+  }
+
+  // --- other nodes --------------------------------------------------------------------------------------
+
+  /** People elsewhere, questions included. Keeps what it had when the node cannot be asked. */
+  async refreshContacts(): Promise<void> {
+    try {
+      const { contacts } = await http.contacts();
+      batch(() => {
+        this.state.contacts.value = contacts;
+        this.state.domains.value = new Map([...this.state.domains.value, ...contacts.flatMap(domainIn)]);
+      });
+      await this.sync.learnPeople(contacts.map(({ person }) => ({ user: person.user, name: person.name })));
+    } catch {
+      // the next `contacts` frame or the next connection asks again
+    }
+  }
+
+  /**
+   * What waited for another node when the connection was lost may have its place now, or was dismissed on another
+   * device: the node tells of all that still wait before it answers the first request.
+   */
+  async #settleWaiting(): Promise<void> {
+    const room = this.state.outbox.value.find((item) => item.state === 'accepted' && item.waits !== undefined)?.room;
+    if (!room || !this.leads.value) return;
+    try {
+      await this.#link.request({ t: 'history', room, idx: NEWEST, back: true, limit: 1 });
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.code === 'offline') return;
+    }
+    await this.sync.run(() => this.outbox.settle(({ id }) => !this.state.waiting.value.has(id)));
+  }
+
+  /** A refused reaction is told of and forgotten; a mark that somebody else made needless is only forgotten. */
+  #judge(items: readonly WaitingItem[]): void {
+    for (const item of items) {
+      const needless = MARKS.has(item.kind) && NEEDLESS.has(item.code);
+      if (!item.code || !(needless || item.kind === 'reaction')) continue;
+      const pending = this.state.pending.value.find(({ id }) => id === item.id);
+      if (!needless && pending) this.forgotten.value = pending;
+      http.dismiss(item.id).catch(() => undefined);
+    }
+  }
+
+  /** A post that another node refused, once more: as a new post. */
+  async sendAgain(item: Pending): Promise<void> {
+    if (item.waits === undefined) return this.outbox.retry(item.clientId);
+    await this.dismiss(item);
+    await this.outbox.post(item.room, item.kind, item.body);
+  }
+
+  /** The author has read why a post was refused, or wants it no more. */
+  async dismiss(item: Pending): Promise<void> {
+    if (item.waits === undefined) return this.outbox.drop(item.clientId);
+    await http.dismiss(item.id).catch((error) => {
+      if (!(error instanceof Refusal && error.code === 'not_found')) throw error;
+    });
+    await this.outbox.settle(({ id }) => id === item.id);
+    this.state.waiting.value = new Map([...this.state.waiting.value].filter(([id]) => id !== item.id));
   }
 
   // --- tabs ---------------------------------------------------------------------------------------------
@@ -500,6 +566,12 @@ export class Client {
   }
 }
 
+/** The verified domain that an address shows. */
+function domainIn({ address, person }: http.api.Contact): [string, string][] {
+  const domain = address.slice(address.lastIndexOf('@') + 1);
+  return domain.endsWith('.startalk.alt') ? [] : [[nodeOf(person.user), domain]];
+}
+
 function posted(answer: Answer): { room: string; idx: number } {
   if (answer.t !== 'posted') throw new Refusal('internal', 'The node answered something else.');
   return { room: answer.item.room, idx: answer.item.idx };
@@ -526,7 +598,7 @@ function cardOf(room: http.api.Room, asOf: number): Room {
     unread: room.unread,
     mentions: room.mentions,
     last: null,
-    hub: '',
+    hub: room.hub,
     nodes: [],
     stableIdx: 0,
     trouble: '',

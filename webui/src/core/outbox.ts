@@ -20,11 +20,12 @@ export interface OutboxOptions {
   leads: () => boolean;
   changed: () => void; // tell the other tabs
   stored: (seq: number) => boolean; // whether the feed has already brought this entry
+  hubOf: (room: string) => string; // the node that orders the chat
   forgotten: (item: Pending) => void; // a refused reaction
   now: () => number;
 }
 
-const NEEDLESS = new Set(['already_done', 'gone']);
+export const NEEDLESS = new Set(['already_done', 'gone']);
 const HEALS = new Set(['rate_limited', 'read_only', 'upgrading', 'internal']);
 const HEAL_MS = 3_000;
 
@@ -62,6 +63,12 @@ export class Outbox {
     this.flush();
   }
 
+  /** Posts that wait for another node no longer: ordered, refused and read, or taken back on another device. */
+  async settle(ended: (item: Pending) => boolean): Promise<void> {
+    for (const item of this.#options.items.value)
+      if (item.state === 'accepted' && item.waits !== undefined && ended(item)) await this.#remove(item.clientId);
+  }
+
   async drop(clientId: string): Promise<void> {
     const item = this.#find(clientId);
     if (!item || item.state === 'sending') return;
@@ -72,7 +79,9 @@ export class Outbox {
   async resume(): Promise<void> {
     this.#busy.clear();
     for (const item of this.#options.items.value) {
-      if (item.state === 'sending' || item.state === 'accepted') await this.#put({ ...item, state: 'queued' });
+      const waits = item.state === 'accepted' && item.waits !== undefined; // the node tells what became of it
+      if (item.state === 'sending' || (item.state === 'accepted' && !waits))
+        await this.#put({ ...item, state: 'queued' });
     }
     this.flush();
   }
@@ -114,7 +123,9 @@ export class Outbox {
 
   async #accepted(item: Pending, seq: number, id: string): Promise<void> {
     if (!this.#find(item.clientId)) return;
-    if (this.#options.stored(seq)) {
+    if (seq === 0) {
+      await this.#put({ ...item, state: 'accepted', id, waits: this.#options.hubOf(item.room) });
+    } else if (this.#options.stored(seq)) {
       await this.#remove(item.clientId);
     } else await this.#put({ ...item, state: 'accepted', id });
   }

@@ -5,8 +5,48 @@
  */
 import { evolve, MARKS } from './fold.ts';
 import type { Entry, Pending } from './types.ts';
+import type { WaitingItem } from './wire.ts';
 
 export type Marks = ReadonlyMap<string, readonly Pending[]>;
+
+/**
+ * The outbox with what the node knows of it, and what waits there from other devices. A post that another node refused is
+ * failed, with that node's reason.
+ */
+export function onTheWay(outbox: readonly Pending[], waiting: ReadonlyMap<string, WaitingItem>): readonly Pending[] {
+  if (waiting.size === 0) return outbox;
+  const own = new Set(outbox.map(({ id }) => id));
+  const known = outbox.map((item) => {
+    const news = waiting.get(item.id);
+    return news ? judged(item, news) : item;
+  });
+  const others = [...waiting.values()].filter(({ id, body }) => !own.has(id) && body !== null).map(asPending);
+  return others.length ? [...known, ...others].sort((a, b) => a.n - b.n) : known;
+}
+
+const judged = (item: Pending, { code, text, hub }: WaitingItem): Pending => ({
+  ...item,
+  waits: hub,
+  ...(code ? { state: 'failed', code, text } : {}),
+});
+
+const asPending = (item: WaitingItem): Pending =>
+  judged(
+    {
+      clientId: item.clientId,
+      n: item.atMs,
+      room: item.room,
+      kind: item.kind,
+      body: item.body ?? {},
+      atMs: item.atMs,
+      state: 'accepted',
+      code: '',
+      text: '',
+      detail: {},
+      id: item.id,
+    },
+    item,
+  );
 
 /** Waiting and refused marks of all chats by the message they act on, in their order. */
 export function marksOf(outbox: readonly Pending[]): Marks {

@@ -9,8 +9,8 @@ import { batch } from '@preact/signals';
 import type { Commit, Store } from './db.ts';
 import { advance, countsFor, evolve, isContent, MARKS, mentionsMe, targetOf, uncount } from './fold.ts';
 import { type State, type Timeline, WINDOW_MAX } from './store/state.ts';
-import type { Entry, Range, Receipt, Room } from './types.ts';
-import type { NodeFrame } from './wire.ts';
+import type { Entry, NodeMark, Range, Receipt, Room } from './types.ts';
+import type { NodeFrame, WaitingItem } from './wire.ts';
 
 type Page = Extract<NodeFrame, { t: 'page' }>;
 
@@ -22,6 +22,7 @@ class Change {
   readonly dropped = new Set<string>();
   readonly receipts: Receipt[] = [];
   readonly settled = new Set<string>();
+  readonly placed = new Set<string>(); // posts that waited for another node and are entries now
   cursor: number | undefined;
 }
 
@@ -37,6 +38,7 @@ export class Sync {
   #asked = new Set<string>();
   #work: Promise<unknown> = Promise.resolve();
   onEntry: (entry: Entry) => void = () => undefined;
+  onGone: (events: ReadonlySet<string>) => void = () => undefined; // posts that their author dismissed
 
   constructor(db: Store, state: State) {
     this.#db = db;
@@ -55,6 +57,7 @@ export class Sync {
     this.cursor = cursor;
     batch(() => {
       this.#state.rooms.value = new Map(rooms.map((room) => [room.room, room]));
+      this.#learnDomains(rooms.flatMap(({ nodes }) => nodes));
       this.#state.people.value = new Map(people.map(({ user, name }) => [user, name]));
       this.#state.outbox.value = outbox;
       this.#state.drafts.value = new Map(drafts.map(({ room, text }) => [room, text]));
@@ -93,6 +96,12 @@ export class Sync {
       case 'page':
         await this.#page(frame);
         return null;
+      case 'nodes':
+        await this.#nodes(frame.room, frame.nodes, frame.stableIdx);
+        return null;
+      case 'waiting':
+        this.#waiting(frame.items);
+        return null;
       default:
         return null;
     }
@@ -100,6 +109,7 @@ export class Sync {
 
   async #welcome(head: number, resumed: boolean): Promise<null> {
     this.#head = head;
+    this.#state.waiting.value = new Map(); // what still waits is told anew
     this.#asked = new Set(this.#state.invitations.value.map((room) => room.room));
     if (resumed) return null;
     if (this.durable) await this.#db.forget();
@@ -142,8 +152,36 @@ export class Sync {
     this.#asked.clear();
   }
 
+  async #nodes(id: string, nodes: readonly NodeMark[], stableIdx: number): Promise<void> {
+    const room = this.#state.rooms.value.get(id);
+    this.#learnDomains(nodes);
+    if (!room) return;
+    const change = new Change();
+    change.rooms.set(id, { ...room, nodes, stableIdx });
+    await this.#commit(change, []);
+  }
+
+  #waiting(items: readonly WaitingItem[]): void {
+    const next = new Map(this.#state.waiting.value);
+    for (const item of items) {
+      if (item.gone) next.delete(item.id);
+      else next.set(item.id, item);
+    }
+    this.#state.waiting.value = next;
+    const gone = new Set(items.filter((item) => item.gone).map(({ id }) => id));
+    if (gone.size) this.onGone(gone);
+  }
+
+  #learnDomains(nodes: readonly NodeMark[]): void {
+    const known = this.#state.domains.value;
+    const news = nodes.filter(({ node, domain }) => (known.get(node) ?? '') !== domain);
+    if (news.length)
+      this.#state.domains.value = new Map([...known, ...news.map((one) => [one.node, one.domain] as const)]);
+  }
+
   #cards(rooms: readonly Room[]): Change {
     const change = new Change();
+    this.#learnDomains(rooms.flatMap(({ nodes }) => nodes));
     for (const room of rooms) {
       const before = this.#state.rooms.value.get(room.room);
       change.rooms.set(room.room, before && !room.last ? { ...room, last: before.last } : room);
@@ -185,6 +223,7 @@ export class Sync {
 
   /** Our own post is an entry now: it leaves the outbox in the same transaction. */
   #settle(change: Change, entry: Entry): void {
+    if (this.#state.waiting.value.has(entry.id)) change.placed.add(entry.id);
     if (entry.author !== this.#state.me || entry.device !== this.#state.device) return;
     const mine = this.#state.outbox.value.filter(
       (item) => item.room === entry.room && !change.settled.has(item.clientId),
@@ -348,6 +387,8 @@ export class Sync {
       state.people.value = new Map([...state.people.value, ...people.map(({ user, name }) => [user, name] as const)]);
     if (change.settled.size)
       state.outbox.value = state.outbox.value.filter((item) => !change.settled.has(item.clientId));
+    if (change.placed.size)
+      state.waiting.value = new Map([...state.waiting.value].filter(([id]) => !change.placed.has(id)));
     for (const line of state.timelines.values()) if (line.ready.value) showIn(line, change);
     for (const receipt of change.receipts) {
       const line = state.timelines.get(receipt.room);

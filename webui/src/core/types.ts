@@ -96,7 +96,12 @@ export interface Pending {
   readonly text: string;
   readonly detail: Detail;
   readonly id: string;
+  /** Accepted by the own node; has no place until this other node gives it one. */
+  readonly waits?: string;
 }
+
+/** Which node somebody lives on: the part of a user id that cannot be chosen. */
+export const nodeOf = (user: string): string => user.slice(user.lastIndexOf('@') + 1);
 
 export type Detail = Readonly<Record<string, string | number | boolean | null>>;
 

@@ -5,7 +5,7 @@
  * broken frame is one thrown error and never half a state.
  */
 import { Decoder, Encoder } from '@msgpack/msgpack';
-import { fromText, toText } from './bytes.ts';
+import { fromText, toBase32, toText } from './bytes.ts';
 import type { Body, Entry, Mark, NodeMark, Receipt, Room } from './types.ts';
 
 export const SUBPROTOCOL = 'startalk.c2s.1';
@@ -163,6 +163,9 @@ const id = (value: unknown): string => {
   return toText(value);
 };
 
+/** A node is written in base32 everywhere, as in user ids; empty bytes are no node. */
+const nodeId = (value: unknown): string => (value instanceof Uint8Array ? toBase32(value) : '');
+
 export function decodeFrame(data: Uint8Array): NodeFrame {
   const raw = list(decoder.decode(data));
   const [name, a, b, c, d, e, f, g, h, i, j, k] = raw;
@@ -171,7 +174,7 @@ export function decodeFrame(data: Uint8Array): NodeFrame {
       return {
         t: 'welcome',
         version: num(a),
-        node: id(b),
+        node: nodeId(b),
         domain: str(c),
         user: str(d),
         device: id(e),
@@ -248,14 +251,14 @@ function waitingItem(value: unknown): WaitingItem {
     atMs: num(at),
     code: str(code),
     text: str(text),
-    hub: hub instanceof Uint8Array ? toText(hub) : '',
+    hub: nodeId(hub),
     gone: gone === true,
   };
 }
 
 function nodeMark(value: unknown): NodeMark {
   const [node, idx, linked, domain] = list(value);
-  return { node: id(node), idx: num(idx), linked: linked === true, domain: str(domain ?? '') };
+  return { node: nodeId(node), idx: num(idx), linked: linked === true, domain: str(domain ?? '') };
 }
 
 function receipt(value: unknown): Receipt {
@@ -345,7 +348,7 @@ function card(value: unknown): Room {
     unread: num(c.unread ?? 0),
     mentions: num(c.mentions ?? 0),
     last: c.last ? entry(list(c.last), folded) : null,
-    hub: c.hub instanceof Uint8Array ? toText(c.hub) : '',
+    hub: nodeId(c.hub),
     nodes: c.nodes === undefined ? [] : list(c.nodes).map(nodeMark),
     stableIdx: num(c.stable_idx ?? 0),
     trouble: str(c.trouble ?? ''),

@@ -1,6 +1,9 @@
 /** What the views show, as signals. Only core/sync.ts and core/outbox.ts change it, in one batch for each change. */
 import { computed, type Signal, signal } from '@preact/signals';
-import type { Entry, Pending, Receipt, Room } from '../types.ts';
+import type { Contact } from '../api.gen.ts';
+import { type Marks, marksOf, onTheWay } from '../pending.ts';
+import { type Entry, nodeOf, type Pending, type Receipt, type Room } from '../types.ts';
+import type { WaitingItem } from '../wire.ts';
 
 export const WINDOW_MAX = 2_000; // entries of one chat in memory: a row costs about 1 KB, and each change looks at all
 
@@ -25,6 +28,9 @@ export class State {
   readonly rooms = signal<ReadonlyMap<string, Room>>(new Map());
   readonly people = signal<ReadonlyMap<string, string>>(new Map());
   readonly outbox = signal<readonly Pending[]>([]);
+  readonly waiting = signal<ReadonlyMap<string, WaitingItem>>(new Map()); // by event; posts that other nodes have to order
+  readonly domains = signal<ReadonlyMap<string, string>>(new Map()); // verified, by node
+  readonly contacts = signal<readonly Contact[] | null>(null); // people elsewhere; null until they were fetched
   readonly typing = signal<ReadonlyMap<string, readonly string[]>>(new Map());
   readonly presence = signal<ReadonlyMap<string, string>>(new Map());
   readonly drafts = signal<ReadonlyMap<string, string>>(new Map());
@@ -35,6 +41,10 @@ export class State {
     [...this.rooms.value.values()].filter((room) => room.state === 'member').sort((a, b) => recent(b) - recent(a)),
   );
   readonly invitations = computed(() => [...this.rooms.value.values()].filter((room) => room.state === 'invited'));
+  readonly requests = computed(() => (this.contacts.value ?? []).filter(({ state }) => state === 'asking'));
+  /** Own posts without a place, from here and from other devices. */
+  readonly pending = computed(() => onTheWay(this.outbox.value, this.waiting.value));
+  readonly marks = computed<Marks>(() => marksOf(this.pending.value));
   readonly unread = computed(() => this.list.value.reduce((sum, room) => sum + room.unread, 0));
 
   constructor(me: string, device: string) {
@@ -57,6 +67,20 @@ export class State {
     };
     this.timelines.set(room, fresh);
     return fresh;
+  }
+
+  /** The node of the signed-in user. */
+  get home(): string {
+    return nodeOf(this.me);
+  }
+
+  /** What people call a node: its domain, if that was verified, else the first letters of its id. */
+  nodeName(node: string): string {
+    return this.domains.value.get(node) || `${node.slice(0, 8)}…`;
+  }
+
+  isRemote(user: string): boolean {
+    return user.includes('@') && nodeOf(user) !== this.home;
   }
 
   /** A person's name as shown; the local part of the id until the name is known. */
