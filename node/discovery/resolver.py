@@ -74,6 +74,9 @@ class Memory(Protocol):
     def owner(self, domain: str) -> NodeId | None:
         """Whom a domain is pinned to."""
 
+    def learned(self, record: Record) -> None:
+        """A record that is newer than the pinned one was verified: the pin goes up to it."""
+
 
 class Nearby(Protocol):
     """mDNS (`discovery.lan.Lan`)."""
@@ -343,6 +346,8 @@ class Resolver:
         if kept is not None and is_newer(kept, record):
             return False
         _remember(self._records, record.nid, record)
+        if pin and (record.rotations, record.incarnation, record.seq) > (pin.rotations, pin.incarnation, pin.seq):
+            self._memory.learned(record)
         return True
 
     def _cached(self, nid: NodeId) -> Record | None:

@@ -29,7 +29,7 @@ from node.discovery.resolver import Resolver
 from node.runtime.clock import Clock
 from node.runtime.lifecycle import Ready
 from node.runtime.log import Log
-from node.wire.record import LocBody
+from node.wire.record import LocBody, verify_record
 
 log = Log("discovery.service")
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -73,7 +73,7 @@ class Published(Struct, frozen=True):
 
     raw: bytes
     body: LocBody
-    at_s: float
+    seq: int
 
 
 class Discovery:
@@ -123,6 +123,11 @@ class Discovery:
     def record(self) -> bytes | None:
         """The newest own location record, None before the first."""
         return self._published.raw if self._published is not None else None
+
+    @property
+    def seq(self) -> int:
+        """Its number; 0 before the first."""
+        return self._published.seq if self._published is not None else 0
 
     def nearby(self) -> tuple[Neighbour, ...]:
         """Nodes that say by mDNS that they are in this network."""
@@ -219,7 +224,7 @@ class Discovery:
         except Rejected as error:
             log.warning("The record cannot be signed now", reason=error.text)
             return
-        self._published = Published(raw, body, self._clock.monotonic())
+        self._published = Published(raw, body, verify_record(raw, now_s=self._clock.now_ms() // 1000).seq)
         self._on_published(raw)
         await self._put(raw)
 

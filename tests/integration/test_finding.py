@@ -67,13 +67,13 @@ class Neighbour(Home):
         clock = SystemClock()
         super().__init__(folder, identity(name, now_s=clock.now_ms() // 1000), clock=clock, entropy=SystemEntropy())
         self.port = 0
-        memory = PeerMemory(db=self.db, peers=self.peers)
+        memory = PeerMemory(db=self.db, peers=self.peers, clock=clock)
         self.lan = Lan(
             nid=self.nid,
             clock=clock,
             targets=TARGETS,
             port=lambda: self.port,
-            seq=lambda: 1,
+            seq=lambda: self.discovery.seq,
             known=memory.knows,
             found=self.met,
             addresses=lambda: ("127.0.0.1",),
@@ -175,7 +175,7 @@ async def test_after_a_link_the_address_is_remembered(tmp_path: Path) -> None:
     """Multicast may fall silent: what a link proved once is tried again."""
     async with neighbour(tmp_path, "alice") as alice, neighbour(tmp_path, "bob") as bob:
         await alice.federation.reach(bob.nid)
-        memory = PeerMemory(db=alice.db, peers=alice.peers)
+        memory = PeerMemory(db=alice.db, peers=alice.peers, clock=alice.clock)
         (known,) = memory.addresses(bob.nid)
         assert (known.url, known.lan) == (f"wss://127.0.0.1:{bob.port}/s2s", True)
         assert memory.knows(bob.nid)

@@ -27,7 +27,7 @@ from node.runtime.targets import Exceptions, TargetRefused, Targets
 from node.runtime.tls import Certificate
 from node.services.ports import Candidate
 from node.wire.address import Place
-from node.wire.record import Verifier
+from node.wire.record import Record, Verifier
 
 # What people have tried elsewhere: literals, odd spellings, embedded addresses, ports, schemes.
 TARGETS = """
@@ -104,6 +104,9 @@ class Blank:
 
     def owner(self, domain: str) -> None:
         return None
+
+    def learned(self, record: Record) -> None:
+        raise AssertionError("nothing is pinned")
 
 
 def names(**table: tuple[str, ...]) -> Outgoing:

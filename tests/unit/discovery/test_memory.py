@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from node.base.ids import NodeId
 from node.discovery.memory import PeerMemory
 from node.discovery.resolver import Pin
 from node.runtime.clock import ManualClock
@@ -15,6 +17,7 @@ from node.storage.database import Database, Tx
 from node.storage.peers import PeerStore, Proof
 from node.wire.codec import encode
 from tests.links import identity
+from tests.unit.discovery.records import NOW_MS, nid_of, record_of
 
 PEERS = PeerStore()
 ALICE = identity("alice", rotations=1)
@@ -46,7 +49,7 @@ def prove(tx: Tx) -> int:
 
 
 async def test_a_node_that_proved_itself_is_pinned(db: Database) -> None:
-    memory = PeerMemory(db=db, peers=PEERS)
+    memory = PeerMemory(db=db, peers=PEERS, clock=ManualClock())
     await db.write(lambda tx: PEERS.ensure(tx, ALICE.nid, 1))
     assert memory.pin(ALICE.nid) is None
     assert not memory.knows(ALICE.nid)
@@ -58,7 +61,7 @@ async def test_a_node_that_proved_itself_is_pinned(db: Database) -> None:
 
 
 async def test_addresses_come_as_they_worked(db: Database) -> None:
-    memory = PeerMemory(db=db, peers=PEERS)
+    memory = PeerMemory(db=db, peers=PEERS, clock=ManualClock())
     assert memory.addresses(ALICE.nid) == ()
     pk = await db.write(prove)
 
@@ -71,3 +74,29 @@ async def test_addresses_come_as_they_worked(db: Database) -> None:
         Candidate("wss://casa.example/s2s", "domain", check_certificate=True),
         Candidate("wss://192.168.1.5:8443/s2s", "mdns", lan=True),
     ]
+
+
+async def test_a_newer_record_raises_the_pin(db: Database) -> None:
+    told: list[NodeId] = []
+    memory = PeerMemory(db=db, peers=PEERS, clock=ManualClock(), moved=told.append)
+    await db.write(prove)
+    newest = msgspec.structs.replace(record_of("alice", seq=NOW_MS), rotations=1, op=ALICE.cert.op)
+    assert newest.nid == ALICE.nid
+    memory.learned(msgspec.structs.replace(newest, seq=77))
+    memory.learned(msgspec.structs.replace(newest, rotations=0))
+    memory.learned(msgspec.structs.replace(newest, op=bytes(32)))
+    await db.write(lambda tx: None)
+    assert told == []
+    memory.learned(newest)
+    await db.write(lambda tx: None)
+    assert told == [ALICE.nid]
+    pin = memory.pin(ALICE.nid)
+    assert pin is not None
+    assert pin.seq == NOW_MS
+
+
+async def test_records_of_strangers_are_not_kept(db: Database) -> None:
+    memory = PeerMemory(db=db, peers=PEERS, clock=ManualClock())
+    memory.learned(record_of("bob"))
+    await db.write(lambda tx: None)
+    assert db.view(lambda tx: PEERS.find(tx, nid_of("bob"))) is None

@@ -40,6 +40,7 @@ class World:
         self.record: Record | None = None
         self.gossip: list[bytes] = []
         self.asked: list[str] = []
+        self.learnt: list[Record] = []
         self.dht_args: dict[str, object] = {}
         self.slow = asyncio.Event()
         self.slow.set()
@@ -52,6 +53,9 @@ class World:
 
     def owner(self, domain: str) -> NodeId | None:
         return self.owners.get(domain)
+
+    def learned(self, record: Record) -> None:
+        self.learnt.append(record)
 
     async def look_for(self, nid: NodeId) -> Sequence[Claim]:
         self.asked.append("lan")
@@ -213,6 +217,18 @@ async def test_a_later_incarnation_may_begin_its_numbers_anew() -> None:
     world.pins[ALICE] = Pin(incarnation=1, seq=NOW_MS)
     world.record = record_of("alice", spots=("2.2.2.2",), seq=5, incarnation=2)
     assert await found(world) == ["wss://2.2.2.2:8443/s2s"]
+    assert world.learnt == [world.record], "the pin goes up"
+
+
+async def test_only_what_is_newer_than_the_pin_is_told_to_the_memory() -> None:
+    world = World()
+    world.pins[ALICE] = Pin(incarnation=1, seq=NOW_MS)
+    world.record = record_of("alice", spots=("2.2.2.2",), seq=NOW_MS)
+    await found(world)
+    del world.pins[ALICE]
+    world.record = record_of("alice", spots=("2.2.2.2",), seq=NOW_MS + 1)
+    await found(world)
+    assert world.learnt == []
 
 
 async def test_a_first_contact_asks_more_nodes() -> None:

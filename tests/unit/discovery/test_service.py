@@ -15,7 +15,7 @@ from node.discovery.service import Discovery
 from node.runtime.clock import ManualClock
 from node.runtime.targets import Targets
 from node.services.ports import Candidate
-from node.wire.record import Flag, LocBody, Verifier, make_loc
+from node.wire.record import Flag, LocBody, Record, Verifier, make_loc
 from tests.links import identity
 from tests.unit.discovery.records import NOW_MS, NOW_S, nid_of, spot
 
@@ -35,6 +35,9 @@ class Nothing:
 
     def owner(self, domain: str) -> NodeId | None:
         return None
+
+    def learned(self, record: Record) -> None:
+        raise AssertionError("nothing is pinned")
 
 
 class Maker:
@@ -130,6 +133,7 @@ async def test_the_first_record_names_the_domain_and_no_address() -> None:
         assert desk.maker.bodies == [LocBody(domain="casa.example", versions=(1,))]
         assert desk.board.raws == desk.told == [discovery.record]
         assert discovery.nearby() == ()
+        assert discovery.seq == NOW_MS + 1
 
 
 async def test_a_board_that_refuses_is_no_fault() -> None:
