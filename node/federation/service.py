@@ -367,7 +367,19 @@ class Federation:
         tls = dialled.proven.bound
         now_ms = self._clock.now_ms()
         url, source = dialled.candidate.url, dialled.candidate.source
-        await self._db.write(lambda tx: self._peers.address_ok(tx, peer.pk, url, source, now_ms, tls=tls))
+
+        def note(tx: Tx) -> None:
+            self._peers.address_ok(tx, peer.pk, url, source, now_ms, tls=tls)
+            self._peers.dialled(tx, peer.pk, now_ms, "")
+
+        try:
+            await self._db.write(note)
+        except BaseException:
+            dialled.socket.abort()
+            raise
+        if self._stopping:
+            dialled.socket.abort()
+            raise offline()
         session = Session(
             desk=self._desk, peer=peer, socket=dialled.socket, channel=dialled.channel, dialled=True, url=url
         )

@@ -177,6 +177,8 @@ class Session:
         finally:
             self._finish(Ending("cancelled"))
             self._socket.close(CLOSE_GOING)
+            # a peer that reads nothing more may not keep the connection with its last words in it
+            asyncio.get_running_loop().call_later(limits.LINGER_S, self._socket.abort)
         assert self.ending is not None
         return self.ending
 

@@ -15,7 +15,7 @@ import ssl
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
@@ -126,8 +126,7 @@ class DialledSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The transport is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # that of uvloop with TLS has no common base
         peer = transport.get_extra_info("peername")
         self.address = f"{peer[0]}" if peer else ""
         tls = transport.get_extra_info("ssl_object")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import uvloop
 
 from node.base import limits
 from node.base.errors import Code, Rejected
@@ -36,19 +37,29 @@ async def test_items_whispers_and_questions_both_ways(tmp_path: Path) -> None:
         assert b.inbox.whispers == [("typing", b"...")]
 
 
-async def test_a_node_behind_tls_is_bound_to_its_certificate(tmp_path: Path) -> None:
-    certificate = tls.Certificate.own(tmp_path, domain="", clock=SystemClock())
-    async with home(tmp_path, "a", context=certificate.context) as a, home(tmp_path, "b", listening=False) as b:
-        a.leaf = tls.fingerprint(tmp_path / tls.FILE)
+async def _bound_to_tls(folder: Path) -> None:
+    certificate = tls.Certificate.own(folder, domain="", clock=SystemClock())
+    async with home(folder, "a", context=certificate.context) as a, home(folder, "b", listening=False) as b:
+        a.leaf = tls.fingerprint(folder / tls.FILE)
         pk = await b.knows(a)
         await b.federation.reach(a.nid)
         [address] = b.db.view(lambda tx: b.peers.addresses(tx, pk))
         assert address.tls == 1
+        await b.post(a, *(b"%d" % n for n in range(1000)))
+        await a.until(lambda: len(a.noted()) == 1000)
         b.federation.drop(a.nid)
         a.leaf = None  # as if somebody in between ended TLS and went on without it
         with pytest.raises(Rejected) as refused:
             await b.federation.reach(a.nid)
         assert refused.value.code is Code.KEY_CHANGED
+
+
+async def test_a_node_behind_tls_is_bound_to_its_certificate(tmp_path: Path) -> None:
+    await _bound_to_tls(tmp_path)
+
+
+def test_the_same_on_the_loop_of_production(tmp_path: Path) -> None:
+    uvloop.run(_bound_to_tls(tmp_path))
 
 
 async def test_another_identity_at_the_address(tmp_path: Path) -> None:
