@@ -63,6 +63,11 @@ def identity(name: str, *, incarnation: int = 1, rotations: int = 0, copy: str =
     return Who(nid, chain, cert, incarnation, op, of_copy.token_bytes(32))
 
 
+def rendered(row: OutRow) -> bytes | None:
+    """Bytes of an entry; odd places concern the peer no more."""
+    return None if row.idx % 2 else b"%d/%d/%d" % (row.cls, row.room, row.idx)
+
+
 class Notebook:
     """An inbox that writes each item into a table, refuses bodies that begin with ``bad`` and fails at ``bug``."""
 
@@ -72,6 +77,7 @@ class Notebook:
         self.links: list[tuple[str, NodeId]] = []
         self.whispers: list[tuple[str, bytes]] = []
         self.served: Callable[[Peer, str, bytes], bytes] = lambda peer, method, args: method.encode() + args
+        self.rendered: Callable[[OutRow], bytes | None] = rendered
         self.shared: set[NodeId] = set()
         self.record = b""
 
@@ -131,8 +137,7 @@ class Notebook:
         return self.served(peer, method, args)
 
     def render(self, tx: Tx, peer: Peer, rows: Sequence[OutRow]) -> list[bytes | None]:
-        """Odd places concern the peer no more."""
-        return [None if row.idx % 2 else b"%d/%d/%d" % (row.cls, row.room, row.idx) for row in rows]
+        return [self.rendered(row) for row in rows]
 
     def share_room(self, peer: Peer, nid: NodeId) -> bool:
         return nid in self.shared

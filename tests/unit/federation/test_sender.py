@@ -81,3 +81,28 @@ def test_a_node_that_lost_its_numbers_begins_a_new_run(simulate: Simulate) -> No
         assert b.noted()[-1] == b"after the restore"
 
     simulate(story)
+
+
+def test_refused_entries_go_back_with_their_bytes_and_oversized_ones_stay_at_home(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        a.inbox.rendered = lambda row: {2: b"bad entry", 4: bytes(limits.LINK_BODY_BYTES_MAX + 1)}.get(row.idx, b"fine")
+        await a.refer(b, 7, 2, 4, 6)
+        await a.until(lambda: a.returned() and not a.waiting())
+        assert a.returned() == [(b"bad entry", Code.NOT_MEMBER)]
+        assert b.noted() == [b"fine"]
+
+    simulate(story)
+
+
+def test_credit_that_ends_at_a_gap(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(town: Town) -> None:
+        monkeypatch.setattr(limits, "LINK_CREDIT", 2)
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        await a.refer(b, 7, *range(1, 60))
+        await b.until(lambda: len(b.noted()) == 29)
+        await a.until(lambda: not a.waiting())
+
+    simulate(story)

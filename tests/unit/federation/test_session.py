@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from node.base import limits
-from node.base.errors import Code, Rejected
+from node.base.errors import Code, Rejected, RemoteError
 from node.storage.outbox import DIRECT
+from node.storage.peers import Peer
 from node.wire import s2s
 from tests.unit.federation.conftest import Town
 from tests.unit.federation.proto_pair import hello
@@ -122,5 +123,59 @@ def test_whispers_beyond_a_rate_are_dropped(simulate: Simulate) -> None:
         await asyncio.sleep(0.5)
         assert len(a.inbox.whispers) <= 2 * limits.LINK_WHISPERS_PER_S
         assert a.federation.open_links()
+
+    simulate(story)
+
+
+def test_questions_that_cannot_be_answered_are_refused_and_the_link_goes_on(simulate: Simulate) -> None:
+    def serve(peer: Peer, method: str, args: bytes) -> bytes:
+        match method:
+            case "bug":
+                raise ZeroDivisionError
+            case "nonsense":
+                raise RemoteError("malformed")
+            case "large":
+                return bytes(limits.LINK_BODY_BYTES_MAX + 1)
+        return b"fine"
+
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        b.inbox.served = serve
+        await a.federation.reach(b.nid)
+        for method, code in (("bug", Code.INTERNAL), ("nonsense", Code.BAD_REQUEST), ("large", Code.TOO_LARGE)):
+            with pytest.raises(Rejected) as refused:
+                await a.federation.request(b.nid, method, b"")
+            assert refused.value.code is code
+        assert await a.federation.request(b.nid, "other", b"") == b"fine"
+
+    simulate(story)
+
+
+def test_a_code_nobody_knows_is_a_bad_request_and_open_questions_are_few(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        who = mallory(town)
+        await befriend(town, a)
+        peer = await Stranger.call(town, a, who)
+        peer.say(hello())
+        await peer.hears_until(s2s.Ack)
+        asking = [
+            town.loop.create_task(a.federation.request(who.nid, "x", b"")) for _ in range(limits.LINK_REQUESTS_MAX)
+        ]
+        asked = await peer.hears_until(s2s.Request)
+        assert isinstance(asked, s2s.Request)
+        with pytest.raises(Rejected) as refused:
+            await a.federation.request(who.nid, "x", b"")
+        assert refused.value.code is Code.RATE_LIMITED
+        peer.say(s2s.Reply(asked.id, "from_the_future", b""))
+        done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        [first] = done
+        error = first.exception()
+        assert isinstance(error, Rejected)
+        assert error.code is Code.BAD_REQUEST
+        peer.socket.close()
+        for answer in await asyncio.gather(*asking, return_exceptions=True):
+            assert isinstance(answer, Rejected)
 
     simulate(story)
