@@ -8,7 +8,6 @@ room carries a signed head; a third node's identity goes along with the first en
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Final, Protocol
 
 from node.base import limits
@@ -194,10 +193,15 @@ class CatchUp:
                 self._rooms.hub_reaches(tx, row, head.idx)
 
     async def pull(self, peer: Peer) -> None:
-        """Fetches what replicas of this hub's rooms lack."""
+        """Fetches what replicas of this hub's rooms lack; one that cannot be had now holds up no other. Raises Rejected then."""
+        refusal: Rejected | None = None
         for room in self._db.view(lambda tx: self._rooms.behind(tx, peer.nid)):
-            with suppress(Rejected):  # one room that cannot be had now does not hold up the others
+            try:
                 await self._pull_room(peer, room)
+            except Rejected as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
 
     async def _pull_room(self, peer: Peer, room: RoomId) -> None:
         more = True

@@ -12,7 +12,8 @@ Implements `services.ports.PeerInbox` and `federation.queries.Acquaintances`; a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -56,6 +57,9 @@ from node.wire.exchange import (
 _diary: Final = Diary("exchange")
 Prepared = Checked | Submission | News | DirectItem
 WORK_PAUSE_S: Final = limits.ACK_DELAY_S
+WORK_RETRY_S: Final = float(limits.LINK_RETRY_S)  # what failed is tried again then, or at the next wake-up; doubles
+WORK_RETRY_S_MAX: Final = 300.0
+Step = Callable[[Peer], Awaitable[None]]
 
 
 class Steps(Struct, frozen=True, kw_only=True):
@@ -153,20 +157,27 @@ class Exchange:
             wake.set()
 
     async def _tend(self, peer: Peer) -> None:
-        wake = self._wakes[peer.nid]
-        await self._attempt(peer, self._steps.catchup.compare)
+        wake, retry_s = self._wakes[peer.nid], WORK_RETRY_S
+        todo: tuple[Step, ...] = (self._steps.catchup.compare, *self._work)
         while True:
             wake.clear()
-            for step in self._work:
-                await self._attempt(peer, step)
+            failed = [step for step in todo if not await self._attempt(peer, step)]
             await asyncio.sleep(WORK_PAUSE_S)
-            await wake.wait()
+            retry_s = min(2 * retry_s, WORK_RETRY_S_MAX) if failed else WORK_RETRY_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(retry_s if failed else None):
+                    await wake.wait()
+            again = (self._steps.catchup.compare,) if self._steps.catchup.compare in failed else ()
+            todo = (*again, *self._work)
 
-    async def _attempt(self, peer: Peer, step: Callable[[Peer], object]) -> None:
+    async def _attempt(self, peer: Peer, step: Step) -> bool:
+        """Whether it succeeded, or there was nothing to do."""
         try:
-            await step(peer)  # type: ignore[misc]
+            await step(peer)
         except (Rejected, RemoteError, TimeoutError) as error:
             _diary.info("step failed", step=step.__name__, code=getattr(error, "code", type(error).__name__))
+            return False
+        return True
 
     # --- numbered items ---------------------------------------------------------------------------------
 

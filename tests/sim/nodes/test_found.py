@@ -39,11 +39,11 @@ def on_two_nodes(story: Story) -> None:
     play(0, Plan(size=2, theme="", people=(1, 1), live_s=0, apart=None), told)
 
 
-async def until(met: Callable[[], bool]) -> None:
+async def until(met: Callable[[], bool], *, step_s: float = 0.05) -> None:
     """Waits for something to become true."""
     async with asyncio.timeout(PATIENCE_S):
         while not met():  # noqa: ASYNC110 - virtual time costs nothing
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(step_s)
 
 
 async def invited(alice: Device, bob: Device) -> bytes:
@@ -78,5 +78,19 @@ def test_who_was_kicked_before_their_node_had_the_log_learns_of_it() -> None:
         await until(lambda: alice.cards[room].head_idx >= 0 and len(alice.live) >= 3)
         alice.wish(room, content.Kick(user=bob.user))
         await until(lambda: not bob.waiting and bool(bob.rooms("left")))
+
+    on_two_nodes(story)
+
+
+def test_a_replica_that_could_not_be_stored_for_a_while_is_fetched_later() -> None:
+    """The disk was full when the log came, and then nobody said anything: the replica stayed behind until the next link."""
+
+    async def story(world: Nodes, alice: Device, bob: Device) -> None:
+        room = await invited(alice, bob)
+        services, nid = world.machines[1].services, world.machines[0].services.identity.nid
+        bob.wish(room, content.Join())
+        await until(lambda: bool(services.db.view(lambda tx: services.rooms.behind(tx, nid))), step_s=0.0001)
+        services.db.trouble, services.db._retry_at = "The disk is full.", world.loop.time() + 3.0
+        await until(lambda: bool(bob.rooms("member")))
 
     on_two_nodes(story)
