@@ -16,10 +16,11 @@ import asyncio
 import itertools
 import selectors
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from tests.sim.net import Listening, Network
 
@@ -83,18 +84,20 @@ class SimLoop(asyncio.BaseEventLoop):
         self.slow_disk: dict[str, float] = {}  # by host, the chance that a commit takes long
         self.commit_begun: dict[str, asyncio.Event] = {}  # by host, set when the next COMMIT is on its way to the disk
         self._ports = itertools.count(32_768)
+        self._tasks: WeakKeyDictionary[asyncio.Task[Any], str] = WeakKeyDictionary()  # where each runs
         self._order = Random(f"order {seed}")
         self._disk = Random(f"disk {seed}")
         self._selector = Instant(self)
         self._clock_resolution = RESOLUTION_S
         self.set_exception_handler(self._note_fault)
+        self.set_task_factory(self._make_task)
 
     def time(self) -> float:
         """Seconds since the world began."""
         return self.now
 
     def _note_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self.faults.append(f"{context.get('message')}: {context.get('exception')!r}")
+        self.faults.append(f"{context.get('message')}: {context.get('exception')!r} {context.get('task', '')!r}")
 
     def _process_events(self, event_list: Any) -> None:
         pass
@@ -131,6 +134,18 @@ class SimLoop(asyncio.BaseEventLoop):
         if call in self.threads:  # a crash takes the threads along
             self.threads.remove(call)
             call.run()
+
+    def _make_task(self, loop: Any, coro: Any, context: Context | None = None, **more: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(coro, loop=self, context=context, **more)
+        self._tasks[task] = HOST.get() if context is None else context.get(HOST, HOST.get())
+        return task
+
+    async def end_tasks(self, host: str) -> None:
+        """The machine `host` is gone, and so is whatever its programs were doing."""
+        for task in (left := [task for task, where in self._tasks.items() if where == host and not task.done()]):
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
 
     def lose_threads(self, host: str) -> Call | None:
         """The machine `host` loses power: its threads never end. The COMMIT that was under way, if one was."""

@@ -105,10 +105,17 @@ class Machine:
         self.story.append(f"{self.loop.time():9.3f} {self.name and self.name + ': '}{text}")
 
     async def within(self, doing: Coroutine[Any, Any, T]) -> T:
-        """Runs `doing` on this machine."""
+        """Runs `doing` on this machine. Raises ConnectionError when the machine goes away meanwhile."""
         context = contextvars.copy_context()
         context.run(HOST.set, self.host)
-        return await self.loop.create_task(doing, context=context)
+        task = self.loop.create_task(doing, context=context)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if me is None or me.cancelling():
+                raise
+            raise ConnectionAbortedError("the machine is gone") from None
 
     # --- power ------------------------------------------------------------------------------------------
 
@@ -181,6 +188,8 @@ class Machine:
         self._node = None
         running.cancel()
         await asyncio.wait([running])
+        if self.name:  # a world of one machine is all on that machine
+            await self.loop.end_tasks(self.host)
         self._count_mistakes()
         services.abandon()
         self.restarts += 1

@@ -122,7 +122,7 @@ class Nodes:
         """Everybody's devices come, and come again."""
         for machine in self.machines:
             for device in machine.devices:
-                self.spawn(self.loop.create_task(machine.within(device.run())))
+                self.spawn(self.loop.create_task(device.run()))
 
     def _acquaint(self, tx: Tx, machine: Machine) -> None:
         """As after a first contact by address."""
