@@ -14,7 +14,7 @@ Every task lives in the group of `run`. One ticker looks after all links.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
@@ -98,6 +98,7 @@ class Federation:
         self._links: dict[NodeId, Session] = {}
         self._campaigns: dict[NodeId, _Campaign] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[asyncio.Task[None], None] = {}  # of the group, in order, so that a simulation repeats itself
         self._stopping = False
         self._hosts: dict[str, None] = {}  # addresses of known peers, the last used at the end
         self._swept = 0.0
@@ -151,6 +152,8 @@ class Federation:
             finally:
                 self._group = None
                 self.stop()
+                for task in list(self._tasks):
+                    task.cancel()
 
     async def _begin(self) -> None:
         since_ms = self._clock.now_ms() - limits.LINK_KEEP_S * 1000
@@ -166,6 +169,11 @@ class Federation:
             if row is not None and row.policy != BLOCK:
                 found[row.nid] = None
         return list(found)
+
+    def _spawn(self, group: asyncio.TaskGroup, work: Coroutine[None, None, None]) -> None:
+        task = group.create_task(work)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     def stop(self) -> None:
         """Tells every peer that the node goes, and takes no more."""
@@ -310,7 +318,7 @@ class Federation:
         if self._group is None or self._stopping or nid in self._campaigns or nid == self._identity.nid:
             return
         self._campaigns[nid] = _Campaign(Backoff(self._entropy.uniform))
-        self._group.create_task(self._pursue(nid, renew=renew, delay_s=delay_s))
+        self._spawn(self._group, self._pursue(nid, renew=renew, delay_s=delay_s))
 
     async def _pursue(self, nid: NodeId, *, renew: bool, delay_s: float) -> None:
         campaign = self._campaigns[nid]
@@ -383,7 +391,7 @@ class Federation:
         session = Session(
             desk=self._desk, peer=peer, socket=dialled.socket, channel=dialled.channel, dialled=True, url=url
         )
-        self._group.create_task(self._serve(session))
+        self._spawn(self._group, self._serve(session))
         return session
 
     async def _note_dial(self, nid: NodeId, error: str) -> None:

@@ -128,7 +128,7 @@ class Session:
         self._socket = socket
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._group: asyncio.TaskGroup | None = None
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[asyncio.Task[None], None] = {}  # in order, so that a simulation repeats itself
         self._heard = Heard()  # as said in our hello
         self.sender = Sender(
             peer=peer,
@@ -170,7 +170,7 @@ class Session:
                 self._group = group
                 await self._read()
                 self._finish(Ending("closed", fault=True))
-                for task in self._serving:
+                for task in list(self._serving):
                     task.cancel()
         except* Rejected:  # from the group, so in a group of its own: the disk takes nothing now
             self.end("read_only", limits.LINK_RETRY_S)
@@ -357,8 +357,8 @@ class Session:
     def _asked(self, asked: machine.Asked) -> None:
         assert self._group is not None
         task = self._group.create_task(self._answer(asked))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        self._serving[task] = None
+        task.add_done_callback(lambda done: self._serving.pop(done, None))
 
     async def _answer(self, asked: machine.Asked) -> None:
         code, body = "", b""
