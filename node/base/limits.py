@@ -202,6 +202,7 @@ HANDSHAKE_S: Final = 5  # for the three messages of a handshake
 HANDSHAKES_MAX: Final = 256  # half-open links; strangers get half of them
 HANDSHAKES_PER_NETWORK_MAX: Final = 8  # half-open links of one IPv4 address or IPv6 /64
 HANDSHAKES_PER_MIN: Final = 30  # begun by strangers of one IPv4 address or IPv6 /64
+DIAL_SPREAD_MS: Final = 10  # between two peers dialled at the start: a handshake costs a millisecond
 DIAL_CONNECT_S: Final = 10  # until a connection is there and upgraded
 DIAL_S: Final = 30  # one round over all addresses of a peer
 DIALBACK_S: Final = 60  # between two proofs of reachability for one peer

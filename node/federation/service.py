@@ -159,15 +159,14 @@ class Federation:
         since_ms = self._clock.now_ms() - limits.LINK_KEEP_S * 1000
         wanted = self._db.view(lambda tx: self._wanted(tx, since_ms))
         self._db.view(self._load_hosts)
-        for nid in wanted:
-            self._campaign(nid)
+        for place, nid in enumerate(wanted):
+            self._campaign(nid, delay_s=place * limits.DIAL_SPREAD_MS / 1000)
 
     def _wanted(self, tx: Tx, since_ms: int) -> list[NodeId]:
-        found = dict.fromkeys(row.nid for row in self._peers.linked_since(tx, since_ms))
-        for pk in self._outbox.peers_waiting(tx):
-            row = self._peers.get(tx, pk)
-            if row is not None and row.policy != BLOCK:
-                found[row.nid] = None
+        """Those for whom something waits, then those who were linked lately."""
+        waiting = [self._peers.get(tx, pk) for pk in self._outbox.peers_waiting(tx)]
+        found = dict.fromkeys(row.nid for row in waiting if row is not None and row.policy != BLOCK)
+        found |= dict.fromkeys(row.nid for row in self._peers.linked_since(tx, since_ms))
         return list(found)
 
     def _spawn(self, group: asyncio.TaskGroup, work: Coroutine[None, None, None]) -> None:
