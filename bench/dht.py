@@ -22,6 +22,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -43,6 +44,7 @@ HOMES: Final = 40
 LOOKUPS: Final = 160
 AT_ONCE: Final = 10  # look-ups at once in the whole process
 CHURN: Final = 0.2
+MEMORY_NODES: Final = 199
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,6 @@ class Tally:
     results: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
     join_cpu_ms: list[float] = field(default_factory=list)
-    kib_per_node: list[float] = field(default_factory=list)
 
     def pct(self, result: str) -> float:
         """Share of look-ups."""
@@ -142,10 +143,9 @@ class Trial:
         hostile = int(cell.nodes * cell.share)
         kinds = ["hostile"] * hostile + ["honest"] * (cell.nodes - hostile - 1)
         village.random.shuffle(kinds)
-        memory, cpu = _rss_kib(), time.process_time()
+        cpu = time.process_time()
         await village.grow(["honest", *kinds])
         self._tally.join_cpu_ms.append(1000 * (time.process_time() - cpu) / cell.nodes)
-        self._tally.kib_per_node.append((_rss_kib() - memory) / cell.nodes)
         for home in self._homes:
             village.plot.old[home.key] = self._versions[home.nid][0]
             if cell.ground_from:
@@ -206,8 +206,24 @@ def measure(cells: Sequence[Cell] = CELLS, seeds: Sequence[int] = SEEDS) -> dict
     big = [tally for cell, tally in zip(cells, tallies, strict=True) if cell.name == "n200_none"]
     for tally in big:
         figures["join_cpu_ms"] = statistics.median(tally.join_cpu_ms)
-        figures["kib_per_node"] = tally.kib_per_node[0]  # of the first seed: later ones use what it left
+        figures["kib_per_node"] = _ask_memory()
     return figures
+
+
+def _ask_memory() -> float:
+    """KiB of a node, from a process that has held nothing else."""
+    asked = subprocess.run([sys.executable, "-m", "bench.dht", "--memory"], check=True, capture_output=True, text=True)
+    return float(asked.stdout)
+
+
+async def _tell_memory() -> None:
+    village = Village(seed=1)
+    await village.grow(["honest"])
+    before = _rss_kib()
+    await village.grow(["honest"] * MEMORY_NODES)
+    await village.settle()
+    print((_rss_kib() - before) / MEMORY_NODES)
+    village.close()
 
 
 def _run(work: Callable[[], Any]) -> Any:
@@ -276,6 +292,9 @@ def _machine() -> str:
 def main() -> None:
     """Measures, prints; writes when everything was measured."""
     words = set(sys.argv[1:])
+    if "--memory" in words:
+        _run(_tell_memory)
+        return
     chosen = [cell for cell in CELLS if not words - {"--quick"} or cell.name in words]
     print("\n".join(HEAD), flush=True)
     figures = measure(chosen, SEEDS[:1] if "--quick" in words else SEEDS)
