@@ -45,6 +45,7 @@ from node.wire.keys import Certified, Chain, OpCert
 TICK_S: Final = 1.0
 SWEEP_S: Final = 600.0  # outboxes over their bounds, old quarantine
 HOSTS_REMEMBERED: Final = 4_096
+REACH_ATTEMPTS: Final = 3
 log = Log("federation")
 
 
@@ -100,6 +101,7 @@ class Federation:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[asyncio.Task[None], None] = {}  # of the group, in order, so that a simulation repeats itself
         self._stopping = False
+        self._reaching: dict[NodeId, asyncio.Lock] = {}
         self._hosts: dict[str, None] = {}  # addresses of known peers, the last used at the end
         self._swept = 0.0
         self._dialer = Dialer(
@@ -247,23 +249,42 @@ class Federation:
         target = nid
         if target == self._identity.nid:
             raise Rejected(Code.CONFLICT, "This is the address of this very node.")
-        if self.linked(target):
-            return target
+        lock = self._reaching.setdefault(target, asyncio.Lock())
+        try:
+            async with lock:  # several people may want the same first contact
+                if not self.linked(target):
+                    await self._reach(target, domain, places)
+        finally:
+            if not lock.locked():
+                self._reaching.pop(target, None)
+        return target
+
+    async def _reach(self, target: NodeId, domain: str, places: Sequence[Place]) -> None:
         row = self._db.view(lambda tx: self._peers.find(tx, target))
         if row is not None and row.policy == BLOCK:
             raise _blocked()
-        try:
+        reason = ""
+        for _ in range(REACH_ATTEMPTS):
+            reason = await self._link_now(target, domain, places)
+            if self.linked(target):
+                return
+            if reason != "duplicate":
+                break
+            await asyncio.sleep(TICK_S)  # the peer dialled us at the same time, and its link is on its way
+        if not self.linked(target):
+            raise _blocked() if reason == "blocked" else unreachable(reason)
+
+    async def _link_now(self, target: NodeId, domain: str, places: Sequence[Place]) -> str:
+        """Waits for a link that is there or is made; why it ended, if it did. Raises Rejected."""
+        session = self._links.get(target)
+        if session is None or session.ending is not None:
             session = await self._dial(target, places=places, domain=domain, eager=True)
+        try:
             async with asyncio.timeout(limits.HELLO_S):
                 await session.ready.wait()
         except TimeoutError:
             raise unreachable("it does not say hello") from None
-        if not self.linked(target):
-            ending = session.ending
-            if ending is not None and ending.reason == "blocked":
-                raise _blocked()
-            raise unreachable(ending.reason if ending is not None else "closed")
-        return target
+        return "" if session.ending is None else session.ending.reason
 
     # --- for admins and discovery -----------------------------------------------------------------------
 

@@ -186,3 +186,25 @@ def test_reach_finds_another_identity_at_the_address(simulate: Simulate) -> None
         assert not a.federation.open_links()
 
     simulate(story)
+
+
+def test_several_who_want_the_same_node_make_one_link(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        assert await asyncio.gather(*(a.federation.reach(b.nid) for _ in range(10))) == [b.nid] * 10
+        assert len(a.hints.hellos) == 1
+        assert not a.federation._reaching
+
+    simulate(story)
+
+
+def test_two_nodes_that_reach_for_each_other_meet(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        await b.knows(a)
+        met = await asyncio.gather(a.federation.reach(b.nid), b.federation.reach(a.nid))
+        assert tuple(met) == (b.nid, a.nid)
+
+    simulate(story)
