@@ -239,6 +239,7 @@ FRAMES = st.one_of(
 ).map(s2s.encode_frame)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.one_of(FRAMES, st.binary(max_size=60)), max_size=30))
 def test_any_frames_in_any_order_never_make_it_crash(frames: list[bytes]) -> None:

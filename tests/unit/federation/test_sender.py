@@ -27,6 +27,7 @@ def test_rows_by_reference_get_their_bytes_when_they_are_sent(simulate: Simulate
     simulate(story)
 
 
+@pytest.mark.slow
 def test_an_outbox_over_its_bounds_says_so(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(town: Town) -> None:
         monkeypatch.setattr(limits, "OUTBOX_ROWS_MAX", 10)
@@ -96,6 +97,7 @@ def test_refused_entries_go_back_with_their_bytes_and_oversized_ones_stay_at_hom
     simulate(story)
 
 
+@pytest.mark.slow
 def test_credit_that_ends_at_a_gap(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(town: Town) -> None:
         monkeypatch.setattr(limits, "LINK_CREDIT", 2)

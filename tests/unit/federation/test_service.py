@@ -48,6 +48,7 @@ def test_after_a_restart_the_backlog_goes_out_by_itself(simulate: Simulate) -> N
     simulate(story)
 
 
+@pytest.mark.slow
 def test_a_peer_that_comes_back_after_hours_does_not_wait_for_a_back_off(simulate: Simulate) -> None:
     async def story(town: Town) -> None:
         a, b = await town.home("a"), await town.home("b")
@@ -57,7 +58,7 @@ def test_a_peer_that_comes_back_after_hours_does_not_wait_for_a_back_off(simulat
         await b.until(b.noted)
         await town.stop(b)
         await a.post(b, b"while away")
-        await asyncio.sleep(6 * 3600)
+        await asyncio.sleep(3 * 3600)
         assert a.federation.dialling == [b.nid]
         b = await town.home("b")
         before = town.loop.time()
@@ -67,13 +68,14 @@ def test_a_peer_that_comes_back_after_hours_does_not_wait_for_a_back_off(simulat
     simulate(story)
 
 
+@pytest.mark.slow
 def test_news_about_a_peer_ends_the_wait(simulate: Simulate) -> None:
     async def story(town: Town) -> None:
         a, b = await town.home("a"), await town.home("b")
         await a.knows(b)
         await town.stop(b)
         await a.post(b, b"x")
-        await asyncio.sleep(6 * 3600)
+        await asyncio.sleep(3 * 3600)
         row = a.db.view(lambda tx: a.peers.find(tx, b.nid))
         assert row is not None
         assert "ConnectionRefused" in row.dial_error or "b.test" in row.dial_error
@@ -86,6 +88,7 @@ def test_news_about_a_peer_ends_the_wait(simulate: Simulate) -> None:
     simulate(story)
 
 
+@pytest.mark.slow
 def test_a_link_is_made_anew_every_day(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(town: Town) -> None:
         monkeypatch.setattr(limits, "LINK_AGE_S", 600)
@@ -104,6 +107,7 @@ def test_a_link_is_made_anew_every_day(simulate: Simulate, monkeypatch: pytest.M
     simulate(story)
 
 
+@pytest.mark.slow
 def test_a_link_that_died_in_silence_is_found_by_the_heartbeat(simulate: Simulate) -> None:
     async def story(town: Town) -> None:
         a, b = await town.home("a"), await town.home("b")
