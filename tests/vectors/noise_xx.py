@@ -96,7 +96,8 @@ class Xx:
         return PATTERN[self._turn - 1]
 
     def _mix(self, token: str) -> None:
-        ours, theirs = token if self._initiator else token[::-1]
+        """Token xy: the initiator's x and the responder's y."""
+        ours, theirs = (token[0], token[1]) if self._initiator else (token[1], token[0])
         private, public = (self._e if ours == "e" else self._s), (self._re if theirs == "e" else self.rs)
         self._ck, key = _hkdf(self._ck, private.exchange(X25519PublicKey.from_public_bytes(public)))
         self._cipher = Cipher(key)
