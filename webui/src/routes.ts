@@ -7,7 +7,8 @@ export interface Route {
   panel?: 'info' | 'members' | 'links' | 'manage' | 'reads';
   target?: string;
   sub?: string;
-  dialog?: 'new-group' | 'invite';
+  item?: string;
+  dialog?: 'new-group' | 'invite' | 'add' | 'my-link';
 }
 
 const ROOM = /^[A-Za-z0-9_-]{43}$/;
@@ -28,12 +29,14 @@ export function parse(path: string): Route {
       return { page: 'chats', dialog: 'new-group' };
     case 'c':
       return ROOM.test(second) ? chat(second, third, fourth) : { page: 'lost' };
+    case 'add':
+      return { page: 'contacts', dialog: second === 'link' ? 'my-link' : 'add' };
     case 'contacts':
       return second ? { page: 'contacts', sub: second } : { page: 'contacts' };
     case 'settings':
       return second ? { page: 'settings', sub: second } : { page: 'settings' };
     case 'admin':
-      return second ? { page: 'admin', sub: second } : { page: 'admin' };
+      return second ? { page: 'admin', sub: second, ...(third ? { item: third } : {}) } : { page: 'admin' };
     default:
       return { page: 'lost' };
   }

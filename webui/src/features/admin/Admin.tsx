@@ -17,10 +17,12 @@ import details from '../group/Details.module.css';
 import { LinkList, LinkMaker, Made } from '../group/LinkParts.tsx';
 import { type PageOf, Panes } from '../shell/Panes.tsx';
 import shell from '../shell/Shell.module.css';
+import { Peers } from './Peers.tsx';
 
 const PAGES: readonly PageOf[] = [
   { name: 'invites', icon: 'ticket', key: 'admin.invites', view: () => <Invites /> },
   { name: 'users', icon: 'users', key: 'admin.users', view: () => <Users /> },
+  { name: 'peers', icon: 'network', key: 'peers.title', view: () => <Peers /> },
   { name: 'node', icon: 'server', key: 'admin.node', view: () => <NodePage /> },
 ];
 

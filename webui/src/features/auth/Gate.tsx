@@ -89,7 +89,8 @@ export function Login() {
       };
       const session = await http.login(body);
       await enter(session.me);
-      if (['login', 'setup', 'invite'].includes(route.value.page)) go('/', true);
+      const linked = route.value.page === 'invite' && location.hash.length > 1; // the invitation goes on by itself
+      if (!linked && ['login', 'setup', 'invite'].includes(route.value.page)) go('/', true);
     } catch (problem) {
       setError(problem);
       setBusy(false);

@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import * as http from '../../core/api.ts';
 import { newClientId } from '../../core/bytes.ts';
-import { parseFragment } from '../../core/link.ts';
+import { carryTo, linkOf, parseFragment } from '../../core/link.ts';
 import { Refusal } from '../../core/types.ts';
 import { lang, momentOf, t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
@@ -13,14 +13,18 @@ import { Button } from '../../ui/Button/Button.tsx';
 import { Field } from '../../ui/Field/Field.tsx';
 import { Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
+import { prefill } from '../contacts/model.ts';
 import s from './Auth.module.css';
-import { Card } from './Gate.tsx';
+import { Card, Login } from './Gate.tsx';
 
 export default function Invite() {
   const [hash, setHash] = useState(location.hash);
   const [info, setInfo] = useState<http.api.InviteInfo | null>(null);
   const [error, setError] = useState<unknown>(null);
   const link = parseFragment(hash);
+  const away = link !== null && link.node !== node.value?.node; // made on another node
+  const personal = link?.kind === 'contact';
+  const [elsewhere, setElsewhere] = useState(false);
   useEffect(() => {
     const moved = () => setHash(location.hash);
     addEventListener('hashchange', moved);
@@ -29,6 +33,8 @@ export default function Invite() {
   useEffect(() => {
     setError(null);
     setInfo(null);
+    setElsewhere(false);
+    if (away || personal) return;
     if (link) http.inspectInvite(link.token).then(setInfo, setError);
     else if (hash.length > 1) setError(new Refusal('invite_invalid', ''));
   }, [hash]);
@@ -39,10 +45,101 @@ export default function Invite() {
       <Broken error={new Refusal('invite_needed', '')} />
     );
   if (error) return <Broken error={error} />;
+  if (link && (away || personal)) {
+    if (me.value && client.value) return <Opened hash={hash} away={away} local={link.subject} />;
+    return away ? <SignInFirst /> : <Greeting hash={hash} hint={link.hint || link.subject} />;
+  }
+  if (link && elsewhere) return <Elsewhere hash={hash} onBack={() => setElsewhere(false)} />;
   if (!info || !link) return <Skeleton rows={1} />;
   if (info.kind === 'reset') return <ResetCard token={link.token} local={info.local} />;
   if (info.room && me.value && client.value) return <JoinCard token={link.token} room={info.room} />;
-  return <RegisterCard token={link.token} nodeRole={info.role} room={info.room} />;
+  return (
+    <RegisterCard
+      token={link.token}
+      nodeRole={info.role}
+      room={info.room}
+      onElsewhere={info.room ? () => setElsewhere(true) : undefined}
+    />
+  );
+}
+
+/** A link for people elsewhere, opened on the reader's own node: the dialog that adds people takes it from here. */
+function Opened({ hash, away, local }: { hash: string; away: boolean; local: string }) {
+  useEffect(() => {
+    if (!away) {
+      go(`/contacts/${encodeURIComponent(local)}`, true);
+      return;
+    }
+    prefill.value = linkOf(hash, location.host);
+    go('/add', true);
+  }, []);
+  return <Skeleton rows={1} />;
+}
+
+/** The reader came from another node's page, but is not signed in here. */
+function SignInFirst() {
+  return (
+    <>
+      <p class={s.above} role="status">
+        {t('elsewhere.sign_in')}
+      </p>
+      <Login />
+    </>
+  );
+}
+
+/** Somebody's contact link on their own node's page: whoever reads it most likely lives elsewhere. */
+function Greeting({ hash, hint }: { hash: string; hint: string }) {
+  const [elsewhere, setElsewhere] = useState(false);
+  if (elsewhere) return <Elsewhere hash={hash} onBack={() => setElsewhere(false)} />;
+  return (
+    <Card title={t('elsewhere.contact_title', { name: hint })} text={t('elsewhere.contact_text', { name: hint })}>
+      <Button look="primary" wide onClick={() => setElsewhere(true)}>
+        {t('elsewhere.have_account')}
+      </Button>
+      <Button wide onClick={() => go('/login')}>
+        {t('elsewhere.here', { node: node.value?.name || 'Startalk' })}
+      </Button>
+    </Card>
+  );
+}
+
+const OWN_NODE = 'startalk.own-node';
+
+/** The reader names their own node; its page opens the same link. What stands after # is never sent to a server. */
+function Elsewhere({ hash, onBack }: { hash: string; onBack: () => void }) {
+  const [typed, setTyped] = useState(localStorage.getItem(OWN_NODE) ?? '');
+  const [wrong, setWrong] = useState(false);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    const target = carryTo(typed, hash, location.host);
+    setWrong(target === null);
+    if (target === null) return;
+    localStorage.setItem(OWN_NODE, typed.trim());
+    location.assign(target);
+  };
+  return (
+    <Card title={t('elsewhere.title')} text={t('elsewhere.text')}>
+      <form class={s.form} onSubmit={submit}>
+        <Field
+          label={t('elsewhere.address')}
+          hint={t('elsewhere.hint')}
+          error={wrong ? t('elsewhere.wrong') : undefined}
+          value={typed}
+          onInput={setTyped}
+          placeholder="casa.example"
+          autoFocus
+          required
+        />
+        <Button type="submit" look="primary" wide>
+          {t('elsewhere.go')}
+        </Button>
+      </form>
+      <Button look="ghost" wide onClick={onBack}>
+        {t('common.back')}
+      </Button>
+    </Card>
+  );
 }
 
 function Broken({ error }: { error: unknown }) {
@@ -117,10 +214,12 @@ function RegisterCard({
   token,
   nodeRole,
   room,
+  onElsewhere,
 }: {
   token: string;
   nodeRole: string;
   room?: http.api.RoomPreview | null;
+  onElsewhere?: (() => void) | undefined;
 }) {
   const [local, setLocal] = useState('');
   const [name, setName] = useState('');
@@ -194,6 +293,11 @@ function RegisterCard({
           {t('auth.create_account')}
         </Button>
       </form>
+      {onElsewhere && !client.value && (
+        <Button wide icon="globe" onClick={onElsewhere}>
+          {t('elsewhere.have_account')}
+        </Button>
+      )}
       {!owner && !client.value && (
         <Button look="ghost" wide onClick={() => go('/login', true)}>
           {t('auth.have_account')}

@@ -1,6 +1,6 @@
 /** The list of chats, open invitations above it. */
 import { useState } from 'preact/hooks';
-import type { Room } from '../../core/types.ts';
+import { type Pending, Refusal, type Room } from '../../core/types.ts';
 import { briefOf, t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
 import { go, route } from '../../routes.ts';
@@ -11,6 +11,7 @@ import { Icon } from '../../ui/Icon/Icon.tsx';
 import { below, Menu, type Place } from '../../ui/Menu/Menu.tsx';
 import { Empty, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
+import { Domain } from '../contacts/Domain.tsx';
 import shell from '../shell/Shell.module.css';
 import { Count } from '../shell/Shell.tsx';
 import s from './Chats.module.css';
@@ -21,7 +22,10 @@ export function ChatList() {
   const [menu, setMenu] = useState<Place | null>(null);
   const rooms = filtered.value;
   const some = state.list.value.length > 0;
-  const invitations = state.invitations.value;
+  const invitations = state.invitations.value.filter(({ joining }) => !joining);
+  const joins = state.pending.value.filter(
+    ({ kind, room }) => kind === 'join' && state.rooms.value.get(room)?.state !== 'member',
+  );
   return (
     <aside class={shell.list} aria-label={t('nav.chats')}>
       <header class={shell.head}>
@@ -61,6 +65,9 @@ export function ChatList() {
         {invitations.map((room) => (
           <Invitation key={room.room} room={room} />
         ))}
+        {joins.map((item) => (
+          <Joining key={item.clientId} item={item} />
+        ))}
         {!state.loaded.value && !some && <Skeleton />}
         <nav aria-label={t('chats.list')}>
           <ul class={s.items}>
@@ -71,7 +78,7 @@ export function ChatList() {
             ))}
           </ul>
         </nav>
-        {state.loaded.value && !some && !invitations.length && (
+        {state.loaded.value && !some && !invitations.length && !joins.length && (
           <Empty icon="message-circle-plus" title={t('chats.empty')} text={t('chats.empty_text')}>
             <Button look="primary" icon="message-circle-plus" onClick={() => go('/contacts')}>
               {t('chats.start')}
@@ -87,7 +94,7 @@ export function ChatList() {
 function Row({ room }: { room: Room }) {
   const { state } = here();
   const name = roomName(state, room);
-  const failed = state.outbox.value.some((item) => item.room === room.room && item.state === 'failed');
+  const failed = state.pending.value.some((item) => item.room === room.room && item.state === 'failed');
   const typing = typingText(state, room.room, room.kind === 'group');
   const draft = route.value.room === room.room ? '' : state.drafts.value.get(room.room);
   return (
@@ -138,8 +145,8 @@ function Invitation({ room }: { room: Room }) {
   const answer = async (kind: 'join' | 'decline') => {
     setBusy(true);
     try {
-      await client.act(room.room, kind, kind === 'join' ? { via: 'invite' } : {});
-      if (kind === 'join') go(`/c/${room.room}`);
+      const posted = await client.act(room.room, kind, kind === 'join' ? { via: 'invite' } : {});
+      if (kind === 'join' && posted.idx > 0) go(`/c/${room.room}`);
     } catch (error) {
       toast(explain(error).text);
       setBusy(false);
@@ -151,7 +158,8 @@ function Invitation({ room }: { room: Room }) {
         <Avatar id={room.room} name={name} size={44} group />
         <p>
           <b>{name}</b>
-          {t('chats.invited_by', { name: client.state.nameOf(room.invitedBy), n: room.members })}
+          {t('chats.invited_by', { name: client.state.nameOf(room.invitedBy), n: room.members })}{' '}
+          <Domain user={room.invitedBy} />
         </p>
       </div>
       <div>
@@ -162,6 +170,37 @@ function Invitation({ room }: { room: Room }) {
           {t('chats.decline')}
         </Button>
       </div>
+    </section>
+  );
+}
+
+/** A chat of another node that was asked to let the reader in; it may be away, or say no. */
+function Joining({ item }: { item: Pending }) {
+  const client = here();
+  const { state } = client;
+  const card = state.rooms.value.get(item.room);
+  const name = card?.name || t('group.unnamed');
+  const failed = item.state === 'failed';
+  const node = state.nodeName(item.waits ?? '');
+  const forget = () => client.dismiss(item).catch((error) => toast(explain(error).text));
+  return (
+    <section class={s.invite} aria-label={t('chats.joining_label', { room: name })}>
+      <div>
+        <Avatar id={item.room} name={name} size={44} group />
+        <p role="status">
+          <b>{name}</b>
+          {failed
+            ? t('message.not_accepted', { reason: explain(new Refusal(item.code, item.text)).text })
+            : t('chats.joining', { node })}
+        </p>
+      </div>
+      {failed && (
+        <div>
+          <Button small onClick={() => void forget()}>
+            {t('message.dismiss')}
+          </Button>
+        </div>
+      )}
     </section>
   );
 }

@@ -1,6 +1,6 @@
 /** What the chat list shows of a room: its name, its last line, and which sign stands beside it. */
 import { computed, signal } from '@preact/signals';
-import { foreseen, marksOf } from '../../core/pending.ts';
+import { foreseen } from '../../core/pending.ts';
 import type { State } from '../../core/store/state.ts';
 import type { Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
@@ -25,7 +25,7 @@ export const filtered = computed<readonly Room[]>(() => {
 
 /** One line about the last message. */
 export function preview(state: State, room: Room): string {
-  const last = room.last && foreseen(room.last, marksOf(state.outbox.value), state.me);
+  const last = room.last && foreseen(room.last, state.marks.value, state.me);
   if (!last) return room.kind === 'group' ? t('chats.no_messages') : t('chats.say_hello');
   const who = last.author === state.me ? t('chats.you') : state.nameOf(last.author);
   if (last.mark?.erased === 'recall')

@@ -12,8 +12,10 @@ import { IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import type { Place } from '../../ui/Menu/Menu.tsx';
 import { roomName } from '../chats/model.ts';
+import { Domain } from '../contacts/Domain.tsx';
 import { learn } from '../message/MessageMenu.tsx';
 import { editLast } from '../message/model.ts';
+import { stopsWriting, troubleOf } from '../timeline/Standing.tsx';
 import s from './Composer.module.css';
 import { modes, type Named, setMode, submit, TEXT_MAX, wanted } from './model.ts';
 
@@ -42,6 +44,8 @@ export function Composer({ room }: { room: Room }) {
 /** Why nothing can be written here; empty when it can. */
 function blocked(room: Room): string {
   if (room.state === 'left') return t('composer.left');
+  const trouble = troubleOf(here().state, room);
+  if (stopsWriting(trouble)) return t(`composer.${trouble}`, { name: here().state.nameOf(room.peer) });
   if (can(room, 'post', Date.now())) return '';
   if (room.role === 'muted')
     return room.mutedUntilMs > 0 ? t('refusal.muted_until', { time: momentOf(room.mutedUntilMs) }) : t('refusal.muted');
@@ -274,6 +278,7 @@ function useMention(room: Room, text: string, caret: number, choose: (person: Na
           >
             <Avatar id={person.user} name={person.name} size={30} group={person.user === 'all'} />
             <span>{person.name}</span>
+            <Domain user={person.user} />
             {person.user === 'all' && <small>{t('composer.everyone')}</small>}
           </li>
         ))}

@@ -1,7 +1,6 @@
 /** The panel beside a conversation: what the chat is, who is in it, and how it is run. */
 import { useState } from 'preact/hooks';
 import { can } from '../../core/roles.ts';
-import { localOf } from '../../core/store/state.ts';
 import type { Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
@@ -13,7 +12,8 @@ import { Confirm } from '../../ui/Dialog/Dialog.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
 import { faceOf, roomName } from '../chats/model.ts';
-import { addressOf } from '../contacts/model.ts';
+import { Domain } from '../contacts/Domain.tsx';
+import { shortAddress } from '../contacts/model.ts';
 import shell from '../shell/Shell.module.css';
 import s from './Details.module.css';
 import { Links } from './Links.tsx';
@@ -98,7 +98,8 @@ function Info({ room }: { room: Room }) {
           presence={room.peer ? state.presence.value.get(room.peer) : undefined}
         />
         <h2>{name}</h2>
-        <p>{group ? t('group.members_count', { n: room.members }) : room.peer ? addressOf(localOf(room.peer)) : ''}</p>
+        <p>{group ? t('group.members_count', { n: room.members }) : room.peer ? shortAddress(state, room.peer) : ''}</p>
+        {!group && <Domain user={room.peer} />}
       </div>
       {room.topic && (
         <section class={s.topic} aria-label={t('group.topic')}>
@@ -134,6 +135,16 @@ function Info({ room }: { room: Room }) {
           </button>
         </nav>
       )}
+      {!group && state.isRemote(room.peer) && (
+        <nav class={s.links} aria-label={t('group.details')}>
+          <a href={`/contacts/${encodeURIComponent(room.peer)}`}>
+            <Icon name="user" />
+            <span>{t('contacts.card')}</span>
+            <Icon name="chevron-right" size={18} />
+          </a>
+        </nav>
+      )}
+      {room.nodes.length > 0 && <Nodes room={room} />}
       {leaving && (
         <Confirm
           title={t('group.leave')}
@@ -145,5 +156,36 @@ function Info({ room }: { room: Room }) {
         />
       )}
     </>
+  );
+}
+
+/** Which nodes hold the chat, and which of them gives each message its place. */
+function Nodes({ room }: { room: Room }) {
+  const { state } = here();
+  return (
+    <section aria-label={t('group.nodes')}>
+      <h3 class={s.section}>{t('group.nodes')}</h3>
+      <ul>
+        <li class={s.member}>
+          <Icon name="house" />
+          <div>
+            <b>{t('receipt.this_node')}</b>
+            {room.hub === state.home && <small>{t('receipt.hub')}</small>}
+          </div>
+        </li>
+        {room.nodes.map(({ node, linked }) => (
+          <li key={node} class={s.member}>
+            <Icon name={linked ? 'globe' : 'unplug'} />
+            <div>
+              <b>{state.nodeName(node)}</b>
+              <small>
+                {t(linked ? 'group.node_linked' : 'group.node_away')}
+                {room.hub === node && ` · ${t('receipt.hub')}`}
+              </small>
+            </div>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }

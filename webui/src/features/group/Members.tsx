@@ -14,7 +14,8 @@ import { Field, Select } from '../../ui/Field/Field.tsx';
 import { below, Menu, type MenuItem, type Place } from '../../ui/Menu/Menu.tsx';
 import { Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
-import { startChat } from '../contacts/model.ts';
+import { Domain } from '../contacts/Domain.tsx';
+import { shortAddress, startChat } from '../contacts/model.ts';
 import { learn } from '../message/MessageMenu.tsx';
 import s from './Details.module.css';
 
@@ -100,14 +101,16 @@ function MemberRow({
       ? t('group.muted_until', { time: momentOf(member.muted_until_ms) })
       : '';
   const self = member.user === me;
+  const remote = here().state.isRemote(member.user);
   const any = !self && room.state === 'member';
   return (
     <li class={s.member}>
       <Avatar id={member.user} name={member.name} size={40} presence={member.online ? 'online' : undefined} />
       <div>
         <b>{self ? t('group.self', { name: member.name }) : member.name}</b>
-        <small>{until || `@${member.local}`}</small>
+        <small>{until || (remote ? shortAddress(here().state, member.user) : `@${member.local}`)}</small>
       </div>
+      <Domain user={member.user} />
       {role !== 'member' && (
         <span class={s.role} data-role={role}>
           {t(`role.${role}` as Key)}
@@ -267,6 +270,7 @@ function Invited({ list, room, act }: { list: readonly http.api.Guest[]; room: R
               <b>{guest.name}</b>
               <small>{t('group.invited_by', { name: state.nameOf(guest.by) })}</small>
             </div>
+            <Domain user={guest.user} />
             {(guest.by === state.me || can(room, 'kick', Date.now())) && (
               <IconButton
                 icon="x"

@@ -13,8 +13,9 @@ import { Icon } from '../../ui/Icon/Icon.tsx';
 import { Menu, MenuBar, type MenuItem, type Place } from '../../ui/Menu/Menu.tsx';
 import { copy, Problem } from '../../ui/Parts/Parts.tsx';
 import { startEdit, startReply } from '../composer/model.ts';
+import { Domain } from '../contacts/Domain.tsx';
 import shell from '../shell/Shell.module.css';
-import { type Allowed, QUICK, reachOf, react, recall, redact } from './model.ts';
+import { type Allowed, hasIt, QUICK, reachOf, react, recall, redact } from './model.ts';
 
 interface MessageMenuProps {
   entry: Entry;
@@ -33,7 +34,9 @@ export function MessageMenu({ entry, room, may, at, onClose, onRedact, onReaders
     may.reply && { label: t('message.reply'), icon: 'reply', run: () => startReply(entry) },
     { label: t('message.copy'), icon: 'copy', run: () => void copy(shownText(entry)) },
     may.edit && { label: t('message.edit'), icon: 'pencil', run: () => startEdit(entry) },
-    mine && room.kind === 'group' && { label: t('message.readers'), icon: 'check-check', run: onReaders },
+    room.nodes.length > 0
+      ? { label: t('message.details'), icon: 'info', run: onReaders }
+      : mine && room.kind === 'group' && { label: t('message.readers'), icon: 'check-check', run: onReaders },
     may.recall && { label: t('message.recall'), icon: 'undo-2', run: () => void recall(entry) },
     may.redact && { label: t('message.redact'), icon: 'trash-2', danger: true, run: onRedact },
   ];
@@ -108,10 +111,12 @@ export function ReadBy({ entry, room, onClose }: { entry: Entry; room: Room; onC
   useEffect(() => {
     learn(room.room).catch(setError);
   }, []);
-  const reach = reachOf(state.timeline(room.room), entry, state.me);
+  const reach = reachOf(state.timeline(room.room), entry, state.me, room);
+  const far = room.nodes.length > 0;
   return (
-    <Dialog title={t('receipt.title')} onClose={onClose}>
+    <Dialog title={t(far ? 'message.details' : 'receipt.title')} onClose={onClose}>
       <Problem error={error} />
+      {far && <Journey entry={entry} room={room} />}
       <Readers
         title={t('receipt.read_by', { n: reach.readers.length })}
         users={reach.readers.map(({ user, readMs }) => ({ user, note: readMs ? momentOf(readMs) : '' }))}
@@ -126,6 +131,51 @@ export function ReadBy({ entry, room, onClose }: { entry: Entry; room: Room; onC
   );
 }
 
+/** On which nodes a message is, and whether its place can still change. */
+function Journey({ entry, room }: { entry: Entry; room: Room }) {
+  const { state } = here();
+  const stable = room.stableIdx >= entry.idx;
+  return (
+    <section>
+      <h3 class={shell.muted}>{t('receipt.nodes_title')}</h3>
+      <ul>
+        <NodeRow name={t('receipt.this_node')} has linked={true} hub={room.hub === state.home} />
+        {room.nodes.map((mark) => (
+          <NodeRow
+            key={mark.node}
+            name={state.nodeName(mark.node)}
+            has={hasIt(room, mark, entry)}
+            linked={mark.linked}
+            hub={room.hub === mark.node}
+          />
+        ))}
+      </ul>
+      <p class={shell.row}>
+        <Icon name={stable ? 'shield-check' : 'hourglass'} />
+        <span>
+          <b>{t(stable ? 'receipt.stable' : 'receipt.unstable')}</b>
+          <small>{t(stable ? 'receipt.stable_text' : 'receipt.unstable_text')}</small>
+        </span>
+      </p>
+    </section>
+  );
+}
+
+function NodeRow({ name, has, linked, hub }: { name: string; has: boolean; linked: boolean; hub: boolean }) {
+  return (
+    <li class={shell.row}>
+      <Icon name={has ? 'check-check' : 'clock'} />
+      <div>
+        <b>{name}</b>
+        <small>
+          {t(has ? 'receipt.has_it' : linked ? 'receipt.on_the_way' : 'receipt.not_linked')}
+          {hub && ` · ${t('receipt.hub')}`}
+        </small>
+      </div>
+    </li>
+  );
+}
+
 function Readers({ title, users }: { title: string; users: { user: string; note: string }[] }) {
   const { state } = here();
   return (
@@ -136,7 +186,9 @@ function Readers({ title, users }: { title: string; users: { user: string; note:
           <li key={user} class={shell.row}>
             <Avatar id={user} name={state.nameOf(user)} size={36} />
             <div>
-              <b>{state.nameOf(user)}</b>
+              <b>
+                {state.nameOf(user)} <Domain user={user} />
+              </b>
               {note && <small>{note}</small>}
             </div>
           </li>

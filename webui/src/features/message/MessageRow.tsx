@@ -10,11 +10,12 @@ import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { below, type Place } from '../../ui/Menu/Menu.tsx';
+import { toast } from '../../ui/Toast/Toast.tsx';
 import { rewrite, startReply } from '../composer/model.ts';
 import { jump, pulse } from '../timeline/jump.ts';
 import s from './Message.module.css';
 import { MessageMenu, ReadBy, RedactDialog } from './MessageMenu.tsx';
-import { allowed, progressText, reachOf, recalled } from './model.ts';
+import { allowed, type Progress, progressText, reachOf, recalled } from './model.ts';
 import { isOnlyEmoji, wordsOf } from './plain.ts';
 import { ReactionPicker, Reactions } from './Reactions.tsx';
 import { MessageText } from './Text.tsx';
@@ -214,31 +215,45 @@ function Quote({ entry }: { entry: Entry }) {
 }
 
 const isRefused = (item: Pending): boolean => item.state === 'failed';
-const waits = (item: Pending): boolean => item.state === 'queued' || item.state === 'sending';
+const waits = (item: Pending): boolean =>
+  item.state === 'queued' || item.state === 'sending' || (item.state === 'accepted' && item.waits !== undefined);
 
-/** A clock for what has not reached the node, after a moment. */
+/** Where a post is, in words. */
+function whereIs(item: Pending): string {
+  const { state, status } = here();
+  if (item.state === 'failed') return t(item.waits === undefined ? 'receipt.failed' : 'receipt.refused');
+  if (item.waits !== undefined) return t('receipt.waiting', { node: state.nodeName(item.waits) });
+  if (item.state === 'accepted') return t('receipt.sent');
+  return t(status.value === 'online' ? 'receipt.sending' : 'receipt.queued');
+}
+
+/** A clock for what has not reached its node, after a moment. */
 function Clock({ marks }: { marks: readonly Pending[] }) {
   const offline = here().status.value !== 'online';
-  if (!marks.some(waits)) return null;
+  const item = marks.find(waits);
+  if (!item) return null;
   return (
-    <span class={offline ? undefined : s.late}>
-      <Icon name="clock" size={14} label={t(offline ? 'receipt.queued' : 'receipt.sending')} />
+    <span class={offline ? undefined : s.late} title={whereIs(item)}>
+      <Icon name="clock" size={14} label={whereIs(item)} />
     </span>
   );
 }
 
 /** Why a post was refused, and what to do about it. */
 function Refused({ item }: { item: Pending }) {
-  const { outbox } = here();
+  const client = here();
+  const mark = MARKS.has(item.kind);
+  const far = item.waits !== undefined;
   const reason = explain(new Refusal(item.code, item.text, item.detail)).text;
+  const run = (work: Promise<void>) => void work.catch((error) => toast(explain(error).text));
   return (
     <div class={s.failed} role="alert">
-      <span>{t(MARKS.has(item.kind) ? 'message.not_changed' : 'message.not_sent', { reason })}</span>
-      <button type="button" onClick={() => void outbox.retry(item.clientId)}>
-        {t('common.retry')}
+      <span>{t(mark ? 'message.not_changed' : far ? 'message.not_accepted' : 'message.not_sent', { reason })}</span>
+      <button type="button" onClick={() => run(client.sendAgain(item))}>
+        {t(far ? 'message.send_again' : 'common.retry')}
       </button>
-      <button type="button" onClick={() => void outbox.drop(item.clientId)}>
-        {t(MARKS.has(item.kind) ? 'common.discard' : 'common.delete')}
+      <button type="button" onClick={() => run(client.dismiss(item))}>
+        {t(far ? 'message.dismiss' : mark ? 'common.discard' : 'common.delete')}
       </button>
     </div>
   );
@@ -259,7 +274,7 @@ function Meta({
 }) {
   const { state } = here();
   const edited = (entry.mark?.edits ?? 0) > 0;
-  const reach = mine ? reachOf(state.timeline(entry.room), entry, state.me) : null;
+  const reach = mine ? reachOf(state.timeline(entry.room), entry, state.me, room) : null;
   return (
     <span class={s.meta}>
       {edited && <span>{t('message.edited')}</span>}
@@ -272,7 +287,7 @@ function Meta({
           <button
             type="button"
             tabIndex={-1}
-            class={reach.progress === 'read' ? `${s.tick} ${s.read}` : s.tick}
+            class={tickOf(reach.progress)}
             aria-label={progressText(room, reach)}
             title={progressText(room, reach)}
             onClick={onReaders}
@@ -280,7 +295,7 @@ function Meta({
             <Icon name={reach.progress === 'sent' ? 'check' : 'check-check'} size={15} />
           </button>
         ) : (
-          <span class={reach.progress === 'read' ? `${s.tick} ${s.read}` : s.tick}>
+          <span class={tickOf(reach.progress)} title={progressText(room, reach)}>
             <Icon
               name={reach.progress === 'sent' ? 'check' : 'check-check'}
               size={15}
@@ -291,6 +306,9 @@ function Meta({
     </span>
   );
 }
+
+const tickOf = (progress: Progress): string =>
+  [s.tick, progress === 'read' && s.read, progress === 'node' && s.node].filter(Boolean).join(' ');
 
 function Tombstone({ entry, marks, place, size, focused, onFocus }: MessageProps) {
   const { state } = here();
@@ -327,22 +345,21 @@ function Tombstone({ entry, marks, place, size, focused, onFocus }: MessageProps
   );
 }
 
+interface PendingProps extends FeedProps {
+  item: Pending;
+  room: Room;
+}
+
 /** A message that is still on its way, or was refused. */
-export function PendingRow({ item, first, last, place, size, focused, onFocus }: { item: Pending } & FeedProps) {
+export function PendingRow({ item, room, first, last, place, size, focused, onFocus }: PendingProps) {
   const client = here();
   const failed = item.state === 'failed';
   const text = typeof item.body.text === 'string' ? item.body.text : '';
   const offline = client.status.value !== 'online';
-  const icon = failed ? 'circle-alert' : item.state === 'accepted' ? 'check' : 'clock';
-  const label = t(
-    failed
-      ? 'receipt.failed'
-      : item.state === 'accepted'
-        ? 'receipt.sent'
-        : offline
-          ? 'receipt.queued'
-          : 'receipt.sending',
-  );
+  const far = item.waits !== undefined;
+  const icon = failed ? 'circle-alert' : item.state === 'accepted' && !far ? 'check' : 'clock';
+  const label = whereIs(item);
+  const away = far && !failed && room.nodes.some(({ node, linked }) => node === item.waits && !linked);
   return (
     <article
       class={classesOf(true, false, !failed && s.waiting)}
@@ -362,14 +379,30 @@ export function PendingRow({ item, first, last, place, size, focused, onFocus }:
             </div>
             <span class={s.meta}>
               <time>{timeOf(item.atMs)}</time>
-              <span class={item.state === 'sending' && !offline ? s.late : undefined}>
+              <span class={(item.state === 'sending' && !offline) || (far && !away) ? s.late : undefined} title={label}>
                 <Icon name={icon} size={14} label={label} />
               </span>
             </span>
           </div>
         </div>
         {failed && <Refused item={item} />}
+        {away && last && <small class={s.away}>{label}</small>}
       </div>
     </article>
+  );
+}
+
+/** An event of the chat, a kick or a new name, that waits for the node that orders the chat. */
+export function PendingChange({ item, text }: { item: Pending; text: string }) {
+  return (
+    <div class={s.centred}>
+      <div class={s.change}>
+        <span class={s.tombstone}>
+          <Icon name={item.state === 'failed' ? 'circle-alert' : 'clock'} size={14} label={whereIs(item)} />
+          {text}
+        </span>
+        {item.state === 'failed' && <Refused item={item} />}
+      </div>
+    </div>
   );
 }

@@ -1,10 +1,10 @@
 /** What may be done with a message, and how far it has come. */
 import { signal } from '@preact/signals';
 import { shownText } from '../../core/fold.ts';
-import { foreseen, marksOf, queuedReaction } from '../../core/pending.ts';
+import { foreseen, queuedReaction } from '../../core/pending.ts';
 import { can, outranks } from '../../core/roles.ts';
 import type { Timeline } from '../../core/store/state.ts';
-import type { Entry, Room } from '../../core/types.ts';
+import { type Entry, type NodeMark, nodeOf, type Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
 import { here } from '../../session.ts';
 import { startEdit } from '../composer/model.ts';
@@ -62,7 +62,7 @@ export async function react(entry: Entry, value: string): Promise<void> {
 /** The last own message that can still be edited: ↑ in an empty composer. */
 export function editLast(room: Room): boolean {
   const { state } = here();
-  const marks = marksOf(state.outbox.value);
+  const marks = state.marks.value;
   const mine = state
     .timeline(room.room)
     .entries.value.findLast((entry) => allowed(foreseen(entry, marks, state.me), room, state.me, '', Date.now()).edit);
@@ -70,7 +70,8 @@ export function editLast(room: Room): boolean {
   return mine !== undefined;
 }
 
-export type Progress = 'sent' | 'delivered' | 'read';
+/** sent: it has its place; node: on the nodes of the others; delivered: on a device; read. */
+export type Progress = 'sent' | 'node' | 'delivered' | 'read';
 
 export interface Reach {
   progress: Progress;
@@ -78,7 +79,17 @@ export interface Reach {
   delivered: readonly string[];
 }
 
-export function reachOf(line: Timeline, entry: Entry, me: string): Reach {
+/** Whether a node has an entry: the one that ordered it has it. */
+export const hasIt = (room: Room, { node, idx }: NodeMark, entry: Entry): boolean =>
+  node === room.hub || idx >= entry.idx;
+
+/** The nodes that matter to the author: that of the other person, or all of them. */
+function onNodes(room: Room, entry: Entry): boolean {
+  const marks = room.peer ? room.nodes.filter(({ node }) => node === nodeOf(room.peer)) : room.nodes;
+  return marks.length > 0 && marks.every((mark) => hasIt(room, mark, entry));
+}
+
+export function reachOf(line: Timeline, entry: Entry, me: string, room: Room): Reach {
   const others = [...line.receipts.value.values()].filter((receipt) => receipt.user !== me);
   const readers = others
     .filter((receipt) => receipt.readIdx >= entry.idx)
@@ -86,10 +97,13 @@ export function reachOf(line: Timeline, entry: Entry, me: string): Reach {
   const delivered = others
     .filter((receipt) => receipt.deliveredIdx >= entry.idx && receipt.readIdx < entry.idx)
     .map(({ user }) => user);
-  return { progress: readers.length ? 'read' : delivered.length ? 'delivered' : 'sent', readers, delivered };
+  const sent = onNodes(room, entry) ? 'node' : 'sent';
+  return { progress: readers.length ? 'read' : delivered.length ? 'delivered' : sent, readers, delivered };
 }
 
 export const progressText = (room: Room, reach: Reach): string =>
   room.kind === 'group' && reach.progress === 'read'
     ? t('receipt.read_by', { n: reach.readers.length })
-    : t(`receipt.${reach.progress}`);
+    : reach.progress === 'node'
+      ? t(room.peer ? 'receipt.node' : 'receipt.nodes', { node: here().state.nodeName(nodeOf(room.peer)) })
+      : t(`receipt.${reach.progress}`);

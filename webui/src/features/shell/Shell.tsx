@@ -14,6 +14,7 @@ export function Rail() {
   const who = me.value;
   const unread = client.value?.state.unread.value ?? 0;
   const invitations = client.value?.state.invitations.value.length ?? 0;
+  const requests = client.value?.state.requests.value.length ?? 0;
   const place = (name: string) => (page === name ? ('page' as const) : undefined);
   return (
     <nav class={s.rail} aria-label={t('nav.main')}>
@@ -30,6 +31,7 @@ export function Rail() {
       <a href="/contacts" aria-current={place('contacts')}>
         <Icon name="users" size={22} />
         {t('nav.contacts')}
+        <Count class={s.badge} n={requests} label={t('nav.requests', { n: requests })} />
       </a>
       <span class={s.gap} />
       {isAdmin.value && (

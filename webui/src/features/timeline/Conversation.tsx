@@ -8,7 +8,9 @@ import { IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { faceOf, presenceText, roomName, typingText } from '../chats/model.ts';
 import { Composer } from '../composer/Composer.tsx';
+import { Domain } from '../contacts/Domain.tsx';
 import shell from '../shell/Shell.module.css';
+import { awayOf, Standing } from './Standing.tsx';
 import s from './Timeline.module.css';
 import { Timeline } from './Timeline.tsx';
 
@@ -22,6 +24,7 @@ export function Conversation({ room, target }: { room: Room; target: string | un
           <span>{room.topic}</span>
         </a>
       )}
+      <Standing room={room} />
       <Timeline room={room} target={target} />
       <Composer room={room} />
     </main>
@@ -39,7 +42,7 @@ function Head({ room }: { room: Room }) {
         ? t('group.members_count', { n: room.members })
         : ''
       : room.peer
-        ? presenceText(presence)
+        ? awayOf(state, room) || presenceText(presence)
         : '';
   const open = route.value.panel !== undefined && route.value.panel !== 'reads';
   return (
@@ -47,7 +50,10 @@ function Head({ room }: { room: Room }) {
       <IconButton class={shell.backs ?? ''} icon="arrow-left" label={t('common.back')} onClick={() => go('/')} />
       <Avatar id={faceOf(room)} name={name} size={42} group={room.kind === 'group'} presence={presence} />
       <a class={s.title} href={`/c/${room.room}/info`}>
-        <h1>{name}</h1>
+        <h1>
+          {name}
+          {room.kind === 'direct' && <Domain user={room.peer} />}
+        </h1>
         <p class={typing ? `${s.sub} ${s.live}` : s.sub}>{typing || sub}</p>
       </a>
       {room.kind === 'group' && room.state === 'member' && (

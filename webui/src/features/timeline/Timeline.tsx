@@ -5,7 +5,7 @@
 import { defaultRangeExtractor, type Range } from '@tanstack/virtual-core';
 import { memo } from 'preact/compat';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import type { Room } from '../../core/types.ts';
+import type { Entry, Pending, Room } from '../../core/types.ts';
 import { dayOf, t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
 import { go } from '../../routes.ts';
@@ -17,7 +17,7 @@ import { Problem } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
 import { useVirtualizer } from '../../ui/VirtualList.ts';
 import { faceOf, roomName } from '../chats/model.ts';
-import { MessageRow, PendingRow } from '../message/MessageRow.tsx';
+import { MessageRow, PendingChange, PendingRow } from '../message/MessageRow.tsx';
 import { jump, pulse } from './jump.ts';
 import { newAfter, type Row, rowsOf } from './model.ts';
 import { noticeOf } from './notices.ts';
@@ -37,6 +37,7 @@ const ESTIMATE: Record<Row['type'], number> = {
   notice: 32,
   message: 52,
   pending: 52,
+  change: 32,
 };
 
 export function Timeline({ room, target }: { room: Room; target: string | undefined }) {
@@ -90,7 +91,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   useEffect(() => {
     if (client.status.value === 'online') setGap(false); // then it is asked again
   }, [client.status.value]);
-  const pending = state.outbox.value;
+  const pending = state.pending.value;
   const rows = useMemo(
     () =>
       rowsOf(
@@ -423,8 +424,24 @@ const RowView = memo(function RowView({ row, room, onFocus, ...place }: RowProps
     case 'message':
       return <MessageRow entry={row.entry} marks={row.marks} first={row.first} last={row.last} room={room} {...feed} />;
     case 'pending':
-      return <PendingRow item={row.item} first={row.first} last={row.last} {...feed} />;
+      return <PendingRow item={row.item} room={room} first={row.first} last={row.last} {...feed} />;
+    case 'change':
+      return <PendingChange item={row.item} text={noticeOf(state, asEntry(row.item, state.me))} />;
   }
+});
+
+/** What an event of the chat will say once it has its place. */
+const asEntry = ({ room, kind, body, atMs, id }: Pending, author: string): Entry => ({
+  room,
+  idx: 0,
+  seq: 0,
+  atMs,
+  id,
+  author,
+  device: '',
+  kind,
+  body,
+  mark: null,
 });
 
 function Greeting({ room }: { room: Room }) {

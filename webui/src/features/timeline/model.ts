@@ -1,5 +1,5 @@
 /** Turns entries and waiting posts into the rows of a timeline. Pure. */
-import { countsFor, isContent } from '../../core/fold.ts';
+import { countsFor, isContent, ROOM_KINDS } from '../../core/fold.ts';
 import { foreseen, type Marks, marksOf } from '../../core/pending.ts';
 import type { Entry, Pending } from '../../core/types.ts';
 
@@ -10,7 +10,8 @@ export type Row =
   | { key: string; type: 'unread' }
   | { key: string; type: 'notice'; entry: Entry }
   | { key: string; type: 'message'; entry: Entry; marks: readonly Pending[]; first: boolean; last: boolean }
-  | { key: string; type: 'pending'; item: Pending; first: boolean; last: boolean };
+  | { key: string; type: 'pending'; item: Pending; first: boolean; last: boolean }
+  | { key: string; type: 'change'; item: Pending }; // an event of the chat that waits for another node
 
 const NONE: readonly Pending[] = [];
 const GROUP_MS = 5 * 60_000;
@@ -47,6 +48,7 @@ export function rowsOf(
     else rows.push({ key: `e${entry.idx}`, type: 'notice', entry });
   }
   for (const item of pending) {
+    if (ROOM_KINDS.has(item.kind)) rows.push({ key: item.clientId, type: 'change', item });
     if (item.kind !== 'text') continue;
     newDay(item.atMs);
     rows.push(joined(rows, { key: item.clientId, type: 'pending', item, first: true, last: true }, me));

@@ -17,10 +17,11 @@ const drop = (id: number): void => {
   toasts.value = toasts.value.filter((toast) => toast.id !== id);
 };
 
-export function toast(text: string, action?: { label: string; run: () => void }): void {
+/** What offers an action stays until it is used, unless it `fades`. */
+export function toast(text: string, action?: { label: string; run: () => void }, fades = !action): void {
   const id = next++;
   toasts.value = [...toasts.value.filter((other) => other.text !== text).slice(-2), { id, text, action }];
-  if (!action) setTimeout(() => drop(id), SHOWN_MS);
+  if (fades) setTimeout(() => drop(id), action ? 2 * SHOWN_MS : SHOWN_MS);
 }
 
 export function Toasts() {
