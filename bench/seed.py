@@ -70,10 +70,11 @@ async def _seed(data: Path) -> Seed:
 
 
 def _people(services: Services, tx: Tx, password: str, pepper: int) -> list[tuple[Actor, list[str]]]:
-    return [_person(services, tx, f"person{number:04}", password, pepper) for number in range(PEOPLE)]
+    return [add_person(services, tx, f"person{number:04}", password, pepper) for number in range(PEOPLE)]
 
 
-def _person(services: Services, tx: Tx, local: str, password: str, pepper: int) -> tuple[Actor, list[str]]:
+def add_person(services: Services, tx: Tx, local: str, password: str, pepper: int) -> tuple[Actor, list[str]]:
+    """An account with `DEVICES_EACH` devices, and their tokens."""
     accounts, devices, now_ms = AccountStore(users=services.users), DeviceStore(), services.clock.now_ms()
     user = make_user(local, services.identity.nid)
     new = NewAccount(
@@ -103,19 +104,20 @@ def _person(services: Services, tx: Tx, local: str, password: str, pepper: int) 
 
 async def _group(services: Services, members: list[Actor]) -> RoomId:
     owner, *others = members
-    made = await services.posting.post(owner, _post(services, b"", "create", {"name": f"{len(members)} people"}))
+    made = await services.posting.post(owner, new_post(services, b"", "create", {"name": f"{len(members)} people"}))
     for member in others:
-        await services.posting.post(owner, _post(services, made.room, "invite", {"user": member.user}))
-        await services.posting.post(member, _post(services, made.room, "join", {"via": "invite"}))
+        await services.posting.post(owner, new_post(services, made.room, "invite", {"user": member.user}))
+        await services.posting.post(member, new_post(services, made.room, "join", {"via": "invite"}))
     return made.room
 
 
 async def _fill(services: Services, author: Actor, room: RoomId) -> None:
     for start in range(0, HISTORY, 500):
-        posts = [_post(services, room, "text", {"text": f"message {start + k} of the history"}) for k in range(500)]
+        posts = [new_post(services, room, "text", {"text": f"message {start + k} of the history"}) for k in range(500)]
         results = await asyncio.gather(*(services.posting.post(author, post) for post in posts), return_exceptions=True)
         assert not [result for result in results if isinstance(result, Rejected)]
 
 
-def _post(services: Services, room: bytes, kind: str, body: dict[str, object]) -> Post:
+def new_post(services: Services, room: bytes, kind: str, body: dict[str, object]) -> Post:
+    """A post with a fresh client id."""
     return Post(room, ClientId(services.entropy.uuid7(services.clock.now_ms())), kind, encode(body))

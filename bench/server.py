@@ -23,11 +23,11 @@ _PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
 class Server:
     """Starts in ``with``, serves plain HTTP on a free loopback port, ends at the end."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, port: int = 0) -> None:
         self._data = data
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+            self.port: int = port or probe.getsockname()[1]
         self.started_s = 0.0
 
     def __enter__(self) -> Self:

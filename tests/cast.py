@@ -112,14 +112,17 @@ async def stage(data: Path, *, relaxed: bool = True, now_ms: int | None = None, 
     """A node from start to end, with the cast that enters meanwhile; `boot` are further boot settings."""
     clock = ManualClock() if now_ms is None else ManualClock(now_ms=now_ms)
     config = Config(
-        data=str(data), password_cost="small", http_port=0, **{"https": False, "net_allow": ("127.0.0.0/8",), **boot}
+        data=str(data),
+        password_cost="small",
+        http_port=0,
+        **{"https": False, "net_allow": ("127.0.0.0/8",), "mdns": False, "dht": False, "portmap": False, **boot},
     )
     services = main.open_services(config, clock=clock, entropy=SeededEntropy(f"cast {data}"))
     built = main.build(services)
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         ready = asyncio.Event()
-        inside = (built.sockets, services.exchange, built.federation)
+        inside = (built.sockets, services.exchange, built.discovery, built.federation)
         running = [
             *(group.create_task(part.run(lambda: None)) for part in inside),
             group.create_task(built.web.run(ready.set)),

@@ -17,13 +17,14 @@ from node.core.hub import Head
 from node.services.ports import PeerLinks
 from node.services.replicas import Replicas
 from node.services.signers import Signers
+from node.storage import heads
 from node.storage.database import Database, Tx
 from node.storage.log import Link, Log
 from node.storage.outbox import OutRow
 from node.storage.peers import Peer
 from node.storage.rooms import RoomRow, Rooms
 from node.wire import envelope, exchange
-from node.wire.exchange import Entry, Heads, News, Range, RangePage, RoomHead, SignerCert
+from node.wire.exchange import Entry, Heads, News, Range, RangePage, RoomHead, Seen, SeenHead, Shown, SignerCert
 
 PAGE_BYTES: Final = limits.ENTRIES_FRAME_BYTES_MAX - 8 * 1024  # room for the frame around it
 FIXED_BYTES: Final = 320  # of an entry beside event, body and identities
@@ -180,8 +181,23 @@ class CatchUp:
             after = page[-1][0]
             mine = Heads(tuple(RoomHead(room, head.epoch, head.idx, head.hash) for _, room, head in page))
             answer = exchange.decode_heads(await self._request(peer, exchange.HEADS, exchange.encode_item(mine)))
+            await self._remind(peer, answer.heads)
             if answer.heads:
                 await self._db.write(lambda tx, heads=answer.heads: self._note(tx, peer, heads))  # type: ignore[misc]
+
+    async def _remind(self, peer: Peer, theirs: tuple[RoomHead, ...]) -> None:
+        """A hub that has less than it sent before was restored from an old backup: it is shown what it signed."""
+        shown: list[Shown] = []
+        for head in theirs:
+            row = self._db.view(lambda tx, head=head: self._rooms.peek(tx, RoomId(head.room)))  # type: ignore[misc]
+            if row is None or row.hub != peer.nid or head.idx >= row.head.idx:
+                continue
+            seen = self._db.view(lambda tx, pk=row.pk: heads.seen(tx, pk))  # type: ignore[misc]
+            if seen is not None and seen.idx > head.idx:
+                word = SeenHead(seen.epoch, seen.idx, seen.hash, seen.incarnation, seen.signature)
+                shown.append(Shown(row.room, row.hub, word))
+        if shown:
+            await self._request(peer, exchange.SEEN, exchange.encode_item(Seen(tuple(shown))))
 
     def _own_heads(self, nid: NodeId, after: int) -> list[tuple[int, RoomId, Head]]:
         return self._db.view(lambda tx: self._rooms.heads_of(tx, nid, after, limits.HEADS_AT_ONCE))

@@ -11,15 +11,17 @@ The hub passes on what followers acknowledged; one that acknowledged another has
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from node.base import limits
-from node.base.errors import Code, Rejected
+from node.base.errors import Code, Rejected, RemoteError
 from node.base.ids import EventId, NodeId, RoomId
 from node.core import hub
 from node.core import room as rules
 from node.core.hub import Head
 from node.runtime.clock import Clock
+from node.services.identity import ShownHead
 from node.services.ports import PeerLinks
 from node.services.replicas import FORKED
 from node.services.signers import Signers
@@ -30,7 +32,7 @@ from node.storage.log import Log
 from node.storage.peers import Peer
 from node.storage.rooms import RoomRow, Rooms
 from node.wire import envelope, exchange
-from node.wire.envelope import Key
+from node.wire.envelope import Key, SignedHead
 from node.wire.exchange import Proof, Seen, SeenHead, Shown, Step
 
 
@@ -39,6 +41,13 @@ class Sender(Protocol):
 
     def send(self, tx: Tx, node: NodeId, item: exchange.Item) -> None:
         """After the commit."""
+
+
+class Own(Protocol):
+    """Whose node this is (`services.identity.Identity`)."""
+
+    def note_later_state(self, proof: ShownHead) -> bool:
+        """Something later that this node signed: it is an old copy. Raises RemoteError when it is not true."""
 
 
 GiveUp = Callable[[Tx, RoomRow, str], None]
@@ -57,6 +66,7 @@ class Gossip:
         signers: Signers,
         sender: Sender,
         give_up: GiveUp,
+        own: Own,
         clock: Clock,
     ) -> None:
         self._db = db
@@ -66,6 +76,7 @@ class Gossip:
         self._signers = signers
         self._sender = sender
         self._give_up = give_up
+        self._own = own
         self._clock = clock
         self._told: dict[NodeId, dict[int, int]] = {}
         self.links: PeerLinks | None = None
@@ -103,7 +114,8 @@ class Gossip:
 
     async def heard(self, peer: Peer, said: Seen) -> None:
         """Keeps heads that the hub did sign, until they can be compared."""
-        good = [shown for shown in said.shown if self._is_signed(shown)]
+        self._reminded([shown for shown in said.shown if shown.hub == self._node])
+        good = [shown for shown in said.shown if shown.hub != self._node and self._is_signed(shown)]
 
         def write(tx: Tx) -> None:
             for shown in good:
@@ -114,6 +126,14 @@ class Gossip:
 
         if good:
             await self._db.write(write)
+
+    def _reminded(self, shown: list[Shown]) -> None:
+        """Somebody has heads of ours beyond our own log: this is an old copy. A lie changes nothing."""
+        for one in shown:
+            row = self._db.view(lambda tx, one=one: self._rooms.peek(tx, RoomId(one.room)))  # type: ignore[misc]
+            if row is not None and row.hub == self._node and one.head.idx > row.head.idx:
+                with suppress(RemoteError):
+                    self._own.note_later_state(_as_shown_head(one))
 
     def _is_signed(self, shown: Shown) -> bool:
         key = self._signers.find(NodeId(shown.hub), shown.head.incarnation)
@@ -177,6 +197,12 @@ class Gossip:
         if row is not None and row.hub == proof.hub and not row.trouble:
             heads.put_proof(tx, row.pk, exchange.encode_item(proof))
             self._give_up(tx, row, FORKED)
+
+
+def _as_shown_head(one: Shown) -> ShownHead:
+    head = Head(one.head.epoch, one.head.idx, one.head.hash)
+    signed = envelope.head_bytes(RoomId(one.room), head, NodeId(one.hub), one.head.incarnation)
+    return ShownHead(RoomId(one.room), head, SignedHead(signed, one.head.signature))
 
 
 def _is_signed(key: Key, room: RoomId, head: SeenHead) -> bool:

@@ -26,6 +26,8 @@ _PATH_TEXT: Final = {
     "room": "Room id: 43 characters of base64url.",
     "device": "Device id: 22 characters of base64url.",
     "user": "User id: local@node.",
+    "event": "Event id: 43 characters of base64url.",
+    "node": "Node id: 52 characters of base32.",
     "id": "Number of the invitation or link.",
 }
 _DOOR: Final = frozenset({"node", "invites", "register", "login", "logout", "password-reset"})

@@ -111,6 +111,7 @@ class WebServer:
         metrics: Metrics,
         metrics_token: str = "",
         peers: PeerDoor | None = None,
+        well_known: Callable[[], dict[str, str | int] | None] = lambda: None,
         leaf: Callable[[], bytes | None] = lambda: None,
     ) -> None:
         """`peers` takes links of other nodes; `leaf` is SHA-256 of the TLS certificate that is served now."""
@@ -127,6 +128,7 @@ class WebServer:
         self._metrics_token = metrics_token
         self._peers = peers
         self._leaf = leaf
+        self._well_known = well_known
         self._started = clock.monotonic()
         self._stopping = False
         self.bound: tuple[Bound, ...] = ()
@@ -213,6 +215,7 @@ class WebServer:
                 web.get("/c2s", self._sockets.handle, allow_head=False),
                 *([web.get(s2s.PATH, self._link, allow_head=False)] if self._peers is not None else []),
                 web.get("/health", self._health),
+                web.get("/.well-known/startalk", self._introduce),
                 web.get("/metrics", self._scrape),
                 *self._documentation.routes(),
                 web.route("*", API, self._unknown),
@@ -313,6 +316,13 @@ class WebServer:
             uptime_s=int(self._clock.monotonic() - self._started),
         )
         return answer(health, status=200 if health.status == "ok" else 503)
+
+    async def _introduce(self, request: web.Request) -> web.StreamResponse:
+        """Which node this domain is, for other nodes; the same for everybody."""
+        body = self._well_known()
+        if body is None:
+            raise Rejected(Code.NOT_FOUND, "This node has no domain, or says nothing about itself yet.")
+        return web.json_response(body, headers={"Cache-Control": "max-age=300"})
 
     async def _scrape(self, request: web.Request) -> web.StreamResponse:
         """Numbers for Prometheus: to this machine, or to whoever has the scrape token."""

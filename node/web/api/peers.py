@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from node.base.errors import Code, Rejected
@@ -13,21 +14,33 @@ from node.wire import api
 from node.wire.safety import safety_phrase
 
 
+class Neighbour(Protocol):
+    """One of them."""
+
+    @property
+    def nid(self) -> NodeId:
+        """Who it says it is."""
+
+    @property
+    def addresses(self) -> Sequence[object]:
+        """Where it says it is."""
+
+
 class Neighbours(Protocol):
     """Nodes of the local network (`discovery.service.Discovery`)."""
 
-    def nearby(self) -> list[tuple[NodeId, tuple[str, ...]]]:
-        """Those that were heard of in the last two minutes, with their addresses."""
+    def nearby(self) -> Sequence[Neighbour]:
+        """Those that were heard of in the last two minutes."""
 
 
 class PeerResource:
     """``/admin/peers`` and ``/nearby``."""
 
-    def __init__(self, *, node: NodeId, peers: Peers, introductions: Introductions) -> None:
+    def __init__(self, *, node: NodeId, peers: Peers, introductions: Introductions, neighbours: Neighbours) -> None:
         self._node = node
         self._peers = peers
         self._introductions = introductions
-        self.neighbours: Neighbours | None = None
+        self._neighbours = neighbours
 
     @endpoint("GET", "/admin/peers", answer=api.Peers, access=Access.ADMIN)
     async def list_peers(self, call: Call[None]) -> api.Peers:
@@ -73,11 +86,14 @@ class PeerResource:
     @endpoint("GET", "/nearby", answer=api.Nearby, access=Access.USER)
     async def nearby(self, call: Call[None]) -> api.Nearby:
         """Nodes in the same local network; an address proves nothing, pairing does."""
-        found = [] if self.neighbours is None else self.neighbours.nearby()
         return api.Nearby(
             nodes=[
-                api.NearbyNode(node=format_node(nid), name=self._peers.name_of(nid), addresses=list(addresses))
-                for nid, addresses in found
+                api.NearbyNode(
+                    node=format_node(one.nid),
+                    name=self._peers.name_of(one.nid),
+                    addresses=[str(address) for address in one.addresses],
+                )
+                for one in self._neighbours.nearby()
             ]
         )
 

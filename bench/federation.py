@@ -1,0 +1,304 @@
+"""Two nodes that share direct chats, printed as a table and written to ``build/bench/federation.json``.
+
+Both nodes run on one core, this generator on the other; the link is plain WebSocket over loopback with Noise inside. A message counts when
+it is on the disks of both nodes and on the receiver's device.
+
+=========================  ================================================================================================
+msgs_per_s                 100 pairs across the nodes, each with 10 messages in flight, half of the hubs on each node
+p50_ms_1pair               one pair, one in flight: from the post to the other's device; the room's hub is the author's node
+p50_ms_1pair_forwarded     the same when the room's hub is the reader's node
+catchup_10000_s            a node that was away comes back: from its start to the last of 10,000 entries on its disk
+idle_link_rss_kib          growth of a node's memory from no link to 200 idle ones, for each
+idle_links_cpu_percent     of one core, while these 200 idle links are open
+=========================  ================================================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import sqlite3
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from bench.links import Idlers
+from bench.seed import add_person, new_post
+from bench.server import GENERATOR_CORE, Server
+from bench.wire import LoadSocket, connect
+from node.base.ids import NodeId, UserId
+from node.core import hub
+from node.main import Services, open_services
+from node.runtime.clock import SystemClock
+from node.runtime.config import Config
+from node.runtime.entropy import SystemEntropy
+from node.services.actor import Actor
+from node.services.settings import RATE_MAX, RATES, Change
+from node.storage import contacts, database
+from node.storage.contacts import ContactState
+from node.storage.database import Tx
+from node.wire import c2s
+from node.wire.codec import encode
+
+OUT: Final = Path("build/bench/federation.json")
+PAIRS: Final = 100
+MESSAGES: Final = 20_000
+ONE_PAIR_MESSAGES: Final = 1_000
+BACKLOG: Final = 10_000
+IDLE_LINKS: Final = 200
+IDLE_S: Final = 20
+_decode = msgspec.msgpack.Decoder(list).decode
+Frame = list[Any]
+
+
+class Home(msgspec.Struct, kw_only=True):
+    """One node's data directory and its people; person k is the counterpart of person k on the other node."""
+
+    data: Path
+    nid: NodeId
+    people: list[tuple[Actor, list[str]]]
+
+
+def _open(data: Path) -> Services:
+    return open_services(Config(data=str(data)), clock=SystemClock(), entropy=SystemEntropy())
+
+
+async def _settle(data: Path, number: int) -> Home:
+    """A node with people who have raised rates."""
+    data.mkdir(parents=True)
+    (data / "startalk.toml").write_text('net_allow = ["127.0.0.0/8"]\nmdns = false\ndht = false\nportmap = false\n')
+    services = _open(data)
+    try:
+        await services.settings.change(Change(rates=dict.fromkeys(RATES, RATE_MAX)), actor="bench")
+        people = await services.db.write(
+            lambda tx: [add_person(services, tx, f"person{k:04}", "", 1) for k in range(number)]
+        )
+        return Home(data=data, nid=services.identity.nid, people=people)
+    finally:
+        await services.close()
+
+
+async def _acquaint(home: Home, other: Home, url: str) -> None:
+    """Each person of `home` is a contact of their counterpart, and the node knows where the other one is."""
+    services = _open(home.data)
+
+    def write(tx: Tx) -> None:
+        now_ms = services.clock.now_ms()
+        peer = services.peers.ensure(tx, other.nid, now_ms)
+        services.peers.address_ok(tx, peer.pk, url, "typed", now_ms, tls=False)
+        for (mine, _), (theirs, _) in zip(home.people, other.people, strict=True):
+            pk = services.users.pk(tx, theirs.user)
+            contacts.put(tx, mine.user_pk, pk, ContactState.CONTACT, at_ms=now_ms)
+            services.rooms.insert_direct(tx, mine.user, theirs.user)
+
+    try:
+        await services.db.write(write)
+    finally:
+        await services.close()
+
+
+class Load:
+    """Sockets on two servers."""
+
+    def __init__(self, homes: tuple[Home, Home], servers: tuple[Server, Server]) -> None:
+        self.homes = homes
+        self.servers = servers
+
+    async def open(self, side: int, person: int, on_frame: Any) -> LoadSocket:
+        """A device that said hello and was welcomed."""
+        welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def first(payload: bytes) -> None:
+            frame = _decode(payload)
+            if frame[0] == "welcome":
+                welcome.set_result(None)
+                device.on_frame = lambda data: on_frame(device, _decode(data))
+
+        token = self.homes[side].people[person][1][0]
+        device = await connect("127.0.0.1", self.servers[side].port, token, first)
+        device.send(c2s.Hello(c2s.VERSION, None, "bench"))
+        await welcome
+        return device
+
+    def room(self, person: int) -> bytes:
+        """The direct chat of the two counterparts."""
+        a, b = (UserId(home.people[person][0].user) for home in self.homes)
+        return hub.direct_room_id(a, b)
+
+    async def direct(self, persons: list[int], sides: list[int], in_flight: int, total: int) -> dict[str, float]:
+        """`total` messages from the person on the given side to the counterpart; a new one for each that arrived."""
+        body = encode({"text": "hello world, this is a message"})
+        latencies: list[float] = []
+        number = 0
+        authors: dict[int, LoadSocket] = {}
+        finished = asyncio.get_running_loop().create_future()
+        began_at: dict[int, list[float]] = {person: [] for person in persons}
+
+        def post(person: int) -> None:
+            nonlocal number
+            number += 1
+            began_at[person].append(time.perf_counter())
+            authors[person].send(c2s.Post(number, self.room(person), os.urandom(16), "text", body))
+
+        def on_author(device: LoadSocket, frame: Frame) -> None:
+            if frame[0] == "entries":
+                device.send(c2s.Ack(frame[1][-1][0]))
+            elif frame[0] in {"refused", "error"}:
+                raise RuntimeError(str(frame))
+
+        def on_reader(person: int, device: LoadSocket, frame: Frame) -> None:
+            if frame[0] != "entries":
+                return
+            device.send(c2s.Ack(frame[1][-1][0]))
+            now = time.perf_counter()
+            for _ in frame[1]:
+                latencies.append(now - began_at[person].pop(0))  # a chat is in order
+                if number < total:
+                    post(person)
+            if len(latencies) >= total and not finished.done():
+                finished.set_result(None)
+
+        devices = []
+        for person, side in zip(persons, sides, strict=True):
+            authors[person] = await self.open(side, person, on_author)
+            devices.append(await self.open(1 - side, person, functools.partial(on_reader, person)))
+        await asyncio.sleep(2)
+        cpu, began = [server.cpu_s for server in self.servers], time.perf_counter()
+        for person in persons:
+            for _ in range(in_flight):
+                post(person)
+        await finished
+        took = time.perf_counter() - began
+        spent = sum(server.cpu_s - before for server, before in zip(self.servers, cpu, strict=True))
+        for device in (*authors.values(), *devices):
+            device.close()
+        latencies.sort()
+        return {
+            "per_s": total / took,
+            "p50_ms": 1e3 * statistics.median(latencies),
+            "p99_ms": 1e3 * latencies[len(latencies) * 99 // 100],
+            "cpu_ms": 1e3 * spent / total,
+        }
+
+
+def _entries(data: Path) -> int:
+    with sqlite3.connect(f"file:{data / database.FILE}?mode=ro", uri=True) as db:
+        count = int(db.execute("SELECT count(*) FROM entries").fetchone()[0])
+    db.close()
+    return count
+
+
+async def _backlog(home: Home, other: Home) -> None:
+    """What was said while the other node was away, in a chat that `home` orders."""
+    services = _open(home.data)
+    try:
+        author, theirs = home.people[2][0], other.people[2][0]
+        room = hub.direct_room_id(author.user, theirs.user)
+        for _ in range(BACKLOG // 500):
+            posts = [new_post(services, room, "text", {"text": f"message {k} of a long absence"}) for k in range(500)]
+            await asyncio.gather(*(services.posting.post(author, post) for post in posts))
+    finally:
+        await services.close()
+
+
+async def _catch_up(homes: tuple[Home, Home], ports: tuple[int, int]) -> float:
+    """Seconds from the start of the node that was away to the last entry on its disk."""
+    first, second = homes if homes[0].nid < homes[1].nid else homes[::-1]
+    port = dict(zip((home.nid for home in homes), ports, strict=True))
+    await _backlog(first, second)
+    want = _entries(first.data)
+    with Server(first.data, port=port[first.nid]):
+        began = time.perf_counter()
+        with Server(second.data, port=port[second.nid]):
+            while _entries(second.data) < want:
+                if time.perf_counter() - began > 300:
+                    raise RuntimeError(f"{_entries(second.data)} of {want} entries after 300 s")
+                await asyncio.sleep(0.02)
+            return time.perf_counter() - began
+
+
+async def measure_links(folder: Path) -> dict[str, float]:
+    """Memory and CPU of a node with many idle links."""
+    home, idlers = await _settle(folder / "hub", 1), Idlers(folder / "peers", IDLE_LINKS)
+    with Server(home.data) as server:
+        await asyncio.sleep(3)
+        before = server.rss_kib
+    async with idlers.listening():
+        await _befriend(home, idlers)
+        with Server(home.data) as server:
+            await _until_linked(idlers)
+            await asyncio.sleep(5)
+            cpu, began = server.cpu_s, time.perf_counter()
+            await asyncio.sleep(IDLE_S)
+            busy = 100 * (server.cpu_s - cpu) / (time.perf_counter() - began)
+            after = server.rss_kib
+    return {"idle_link_rss_kib": (after - before) / IDLE_LINKS, "idle_links_cpu_percent": busy}
+
+
+async def _befriend(home: Home, idlers: Idlers) -> None:
+    """The node had a link with each of them a moment ago, so it dials them when it starts."""
+    services = _open(home.data)
+
+    def write(tx: Tx) -> None:
+        now_ms = services.clock.now_ms()
+        for number, idler in enumerate(idlers.peers):
+            peer = services.peers.ensure(tx, idler.who.nid, now_ms)
+            url = f"ws://127.0.0.1:{idlers.port}/{number}/s2s"
+            services.peers.address_ok(tx, peer.pk, url, "typed", now_ms, tls=False)
+            services.peers.seen(tx, peer.pk, now_ms, 0)
+
+    try:
+        await services.db.write(write)
+    finally:
+        await services.close()
+
+
+async def _until_linked(idlers: Idlers) -> None:
+    began = time.perf_counter()
+    while idlers.linked < IDLE_LINKS:
+        if time.perf_counter() - began > 120:
+            raise RuntimeError(f"{idlers.linked} of {IDLE_LINKS} links after 120 s")
+        await asyncio.sleep(0.1)
+
+
+async def _measure(folder: Path) -> dict[str, float]:
+    homes = (await _settle(folder / "a", PAIRS), await _settle(folder / "b", PAIRS))
+    servers = (Server(homes[0].data), Server(homes[1].data))
+    urls = [f"ws://127.0.0.1:{server.port}/s2s" for server in servers]
+    await _acquaint(homes[0], homes[1], urls[1])
+    await _acquaint(homes[1], homes[0], urls[0])
+    figures: dict[str, float] = {}
+    hub_side = 0 if homes[0].nid < homes[1].nid else 1
+    with servers[0], servers[1]:
+        load = Load(homes, servers)
+        own = await load.direct([0], [hub_side], 1, ONE_PAIR_MESSAGES)
+        away = await load.direct([1], [1 - hub_side], 1, ONE_PAIR_MESSAGES)
+        many = await load.direct(list(range(PAIRS)), [k % 2 for k in range(PAIRS)], 10, MESSAGES)
+        figures["msgs_per_s"], figures["cpu_ms_per_message"] = many["per_s"], many["cpu_ms"]
+        figures["p50_ms_1pair"], figures["p99_ms_1pair"] = own["p50_ms"], own["p99_ms"]
+        figures["p50_ms_1pair_forwarded"] = away["p50_ms"]
+    figures["catchup_10000_s"] = await _catch_up(homes, (servers[0].port, servers[1].port))
+    return figures | await measure_links(folder)
+
+
+def run() -> dict[str, Any]:
+    """Measures, writes, prints."""
+    os.sched_setaffinity(0, {GENERATOR_CORE})
+    Path("build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir="build") as folder:
+        figures = asyncio.run(_measure(Path(folder).resolve()))
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    for name, value in sorted(figures.items()):
+        print(f"{name:40} {round(value, 3)}")
+    return figures
+
+
+if __name__ == "__main__":
+    run()
