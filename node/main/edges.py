@@ -135,6 +135,7 @@ def build(services: Services) -> Node:
         metrics=metrics,
         metrics_token=config.metrics_token,
         peers=federation.listener,
+        leaf=lambda: None if certificate is None else certificate.leaf,
         well_known=finding.page.body,
     )
     _gauges(services, sockets)

@@ -51,6 +51,7 @@ class Certificate:
         self._files = files
         cert, key = files()
         self.context = server_context(cert, key)
+        self.leaf = leaf_digest(cert)  # SHA-256 of the certificate that is served now
         self._seen = _stamp(cert, key)
 
     @classmethod
@@ -78,13 +79,23 @@ class Certificate:
             if stamp == self._seen:
                 return False
             server_context(cert, key)  # tried on a spare one: a failed load would leave the context with half of it
+            leaf = leaf_digest(cert)
             self.context.load_cert_chain(cert, key)
         except (Fatal, OSError) as error:
             _log.warning("The TLS certificate could not be renewed; the present one stays", reason=str(error))
             return False
-        self._seen = stamp
+        self._seen, self.leaf = stamp, leaf
         _log.info("The TLS certificate was renewed")
         return True
+
+
+def leaf_digest(chain: Path) -> bytes:
+    """SHA-256 of the first certificate of a PEM chain: what the two ends of a link compare. Raises OSError, Fatal."""
+    _, _, rest = chain.read_text(encoding="ascii", errors="replace").partition("-----BEGIN CERTIFICATE-----")
+    body, end, _ = rest.partition("-----END CERTIFICATE-----")
+    if not end:
+        raise Fatal(ExitStatus.USAGE, f"{chain} holds no certificate in PEM form.")
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(f"-----BEGIN CERTIFICATE-----{body}{end}")).digest()
 
 
 def _stamp(cert: Path, key: Path | None) -> tuple[tuple[int, int, int], ...]:

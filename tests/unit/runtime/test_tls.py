@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from node.base.errors import ExitStatus, Fatal
@@ -221,3 +222,11 @@ class TestRenewal:
         given.unlink()
         assert not certificate.look()
         assert self.served(certificate) == before
+
+
+def test_the_digest_of_the_leaf_is_that_of_its_bytes(folder: Path, clock: ManualClock) -> None:
+    path = tls.own_certificate(folder, domain="", clock=clock)
+    assert tls.leaf_digest(path) == hashlib.sha256(read(path).public_bytes(Encoding.DER)).digest()
+    with pytest.raises(Fatal) as fault:
+        tls.leaf_digest(Path(__file__))
+    assert fault.value.status is ExitStatus.USAGE
