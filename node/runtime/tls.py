@@ -93,9 +93,11 @@ def leaf_digest(chain: Path) -> bytes:
     """SHA-256 of the first certificate of a PEM chain: what the two ends of a link compare. Raises OSError, Fatal."""
     _, _, rest = chain.read_text(encoding="ascii", errors="replace").partition("-----BEGIN CERTIFICATE-----")
     body, end, _ = rest.partition("-----END CERTIFICATE-----")
-    if not end:
-        raise Fatal(ExitStatus.USAGE, f"{chain} holds no certificate in PEM form.")
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(f"-----BEGIN CERTIFICATE-----{body}{end}")).digest()
+    try:
+        der = ssl.PEM_cert_to_DER_cert(f"-----BEGIN CERTIFICATE-----{body}{end}")
+    except ValueError as error:
+        raise Fatal(ExitStatus.USAGE, f"{chain} holds no certificate in PEM form.") from error
+    return hashlib.sha256(der).digest()
 
 
 def _stamp(cert: Path, key: Path | None) -> tuple[tuple[int, int, int], ...]:
