@@ -549,7 +549,7 @@ class Federation:
         return not session.known
 
     def _greeted(self, session: Session) -> None:
-        fresh, session.announced = not session.announced, True
+        session.announced = True
         skew_ms = session.skew_ms
         campaign = self._campaigns.get(session.peer.nid)
         if campaign is not None:
@@ -559,8 +559,7 @@ class Federation:
         if abs(skew_ms) > limits.CLOCK_SKEW_WARN_S * 1000:
             log.warning("The clock of a peer differs from ours", ms=skew_ms)
         self._note_seen(session)
-        if fresh:
-            self._inbox.linked(session.peer)
+        self._inbox.linked(session.peer)  # also in the place of another link, on which things may have been lost
 
     def _note_seen(self, session: Session) -> None:
         now_ms, pk, skew_ms = self._clock.now_ms(), session.peer.pk, session.skew_ms

@@ -103,7 +103,7 @@ class PeerInbox(Protocol):
         """The peer refused one of ours, or it is given up (code `undeliverable`): tell its author."""
 
     def linked(self, peer: Peer) -> None:
-        """There is a link where there was none."""
+        """There is a link where there was none, or in the place of another one, on which things under way may have been lost."""
 
     def unlinked(self, peer: Peer) -> None:
         """The last link is gone."""

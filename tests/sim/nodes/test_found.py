@@ -8,6 +8,7 @@ from typing import Any
 
 from node.core import content
 from tests.sim.device import Device
+from tests.sim.machine import Machine
 from tests.sim.nodes import checkers
 from tests.sim.nodes.run import play
 from tests.sim.nodes.world import Nodes, Plan
@@ -19,12 +20,17 @@ Story = Callable[[Nodes, Device, Device], Coroutine[Any, Any, None]]
 
 def on_two_nodes(story: Story) -> None:
     """One person on each of two nodes; afterwards everything has to be settled."""
+    on_nodes(2, story)
+
+
+def on_nodes(size: int, story: Story) -> None:
+    """The same, of more nodes; the story gets the first two people."""
 
     async def told(world: Nodes, errors: Errors) -> None:
         await world.begin()
         world.connect_devices()
-        alice, bob = (machine.devices[0] for machine in world.machines)
-        await until(lambda: alice.ready and bob.ready)
+        alice, bob = (machine.devices[0] for machine in world.machines[:2])
+        await until(lambda: all(device.ready for device in world.devices))
         await story(world, alice, bob)
         await until(lambda: not any([*checkers.unsettled(machine, set())] for machine in world.machines))
         await asyncio.sleep(8)
@@ -36,13 +42,13 @@ def on_two_nodes(story: Story) -> None:
         for machine in world.machines:
             await machine.services.close()
 
-    play(0, Plan(size=2, theme="", people=(1, 1), live_s=0, apart=None), told)
+    play(0, Plan(size=size, theme="", people=(1,) * size, live_s=0, apart=None), told)
 
 
 async def until(met: Callable[[], bool], *, step_s: float = 0.05) -> None:
     """Waits for something to become true."""
     async with asyncio.timeout(PATIENCE_S):
-        while not met():  # noqa: ASYNC110 - virtual time costs nothing
+        while not met():
             await asyncio.sleep(step_s)
 
 
@@ -94,3 +100,36 @@ def test_a_replica_that_could_not_be_stored_for_a_while_is_fetched_later() -> No
         await until(lambda: bool(bob.rooms("member")))
 
     on_two_nodes(story)
+
+
+def test_a_link_made_anew_carries_the_identities_that_were_lost_with_the_old_one() -> None:
+    """The hub had told the old link who signs for the third node; the new link brought the entry without, which was poison and lost."""
+
+    async def story(world: Nodes, alice: Device, bob: Device) -> None:
+        carol = world.machines[2].devices[0]
+        made = alice.wish(b"", content.Create(name="Walk"), (bob.user, carol.user))
+        await until(lambda: bool(bob.rooms("invited")) and bool(carol.rooms("invited")))
+        assert made.posted is not None
+        bob.wish(made.posted.room, content.Join())
+        await until(lambda: bool(bob.rooms("member")))
+        a, b, _ = world.machines
+        for pipe in world.network.between(a.host, b.host):
+            (pipe if pipe.local[0] == a.host else pipe.peer).lose()
+        carol.wish(made.posted.room, content.Join())
+        await until(lambda: bool(carol.rooms("member")))
+        await asyncio.sleep(1)
+        for one, other in ((a, b), (b, a)):
+            assert one.node is not None
+            if any(
+                link.dialled and link.nid == other.services.identity.nid for link in one.node.federation.open_links()
+            ):
+                await one.within(renew(one, other))
+        await asyncio.sleep(20)
+
+    on_nodes(3, story)
+
+
+async def renew(one: Machine, other: Machine) -> None:
+    """A new link in the place of a half-open one."""
+    assert one.node is not None
+    one.node.federation._campaign(other.services.identity.nid, renew=True)
