@@ -123,7 +123,7 @@ class Machine:
         """Opens the data directory."""
         config = Config(
             data=str(self.data), https=False, http_host=self.host, http_port=PORT, password_cost="small",
-            net_allow=("10.1.0.0/16",),
+            net_allow=("10.1.0.0/16",), mdns=False, dht=False, portmap=False,
         )  # fmt: skip
         entropy = SeededEntropy(f"entropy {self.seed} {self.restarts}{self.name and ' ' + self.name}")
         self._services = open_services(config, clock=self.clock, entropy=entropy)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
 from node.base import limits
 from node.base.ids import NodeId, parse_user
-from node.core import content
+from node.core import content, hub
 from node.core.room import nodes_of
 from node.storage.database import Tx
 from node.storage.log import Link
@@ -56,8 +59,12 @@ def check(ledgers: Sequence[Ledger], world: Nodes) -> list[str]:
     by_nid = {ledger.nid: ledger for ledger in honest}
     for key in sorted({key for ledger in honest for key in ledger.logs}):
         found += check_room(key, honest, by_nid, world)
+    keys = {ledger.nid: public_keys(ledger.machine) for ledger in ledgers}
     for ledger in honest:
         found += check_posts(ledger, by_nid, world)
+        found += check_signed(ledger, keys)
+    if world.villain is not None:
+        found += check_noticed(honest, world.villain)
     return found
 
 
@@ -140,6 +147,50 @@ def _check_replica(key: bytes, ledger: Ledger, hub: Ledger, end: int) -> Iterato
             yield f"another body at {mine.idx}: {mine.body is None} {theirs.body is None}"
     if end == len(truth.lines) and log.row.state != truth.row.state:
         yield "another state"
+
+
+def public_keys(machine: Machine) -> list[Ed25519PublicKey]:
+    """Every op key that a node ever had."""
+    return [Ed25519PublicKey.from_public_bytes(cert.op) for cert in machine.services.identity.certs]
+
+
+def check_signed(ledger: Ledger, keys: dict[NodeId, list[Ed25519PublicKey]]) -> Iterator[str]:
+    """Every entry was signed by the node of its author, or is of the hub's own user."""
+    for key, log in ledger.logs.items():
+        for line, link in zip(log.lines, ledger.links[key], strict=True):
+            author = parse_user(line.actor)[1]
+            if link.signature is None:
+                if author != log.row.hub:
+                    yield f"{ledger.machine.name}: entry {link.idx} of room {log.row.pk} has no signature of its author's node"
+            elif not any(_is_signed(key, link) for key in keys[author]):
+                yield f"{ledger.machine.name}: entry {link.idx} of room {log.row.pk} was not signed by its author's node"
+
+
+def _is_signed(key: Ed25519PublicKey, link: Link) -> bool:
+    assert link.signature is not None
+    try:
+        key.verify(link.signature, hub.CONTEXT + link.event)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def check_noticed(honest: Sequence[Ledger], villain: NodeId) -> Iterator[str]:
+    """When honest nodes hold two histories of one room, at least one of them knows and shows it; all of them are linked."""
+    for key in sorted({key for ledger in honest for key, log in ledger.logs.items() if log.row.hub == villain}):
+        holders = [ledger for ledger in honest if key in ledger.logs]
+        aware = [ledger for ledger in holders if ledger.logs[key].row.trouble]
+        if not aware and any(_differ(one.links[key], other.links[key]) for one, other in combinations(holders, 2)):
+            yield f"two histories of room {holders[0].logs[key].row.pk} of {holders[0].machine.name} and nobody noticed"
+        for ledger in aware:
+            for device in ledger.machine.devices:
+                card = device.cards.get(key)
+                if card is not None and card.state == "member" and card.trouble != ledger.logs[key].row.trouble:
+                    yield f"{device.name} is not shown that a hub broke its rules"
+
+
+def _differ(one: Sequence[Link], other: Sequence[Link]) -> bool:
+    return any(mine.log_hash != theirs.log_hash for mine, theirs in zip(one, other, strict=False))
 
 
 # --- posts --------------------------------------------------------------------------------------------------

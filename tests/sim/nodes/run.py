@@ -53,6 +53,7 @@ def play(seed: int, planned: Plan, story: Callable[[Nodes, Errors], Coroutine[An
 async def _story(world: Nodes, errors: Errors) -> Outcome:
     seed, loop = world.seed, world.loop
     watch = checkers.Watch()
+    errors.but = world.machines[0].host if world.bad is not None else ""
     await world.begin()
     until_s = loop.time() + world.plan.live_s
     world.connect_devices()
@@ -63,8 +64,9 @@ async def _story(world: Nodes, errors: Errors) -> Outcome:
     world.note("healing")
     nemesis.heal()
     late = await _settle(world)
-    for device in world.devices:
-        await read_back(device)
+    for machine in world.honest:
+        for device in machine.devices:
+            await read_back(device)
     await world.end()
     for machine in world.machines:
         machine.open()
@@ -74,7 +76,7 @@ async def _story(world: Nodes, errors: Errors) -> Outcome:
         *loop.faults,
         *late,
         *checkers.check(ledgers, world),
-        *watch.check(ledgers, None),
+        *watch.check(ledgers, world.villain),
         *errors.lines,
     ]
     for machine in world.machines:
@@ -94,16 +96,18 @@ async def _story(world: Nodes, errors: Errors) -> Outcome:
 async def _watch(world: Nodes, watch: checkers.Watch, until_s: float) -> None:
     while True:
         await asyncio.sleep(1.0 if world.loop.time() < until_s else 15.0)
-        for machine in world.machines:
+        for machine in world.honest:
             watch.look(machine)
 
 
 async def _settle(world: Nodes) -> list[str]:
     """Waits until nobody has anything to do; what is left when that takes too long."""
     began = world.loop.time()
+    if world.plan.theme == "two-faced":
+        await world.meet()
     await asyncio.sleep(HEAL_S_MIN)
     while True:
-        left = [text for machine in world.machines for text in checkers.unsettled(machine, world.unreachable(machine))]
+        left = [text for machine in world.honest for text in checkers.unsettled(machine, world.unreachable(machine))]
         if not left or world.loop.time() - began > checkers.WAITS_S:
             break
         await asyncio.sleep(HEAL_STEP_S)

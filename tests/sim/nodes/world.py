@@ -7,22 +7,24 @@ the production web server, and Noise, framing and everything above run unchanged
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from msgspec import Struct
 
+from node.base.errors import Rejected
 from node.base.ids import NodeId, UserId
 from node.storage.database import Tx
 from tests.sim.device import Device
 from tests.sim.loop import SimLoop
 from tests.sim.machine import PORT, Machine
+from tests.sim.nodes.villains import villain
 
 NAMES: Final = "abcdefghijkl"
 SIZES: Final = {3: 60, 4: 24, 5: 10, 6: 3, 8: 2, 12: 1}
 THEMES: Final = {"": 66, "liar": 14, "two-faced": 10, "old copy": 6, "clone": 4}
-VILLAINS: Final = frozenset[str]()
 LIVE_S: Final = (8.0, 20.0)
 SHRUNK: Final[dict[str, tuple[int, ...]]] = {
     "WINDOW_ENTRIES": (1024, 1024, 5),
@@ -72,6 +74,9 @@ class Nodes:
         self.machines = [self._machine(folder, name, number) for number, name in enumerate(NAMES[: planned.size], 1)]
         self.extra: list[Machine] = []  # copies of machines
         self._tasks: list[asyncio.Task[None]] = []
+        self.bad = villain(planned.theme, seed, lambda text: self.machines[0].note(text))
+        if self.bad is not None:
+            self.machines[0].tampering, self.machines[0].faults = self.bad.tamper, []
 
     def _machine(self, folder: Path, name: str, number: int) -> Machine:
         return Machine(
@@ -147,9 +152,22 @@ class Nodes:
     # --- who can reach whom -----------------------------------------------------------------------------
 
     @property
+    def honest(self) -> list[Machine]:
+        """All but the villain's."""
+        return self.machines if self.bad is None else self.machines[1:]
+
+    async def meet(self) -> None:
+        """Honest nodes open links with each other."""
+        for machine in self.honest:
+            for other in self.honest:
+                if machine is not other and machine.node is not None:
+                    with suppress(Rejected):
+                        await machine.within(machine.node.federation.reach(other.services.identity.nid))
+
+    @property
     def villain(self) -> NodeId | None:
         """The node that lies, if one does."""
-        return self.machines[0].services.identity.nid if self.plan.theme in VILLAINS else None
+        return self.machines[0].services.identity.nid if self.bad is not None else None
 
     def unreachable(self, machine: Machine) -> set[NodeId]:
         """Nodes whose items need never arrive: they lie, or no way leads there."""
