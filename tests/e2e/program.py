@@ -14,18 +14,23 @@ from typing import TextIO
 
 ROOT = Path(__file__).parents[2]
 STOP_S = 20
+# A test looks for nobody outside this machine.
+QUIET = "mdns = false\ndht = false\nportmap = false\n"
 
 
 class Program:
-    """`startalk run`. `greeting` is what it printed until it served; `root` is the checkout it runs from."""
+    """`startalk run`. `greeting` is what it printed until it served; `root` is the checkout it runs from; `settings` are
+    lines of its boot file."""
 
-    def __init__(self, data: Path, *, root: Path = ROOT) -> None:
+    def __init__(self, data: Path, *, root: Path = ROOT, settings: str = "") -> None:
         self._root = root
         self._data = data
         self._log = data.parent / "node.log"
         self._ports = 0, 0  # http, https: whatever is free at first, the same after a restart
         self._process: subprocess.Popen[str] | None = None
         self.greeting = ""
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (data / "startalk.toml").write_text(QUIET + settings)
 
     @property
     def origin(self) -> str:

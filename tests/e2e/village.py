@@ -24,8 +24,9 @@ HASTE = ("posts_per_account_per_s", "posts_per_account_burst", "posts_per_room_p
 class Village:
     """One node with its owner Olga; `settle` brings a person in, signed in as a browser is."""
 
-    def __init__(self, program: Program, olga: Person) -> None:
+    def __init__(self, program: Program, olga: Person, *, name: str = "Casa") -> None:
         self._program = program
+        self._name = name
         self._numbers = itertools.count(1)
         self.last = ""
         self.olga = self._found(olga)
@@ -41,7 +42,7 @@ class Village:
         me = self._register(owner, base64.urlsafe_b64encode(token).decode().rstrip("="), "olga")
         phrase = me.get("/setup/phrase")
         words = {str(place): phrase["words"][place - 1] for place in phrase["ask"]}
-        me.post("/setup/confirm", {"words": words, "node_name": "Casa", "registration": "invite"})
+        me.post("/setup/confirm", {"words": words, "node_name": self._name, "registration": "invite"})
         me.patch("/admin/settings", {"rates": dict.fromkeys(HASTE, 10_000)})
         return me
 

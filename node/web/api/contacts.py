@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
 from node.base.errors import Code, Rejected
 from node.base.ids import CLIENT_ID_BYTES, EVENT_ID_BYTES, ClientId, EventId, format_id, format_node, parse_id
 from node.services.contacts import Contact, Contacts
@@ -18,6 +22,7 @@ from node.web.api.people import person
 from node.web.endpoints import Access, Call, endpoint
 from node.wire import address, api
 
+HTTPS_PORT: Final = 443
 _REACHING = (
     Code.NAME_INVALID, Code.INVITE_INVALID, Code.PEER_UNREACHABLE, Code.PEER_OFFLINE, Code.KEY_CHANGED, Code.NODE_BLOCKED,
 )  # fmt: skip
@@ -90,10 +95,15 @@ class ContactResource:
     async def make_link(self, call: Call[None]) -> api.Link:
         """A link, told only now, that makes one person on another node a contact without asking."""
         made = await self._invites.make_contact(call.actor)
+        origin = self._origins.of(call)
         link = address.contact_invitation(
-            self._introductions.node, made.token, local=call.actor.local, hint=call.actor.name
+            self._introductions.node,
+            made.token,
+            local=call.actor.local,
+            hint=call.actor.name,
+            addresses=_places(origin),
         )
-        return to_link(made.row, url=address.format_link(self._origins.of(call), link), token=made.text)
+        return to_link(made.row, url=address.format_link(origin, link), token=made.text)
 
     @endpoint(
         "POST", "/introductions/join", request=api.JoinElsewhere, answer=api.Posted, access=Access.USER,
@@ -149,6 +159,16 @@ class ContactResource:
             room=format_id(found.room) if found.room else "",
             hint=found.hint,
         )
+
+
+def _places(origin: str) -> tuple[address.Place, ...]:
+    """The address in an origin without a name: no other node can look it up, so the link carries it."""
+    parts = urlsplit(origin)
+    try:
+        ip = ip_address(parts.hostname or "")
+    except ValueError:
+        return ()
+    return (address.Place(ip.packed, parts.port or HTTPS_PORT),) if parts.scheme == "https" else ()
 
 
 def _client_id(text: str) -> ClientId:
