@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from node.base import limits
-from node.base.errors import Rejected
+from node.base.errors import Code, Rejected
 from node.federation.proto.link import Link
 from node.runtime.log import Log
 from node.services.ports import PeerInbox
@@ -24,6 +23,7 @@ from node.storage.peers import Peer
 from node.wire import s2s
 
 PAGE: Final = 64
+_PASSING: Final = frozenset({Code.READ_ONLY, Code.RATE_LIMITED})  # why the own disk takes nothing now
 log = Log("federation.sender")
 
 
@@ -50,8 +50,9 @@ class Sender:
         self._buffered = buffered
         self._armed = False
         self._stopped = False
-        self._deleted = 0
-        self._deleting = False
+        self._acked = self._deleted = 0
+        self._refused: dict[int, str] = {}  # numbers that the peer refuses, until that is on disk
+        self._settling = False
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -93,9 +94,19 @@ class Sender:
         return bool(rows)
 
     def _page(self, tx: Tx, limit: int) -> tuple[list[OutRow], list[bytes | None]]:
-        rows = self._outbox.page(tx, self._peer.pk, self._link.sent, limit)
+        rows = self._fitting(self._outbox.page(tx, self._peer.pk, self._link.sent, limit))
         rendered = iter(self._inbox.render(tx, self._peer, [row for row in rows if row.by_reference]))
         return rows, [next(rendered) if row.by_reference else row.body for row in rows]
+
+    def _fitting(self, rows: list[OutRow]) -> list[OutRow]:
+        """Those for which there is credit: what is rendered must be sent, since rendering remembers what was told."""
+        room, last = self._link.room, self._link.sent
+        for count, row in enumerate(rows):
+            room -= 1 if row.seq == last + 1 else 2
+            if room < 0:
+                return rows[:count]
+            last = row.seq
+        return rows
 
     def _send(self, row: OutRow, body: bytes) -> bool:
         """Whether there was credit for it."""
@@ -115,40 +126,51 @@ class Sender:
     # --- answers of the peer ----------------------------------------------------------------------------
 
     def acked(self, cum: int) -> None:
-        """The peer has everything up to `cum`."""
-        self._delete(cum)
+        """The peer has everything up to `cum`, and has said before what of it it refuses."""
+        self._acked = max(self._acked, cum)
+        self._settle()
         self.wake()
-
-    def _delete(self, cum: int) -> None:
-        if self._deleting or cum <= self._deleted:
-            return
-        self._deleting = True
-
-        def done(result: int | None, error: Exception | None) -> None:
-            self._deleting = False
-            if error is None:
-                self._deleted = cum
-                self._delete(self._link.acked)
-
-        try:
-            self._db.submit(lambda tx: self._outbox.delete(tx, self._peer.pk, cum), done)
-        except Rejected:  # the disk is in trouble: it is deleted after a later ack
-            self._deleting = False
 
     def nacked(self, seq: int, code: str) -> None:
         """The peer refuses item `seq` for ever."""
+        self._refused[seq] = code
+        self._settle()
 
-        def give_back(tx: Tx) -> None:
-            row = self._outbox.row(tx, self._peer.pk, seq)
-            if row is None:
-                return  # said before
-            body = self._inbox.render(tx, self._peer, [row])[0] if row.by_reference else row.body
-            self._inbox.nacked(tx, self._peer, row.cls, body or b"", code)
-            self._outbox.delete_one(tx, self._peer.pk, seq)
+    def _settle(self) -> None:
+        """Forgets what the peer has or refuses, refusals first: or nobody would learn of them. One write at a time."""
+        cum, refused = self._acked, dict(self._refused)
+        if self._settling or (cum <= self._deleted and not refused):
+            return
+        self._settling = True
 
-        def done(result: None, error: Exception | None) -> None:
-            if error is not None:
-                log.error("A refusal of a peer could not be handed on", error)
+        def write(tx: Tx) -> None:
+            for seq, code in refused.items():
+                self._give_back(tx, seq, code)
+            self._outbox.delete(tx, self._peer.pk, cum)
 
-        with suppress(Rejected):
-            self._db.submit(give_back, done)
+        try:
+            self._db.submit(write, lambda _, error: self._settled(cum, refused, error))
+        except Rejected as error:
+            self._settled(cum, refused, error)
+
+    def _settled(self, cum: int, refused: dict[int, str], error: Exception | None) -> None:
+        self._settling = False
+        if isinstance(error, Rejected) and error.code in _PASSING:
+            if not self._stopped:
+                asyncio.get_running_loop().call_later(limits.LINK_RETRY_S, self._settle)
+            return
+        if error is not None:
+            log.error("A refusal of a peer could not be handed on", error)
+        else:
+            self._deleted = cum
+        for seq in refused:
+            self._refused.pop(seq, None)
+        self._settle()
+
+    def _give_back(self, tx: Tx, seq: int, code: str) -> None:
+        row = self._outbox.row(tx, self._peer.pk, seq)
+        if row is None:
+            return  # said before
+        body = self._inbox.render(tx, self._peer, [row])[0] if row.by_reference else row.body
+        self._inbox.nacked(tx, self._peer, row.cls, body or b"", code)
+        self._outbox.delete_one(tx, self._peer.pk, seq)
