@@ -252,6 +252,10 @@ class Exchange:
         if cls != exchange.CLASS_ROOM or not body:
             return
         item = exchange.decode_room_item(body)
+        if isinstance(
+            item, Entry
+        ):  # say how far the room is: the peer fetches what it could not take, with all that proves it
+            self._steps.followers.send(tx, peer.nid, News(item.room, item.idx))
         if isinstance(item, Submit):
             text = "It could not be delivered." if code == Code.UNDELIVERABLE else "The other node does not take it."
             self._steps.forwarding.refused(tx, envelope.event_id(item.event), code, text)
