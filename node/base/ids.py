@@ -19,7 +19,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import NewType
+from functools import lru_cache
+from typing import Final, NewType
 
 NodeId = NewType("NodeId", bytes)
 RoomId = NewType("RoomId", bytes)
@@ -34,15 +35,19 @@ EVENT_ID_BYTES = 32
 DEVICE_ID_BYTES = 16
 CLIENT_ID_BYTES = 16
 
+CACHED: Final = 8_192  # spellings that are remembered: base32 costs more than the rest of checking an event
+
 LOCAL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])")
 _NODE_TEXT = re.compile(r"[a-z2-7]{52}")
 
 
+@lru_cache(CACHED)
 def format_node(node: NodeId) -> str:
     """52 lower-case base32 characters."""
     return base64.b32encode(node).decode().rstrip("=").lower()
 
 
+@lru_cache(CACHED)
 def parse_node(text: str) -> NodeId:
     """The inverse of `format_node`. Raises ValueError for any other spelling."""
     if not _NODE_TEXT.fullmatch(text):
@@ -74,6 +79,7 @@ def make_user(local: str, node: NodeId) -> UserId:
     return UserId(f"{local}@{format_node(node)}")
 
 
+@lru_cache(CACHED)
 def parse_user(text: str) -> tuple[str, NodeId]:
     """(local name, node) of a canonical user id. Raises ValueError."""
     local, at, node = text.partition("@")

@@ -454,6 +454,15 @@ class Client:
                 self._name(frame.people)
                 for person in frame.people:
                     await self._tell(Named(UserId(person.user), person.name))
+            case c2s.TypingSignal():
+                await self._tell(TypingShown(RoomId(frame.room), UserId(frame.user), frame.on))
+            case c2s.PresenceSignal():
+                await self._tell(PresenceChanged(UserId(frame.user), frame.state))
+            case _:
+                await self._news_of_nodes(frame)
+
+    async def _news_of_nodes(self, frame: c2s.NodeFrame) -> None:
+        match frame:
             case c2s.Waiting():
                 for waiting in frame.items:
                     self._wait(waiting)
@@ -464,10 +473,6 @@ class Client:
             case c2s.ContactsChanged():
                 self.contacts_seen += 1
                 await self._tell(ContactsChanged())
-            case c2s.TypingSignal():
-                await self._tell(TypingShown(RoomId(frame.room), UserId(frame.user), frame.on))
-            case c2s.PresenceSignal():
-                await self._tell(PresenceChanged(UserId(frame.user), frame.state))
             case _:
                 pass  # pong: hearing it was enough
 

@@ -192,7 +192,9 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         metrics=metrics,
     )
     receipts = Receipts(db=db, rooms=rooms, log=log, feed=feed, clock=clock)
-    replicas = Replicas(node=node, rooms=rooms, log=log, users=users, feed=feed, appender=appender, signers=signers)
+    replicas = Replicas(
+        db=db, node=node, rooms=rooms, log=log, users=users, feed=feed, appender=appender, signers=signers
+    )
     contacts = Contacts(
         db=db,
         node=node,

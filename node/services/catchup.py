@@ -7,7 +7,7 @@ room carries a signed head; a third node's identity goes along with the first en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 from node.base import limits
@@ -80,18 +80,21 @@ class CatchUp:
 
     def render(self, tx: Tx, peer: Peer, rows: Sequence[OutRow], *, head_class: int) -> list[bytes | None]:
         """Bytes of rows that refer to entries; the last one of each room gets a signed head."""
-        last = {row.room: row.seq for row in rows}
-        return [self._render(tx, peer, row, is_last=last[row.room] == row.seq, head_class=head_class) for row in rows]
-
-    def _render(self, tx: Tx, peer: Peer, out: OutRow, *, is_last: bool, head_class: int) -> bytes | None:
-        row = self._rooms.peek_pk(tx, out.room)
-        if out.cls == head_class:
-            return exchange.encode_item(News(row.room, out.idx))
-        found = next(iter(self._log.links(tx, out.room, out.idx, 1)), None)
-        if found is None or found.idx != out.idx:
-            return None
         told = self._told.setdefault(peer.nid, set())
-        return exchange.encode_item(self._entry(tx, row.room, found, peer.nid, told, with_head=is_last))
+        found: dict[int, bytes] = {}
+        for room_pk, mine in _by_room(rows).items():
+            room = self._rooms.peek_pk(tx, room_pk).room
+            entries = {row.idx: row.seq for row in mine if row.cls != head_class}
+            for link in self._links(tx, room_pk, entries):
+                entry = self._entry(tx, room, link, peer.nid, told, with_head=link.idx == max(entries))
+                found[entries[link.idx]] = exchange.encode_item(entry)
+            found |= {row.seq: exchange.encode_item(News(room, row.idx)) for row in mine if row.cls == head_class}
+        return [found.get(row.seq) for row in rows]
+
+    def _links(self, tx: Tx, room_pk: int, places: Iterable[int]) -> Iterator[Link]:
+        """The entries at these places, by as few queries as there are gaps."""
+        for first, number in _runs(sorted(places)):
+            yield from self._log.links(tx, room_pk, first, number)
 
     def _entry(
         self, tx: Tx, room: RoomId, link: Link, to: NodeId, told: set[tuple[bytes, int]], *, with_head: bool
@@ -243,6 +246,27 @@ class CatchUp:
     async def _request(self, peer: Peer, method: str, args: bytes) -> bytes:
         assert self.links is not None
         return await self.links.request(peer.nid, method, args)
+
+
+def _by_room(rows: Sequence[OutRow]) -> dict[int, list[OutRow]]:
+    found: dict[int, list[OutRow]] = {}
+    for row in rows:
+        found.setdefault(row.room, []).append(row)
+    return found
+
+
+def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(first, number) of each stretch without a gap."""
+    first = number = 0
+    for place in places:
+        if number and place == first + number:
+            number += 1
+            continue
+        if number:
+            yield first, number
+        first, number = place, 1
+    if number:
+        yield first, number
 
 
 def _size(entry: Entry) -> int:

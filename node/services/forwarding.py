@@ -27,7 +27,7 @@ from node.storage import contacts, pending
 from node.storage.contacts import ContactState
 from node.storage.database import Tx
 from node.storage.log import Appended, Log
-from node.storage.pending import NewPending
+from node.storage.pending import NewPending, PendingRow
 from node.storage.rooms import RoomRow, Rooms
 from node.storage.users import Users
 from node.wire import envelope
@@ -99,8 +99,8 @@ class Forwarding:
         found = contacts.find(tx, actor.user_pk, other)
         if found is not None and found.state is ContactState.BLOCKED:
             raise Rejected(Code.BLOCKED, "You blocked this person; unblock them to write.", field="user")
-        self.require_met(tx, other)
         if found is None or found.state is not ContactState.CONTACT:
+            self.require_met(tx, other)
             raise Rejected(Code.CONSENT_NEEDED, "Ask this person first; they have to agree.", field="user")
 
     def require_met(self, tx: Tx, user: UserId) -> None:
@@ -143,16 +143,17 @@ class Forwarding:
             seen=None if row is None else (row.head.epoch, row.head.idx),
         )
         event_id = envelope.event_id(event)
-        pending.put(tx, NewPending(
-            event_id=event_id, hub=hub_nid, room=RoomId(post.room), author_pk=actor.user_pk, device_pk=actor.device_pk,
-            client_id=post.client_id, kind=post.kind, event=event, body=post.body, at_ms=now_ms,
-        ))  # fmt: skip
+        new = NewPending(
+            event_id=event_id, hub=hub_nid, room=RoomId(post.room), author=actor.user, author_pk=actor.user_pk,
+            device_pk=actor.device_pk, client_id=post.client_id, kind=post.kind, event=event, body=post.body, at_ms=now_ms,
+        )  # fmt: skip
+        waits = pending.put(tx, new)
         signature = self._signer.sign_event(event)
         self._followers.send(tx, hub_nid, Submit(post.room, event, signature, salt, post.body, post.token))
         if isinstance(body, content.Join):  # who comes in is shown by name at once
             name, since_ms = self._users.named(tx, actor.user) or (actor.name, 0)
             self._followers.send(tx, hub_nid, self._signer.profile(actor.user, name, since_ms))
-        self._tell(tx, event_id)
+        self._tell(tx, waits)
         return waiting(RoomId(post.room), event_id, now_ms)
 
     def _check(self, tx: Tx, actor: Actor, row: RoomRow, post: Post, body: Body, now_ms: int) -> None:
@@ -173,8 +174,9 @@ class Forwarding:
 
     def refused(self, tx: Tx, event: EventId, code: str, text: str) -> None:
         """The hub, or the link, gave it up."""
-        if pending.refuse(tx, event, code, text) is not None:
-            self._tell(tx, event)
+        row = pending.refuse(tx, event, code, text)
+        if row is not None:
+            self._tell(tx, row)
 
     def refused_by(self, tx: Tx, nid: NodeId, event: EventId, code: str, text: str) -> None:
         """The hub refused it; only the hub it was sent to can."""
@@ -192,9 +194,7 @@ class Forwarding:
         pending.take(tx, event)
         tx.after_commit(lambda: self._feed.waiting_gone(actor.user, row))
 
-    def _tell(self, tx: Tx, event: EventId) -> None:
-        row = pending.by_event(tx, event)
-        assert row is not None
+    def _tell(self, tx: Tx, row: PendingRow) -> None:
         tx.after_commit(lambda: self._feed.waiting(row.author, row))
 
 

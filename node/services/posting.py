@@ -150,7 +150,6 @@ class Posting:
 
     def _append(self, tx: Tx, actor: Actor, post: Post, body: Body) -> Appended:
         earlier = self._log.find_post(tx, actor.device_pk, post.client_id)
-        earlier = earlier or self._forwarding.find(tx, actor, post.client_id)
         if earlier is not None:
             return earlier
         now_ms = self._clock.now_ms()
@@ -158,6 +157,9 @@ class Posting:
             return self._create(tx, actor, post, body, now_ms)
         hub_nid = self._forwarding.hub_of(tx, actor, post, body)
         if hub_nid != self._signer.nid:
+            earlier = self._forwarding.find(tx, actor, post.client_id)
+            if earlier is not None:
+                return earlier
             if isinstance(body, content.Join):
                 self._check_room_count(tx, actor)
             self._check_person(tx, body)

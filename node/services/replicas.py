@@ -25,7 +25,7 @@ from node.services.appending import Appender
 from node.services.feed import Feed
 from node.services.signers import Signers
 from node.storage import contacts, heads, pending
-from node.storage.database import Tx
+from node.storage.database import Database, Tx
 from node.storage.heads import HubHead
 from node.storage.log import Appended, Draft, Log
 from node.storage.peers import Peer
@@ -54,8 +54,18 @@ class Replicas:
     """Keeps replicas of rooms that other nodes order."""
 
     def __init__(
-        self, *, node: NodeId, rooms: Rooms, log: Log, users: Users, feed: Feed, appender: Appender, signers: Signers
+        self,
+        *,
+        db: Database,
+        node: NodeId,
+        rooms: Rooms,
+        log: Log,
+        users: Users,
+        feed: Feed,
+        appender: Appender,
+        signers: Signers,
     ) -> None:
+        self._db = db
         self._node = node
         self._rooms = rooms
         self._log = log
@@ -86,7 +96,13 @@ class Replicas:
             raise Rejected(Code.BAD_SIGNATURE, "An event of another node's user comes with that node's signature.")
         else:
             key = self._signers.require(author, seen.incarnation)
+        if author == self._node and self._is_waiting(envelope.event_id(item.event)):
+            return envelope.own_event(key, item.event, RoomId(item.room))
         return envelope.verify_event(key, item.event, item.signature, RoomId(item.room))
+
+    def _is_waiting(self, event: EventId) -> bool:
+        """Whether this node made and signed the event and waits for its place."""
+        return self._db.view(lambda tx: pending.is_waiting(tx, event))
 
     def _body(self, item: Entry, event: Event) -> Body | None:
         if (item.idx == 1 and not event.room) != (not event.room):
@@ -134,7 +150,7 @@ class Replicas:
             self._signers.store(tx, checked.hub)
             seen = HubHead(item.epoch, item.idx, item.log_hash, checked.hub.incarnation, item.head)
             heads.put_seen(tx, row.pk, heads.FROM_HUB, seen)
-        mine = pending.take(tx, checked.event_id)
+        mine = pending.ordered(tx, checked.event_id) if parse_user(author)[1] == self._node else None
         draft = Draft(
             event=item.event,
             event_id=checked.event_id,
@@ -143,8 +159,8 @@ class Replicas:
             kind=event.kind,
             author_pk=self._users.pk(tx, author),
             counts=content.is_content(event.kind) and item.body is not None,
-            device_pk=None if mine is None else mine.device_pk,
-            client_id=None if mine is None else mine.client_id,
+            device_pk=None if mine is None else mine[0],
+            client_id=None if mine is None else mine[1],
             signature=item.signature,
         )
         entry = self._appender.append(tx, row, command, draft, item.at_ms, target)

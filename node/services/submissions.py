@@ -168,8 +168,7 @@ class Submissions:
         for user in row.state.members:
             if parse_user(user)[1] != self._signer.nid:
                 continue
-            pk = self._users.find(tx, user)
-            found = None if pk is None else contacts.find(tx, pk, author)
+            found = contacts.find(tx, self._users.pk(tx, user), author)
             if found is not None and found.state is ContactState.BLOCKED:
                 raise Rejected(Code.BLOCKED, "This person does not take messages from you.")
             if found is None or found.state is not ContactState.CONTACT:

@@ -58,24 +58,45 @@ class Run(Struct, frozen=True):
         return self.rows >= limits.OUTBOX_ROWS_MAX or self.size_bytes >= limits.OUTBOX_BYTES_MAX
 
 
+class _Count:
+    """The next number, and rows and bytes that ``outbox_runs`` does not know yet."""
+
+    __slots__ = ("next", "rows", "size_bytes")
+
+    def __init__(self, next_seq: int) -> None:
+        self.next = next_seq
+        self.rows = 0
+        self.size_bytes = 0
+
+
 class Outbox:
     """The tables ``outbox`` and ``outbox_runs``."""
 
     def __init__(self, *, clock: Clock, entropy: Entropy) -> None:
         self._clock = clock
         self._entropy = entropy
+        self._batch: Tx | None = None
+        self._added: dict[int, _Count] = {}
 
     def run(self, tx: Tx, peer_pk: int) -> Run:
         """The numbering of this peer; made when there is none (writers only)."""
-        found = self.peek(tx, peer_pk)
+        self._flush(tx)
+        return self._run(tx, peer_pk)
+
+    def _run(self, tx: Tx, peer_pk: int) -> Run:
+        found = self._peek(tx, peer_pk)
         if found is None:
             tx.execute("INSERT INTO outbox_runs (peer, run) VALUES (?, ?)", (peer_pk, self._new_run()))
-            found = self.peek(tx, peer_pk)
+            found = self._peek(tx, peer_pk)
             assert found is not None
         return found
 
     def peek(self, tx: Tx, peer_pk: int) -> Run | None:
         """The numbering of this peer, if it has one."""
+        self._flush(tx)
+        return self._peek(tx, peer_pk)
+
+    def _peek(self, tx: Tx, peer_pk: int) -> Run | None:
         row = tx.one("SELECT run, next, rows, bytes FROM outbox_runs WHERE peer = ?", (peer_pk,))
         return None if row is None else Run(*row)
 
@@ -90,18 +111,40 @@ class Outbox:
         """One more item for this peer; its number. The caller wakes the link after the commit."""
         assert (room_pk != 0) != bool(body), "a row refers to an entry or carries bytes"
         size = ROW_BYTES + len(body)
-        sql = """UPDATE outbox_runs SET next = next + 1, rows = rows + 1, bytes = bytes + ?
-                 WHERE peer = ? RETURNING next - 1"""
-        row = tx.execute(sql, (size, peer_pk)).fetchone()
-        if row is None:
-            self.run(tx, peer_pk)
-            row = tx.execute(sql, (size, peer_pk)).fetchone()
-        seq = int(row[0])
+        count = self._counts(tx).get(peer_pk)
+        if count is None:
+            count = self._counted(tx, peer_pk)
+        seq = count.next
+        count.next, count.rows, count.size_bytes = seq + 1, count.rows + 1, count.size_bytes + size
         tx.execute(
             "INSERT INTO outbox (peer, seq, class, room, idx, body, bytes, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (peer_pk, seq, cls, room_pk, idx, body, size, self._clock.now_ms()),
         )
         return seq
+
+    def _counts(self, tx: Tx) -> dict[int, _Count]:
+        """What this batch has added for each peer and not yet written to ``outbox_runs``; an undone batch takes it along."""
+        if self._batch is not tx:
+            self._batch, self._added = tx, {}
+        return self._added
+
+    def _counted(self, tx: Tx, peer_pk: int) -> _Count:
+        if not self._added:
+            tx.before_commit(self, lambda: self._flush(tx))
+        count = self._added[peer_pk] = _Count(self._run(tx, peer_pk).next)
+        return count
+
+    def _flush(self, tx: Tx) -> None:
+        """Writes the counts; every look at ``outbox_runs`` inside a batch does so first."""
+        if self._batch is not tx:
+            return
+        for peer_pk, count in self._added.items():
+            if count.rows:
+                tx.execute(
+                    "UPDATE outbox_runs SET next = ?, rows = rows + ?, bytes = bytes + ? WHERE peer = ?",
+                    (count.next, count.rows, count.size_bytes, peer_pk),
+                )
+                count.rows = count.size_bytes = 0
 
     def page(self, tx: Tx, peer_pk: int, after: int, limit: int) -> list[OutRow]:
         """Items with a number above `after`, in order."""
@@ -125,17 +168,20 @@ class Outbox:
 
     def waiting(self, tx: Tx, peer_pk: int) -> int:
         """Items that wait for this peer."""
+        self._flush(tx)
         row = tx.one("SELECT rows FROM outbox_runs WHERE peer = ?", (peer_pk,))
         return 0 if row is None else int(row[0])
 
     def peers_waiting(self, tx: Tx) -> list[int]:
         """Peers for whom something waits."""
+        self._flush(tx)
         return [int(pk) for (pk,) in tx.all("SELECT peer FROM outbox_runs WHERE rows > 0 ORDER BY peer")]
 
     # --- bounds -----------------------------------------------------------------------------------------
 
     def overdue(self, tx: Tx) -> list[int]:
         """Peers whose outbox is over a bound of rows, bytes or age."""
+        self._flush(tx)
         oldest = self._clock.now_ms() - limits.OUTBOX_AGE_S_MAX * 1000
         found = tx.all(
             """SELECT peer FROM outbox_runs r WHERE rows > 0 AND (rows >= ? OR bytes >= ?
@@ -150,6 +196,7 @@ class Outbox:
         Entries become one head a room, in the place of the newest of them. If that is not enough, or rows are too old, items
         that carry bytes are given up, the oldest first. Nothing that was acknowledged is touched.
         """
+        self._flush(tx)
         tx.execute(
             """DELETE FROM outbox WHERE peer = ? AND room <> 0 AND seq < (
                  SELECT max(seq) FROM outbox n WHERE n.peer = outbox.peer AND n.room = outbox.room)""",

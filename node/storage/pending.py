@@ -40,6 +40,7 @@ class NewPending(Struct, frozen=True, kw_only=True):
     event_id: EventId
     hub: NodeId
     room: RoomId
+    author: UserId
     author_pk: int
     device_pk: int
     client_id: ClientId
@@ -49,20 +50,30 @@ class NewPending(Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-def put(tx: Tx, new: NewPending) -> None:
+def put(tx: Tx, new: NewPending) -> PendingRow:
     """Remembers a post."""
     sql = """INSERT INTO pending (event_id, hub, room, author, device, client_id, kind, event, body, at_ms)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-    tx.execute(
+    cursor = tx.execute(
         sql,
         (new.event_id, new.hub, new.room, new.author_pk, new.device_pk, new.client_id, new.kind, new.event, new.body,
          new.at_ms),
+    )  # fmt: skip
+    assert cursor.lastrowid is not None
+    return PendingRow(
+        cursor.lastrowid, new.event_id, new.hub, new.room, new.author, new.device_pk, new.client_id, new.kind, new.body,
+        new.at_ms, "", "",
     )  # fmt: skip
 
 
 def by_event(tx: Tx, event: EventId) -> PendingRow | None:
     """The post that became, or will become, this event."""
     return _row(tx.one(f"{_SELECT} WHERE p.event_id = ?", (event,)))
+
+
+def is_waiting(tx: Tx, event: EventId) -> bool:
+    """Whether this event was made here and has no place yet."""
+    return tx.one("SELECT 1 FROM pending WHERE event_id = ?", (event,)) is not None
 
 
 def by_client(tx: Tx, device_pk: int, client_id: ClientId) -> PendingRow | None:
@@ -93,8 +104,14 @@ def refuse(tx: Tx, event: EventId, code: str, text: str) -> PendingRow | None:
     return by_event(tx, event)
 
 
+def ordered(tx: Tx, event: EventId) -> tuple[int, ClientId] | None:
+    """Its entry is here: (device, client id) of the post, which waits no more; None when this event was not waiting."""
+    row = tx.execute("DELETE FROM pending WHERE event_id = ? RETURNING device, client_id", (event,)).fetchone()
+    return None if row is None else (int(row[0]), ClientId(row[1]))
+
+
 def take(tx: Tx, event: EventId) -> PendingRow | None:
-    """Its entry is here (or its author dismissed it): it waits no more."""
+    """Its author dismissed it."""
     row = by_event(tx, event)
     if row is not None:
         tx.execute("DELETE FROM pending WHERE id = ?", (row.pk,))

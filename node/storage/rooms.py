@@ -203,10 +203,11 @@ class Rooms:
         return [(pk, RoomId(room)) for pk, room in tx.all(sql, (user_pk,))]
 
     def changed_since(self, tx: Tx, user_pk: int, seq: int | None) -> list[RoomId]:
-        """Rooms to show in a list, latest first: all present ones, or (`seq` given) those with news, left ones included."""
+        """Rooms to show in a list, latest first: all present ones, or (`seq` given) those with news or
+        in trouble, left ones included."""
         low = -1 if seq is None else seq
         sql = """SELECT r.room FROM members m JOIN rooms r ON r.id = m.room
-                 WHERE m.user = ? AND (r.head_seq > ? OR m.receipt_seq > ?) AND (m.last_idx IS NULL OR ? >= 0)
+                 WHERE m.user = ? AND (r.head_seq > ? OR m.receipt_seq > ? OR r.trouble <> '') AND (m.last_idx IS NULL OR ? >= 0)
                  AND (r.kind = 'group' OR r.head_idx > 0) ORDER BY r.head_seq DESC"""
         return [RoomId(row[0]) for row in tx.all(sql, (user_pk, low, low, low))]
 
