@@ -131,6 +131,30 @@ describe('a post that another node orders', () => {
   });
 });
 
+describe('a node that is away', () => {
+  const linked = (on: boolean) => node.signal(['nodes', fromText(room), [[new Uint8Array(32).fill(7), 0, on, '']], 0]);
+  const away = () => {
+    const card = client.state.rooms.value.get(room);
+    return card !== undefined && client.state.hubIsAway(card);
+  };
+
+  test('is told by the own node, and back as soon as something comes from there', async () => {
+    linked(false);
+    await vi.waitFor(() => expect(away()).toBe(true));
+    node.append(room, BOB, 'text', { text: 'back' });
+    await vi.waitFor(() => expect(away()).toBe(false));
+  });
+
+  test('is noticed when a post waits longer than a moment', async () => {
+    linked(true);
+    const one = await say('one');
+    expect(away()).toBe(false);
+    await vi.waitFor(() => expect(away()).toBe(true), 8_000);
+    node.order(one);
+    await vi.waitFor(() => expect(away()).toBe(false));
+  }, 10_000);
+});
+
 describe('what other nodes have', () => {
   test('marks and domains are kept with the chat', async () => {
     node.signal(['nodes', fromText(room), [[new Uint8Array(32).fill(7), 3, true, 'casa.example']], 2]);

@@ -31,6 +31,7 @@ const UNREAD_PAGES_MAX = 5;
 const JUMP_PAGES_MAX = 40;
 const NAMES_AFTER_MS = 150;
 const REST_AFTER_MS = 2_000;
+const SLOW_MS = 4_000; // a post that waits longer for its node tells that the node is away
 const NEWEST = 2 ** 40; // above every place in a log
 
 export class Client {
@@ -59,6 +60,9 @@ export class Client {
   #follower: Follower | null = null;
   #unwatch: () => void = () => undefined;
   #early: NodeFrame[] | null = []; // frames of the leader that came before the cache was read
+  #slowTimer: ReturnType<typeof setTimeout> | undefined;
+  #unwait: () => void = () => undefined;
+  readonly #seenMs = new Map<string, number>(); // since when each post waits
   #closed = false;
 
   private constructor(options: ClientOptions, db: Store) {
@@ -105,6 +109,7 @@ export class Client {
       if (!this.state.rooms.value.has(entry.room)) void this.#fetchRoom(entry.room);
     };
     this.sync.onGone = (events) => void this.outbox.settle(({ id }) => events.has(id));
+    this.#unwait = effect(() => this.#slow(this.state.waiting.value));
     this.#watch();
     await this.#tabs.elect(() => void this.#lead());
   }
@@ -218,6 +223,20 @@ export class Client {
       if (!(error instanceof Refusal) || error.code === 'offline') return;
     }
     await this.sync.run(() => this.outbox.settle(({ id }) => !this.state.waiting.value.has(id)));
+  }
+
+  #slow(waiting: ReadonlyMap<string, WaitingItem>): void {
+    clearTimeout(this.#slowTimer);
+    const now = this.#now();
+    for (const id of this.#seenMs.keys()) if (!waiting.has(id)) this.#seenMs.delete(id);
+    const open = [...waiting.values()].filter(({ code }) => !code);
+    for (const { id } of open) if (!this.#seenMs.has(id)) this.#seenMs.set(id, now);
+    const ages = open.map(({ id, hub }) => ({ hub, age: now - (this.#seenMs.get(id) ?? now) }));
+    const slow = new Set(ages.filter(({ age }) => age >= SLOW_MS).map(({ hub }) => hub));
+    const before = this.state.slow.peek();
+    if (slow.size !== before.size || [...slow].some((hub) => !before.has(hub))) this.state.slow.value = slow;
+    const next = Math.min(...ages.filter(({ age }) => age < SLOW_MS).map(({ age }) => SLOW_MS - age));
+    if (Number.isFinite(next)) this.#slowTimer = setTimeout(() => this.#slow(this.state.waiting.peek()), next);
   }
 
   /** A refused reaction is told of and forgotten; a mark that somebody else made needless is only forgotten. */
@@ -556,6 +575,8 @@ export class Client {
   close(): void {
     this.#closed = true;
     this.#unwatch();
+    this.#unwait();
+    clearTimeout(this.#slowTimer);
     clearTimeout(this.#readTimer);
     clearTimeout(this.#awayTimer);
     for (const timer of this.#typingTimers.values()) clearTimeout(timer);

@@ -208,7 +208,8 @@ export class Sync {
     await this.#extend(change, entry);
     if (!MARKS.has(entry.kind)) change.entries.set(keyOf(entry), entry);
     const room = change.rooms.get(entry.room) ?? this.#state.rooms.value.get(entry.room);
-    let next = room && entry.seq > room.asOf ? advance(room, entry, this.#state.me) : room;
+    const heard = room && this.#heardFrom(room, entry);
+    let next = heard && entry.seq > heard.asOf ? advance(heard, entry, this.#state.me) : heard;
     const target = targetOf(entry) ? await this.#find(change, targetOf(entry), entry.room) : undefined;
     if (target && entry.body) {
       const folded = evolve(target, entry.author, entry.kind, entry.body);
@@ -219,6 +220,16 @@ export class Sync {
     if (next && next !== room) change.rooms.set(entry.room, next);
     change.receipts.push(ownReceipt(entry));
     this.#settle(change, entry);
+  }
+
+  /** An entry of a chat that another node orders came from there: that node is linked. */
+  #heardFrom(room: Room, entry: Entry): Room {
+    const hub = room.hub === this.#state.home ? undefined : room.nodes.find(({ node }) => node === room.hub);
+    if (!hub || (hub.linked && hub.idx >= entry.idx)) return room;
+    const nodes = room.nodes.map((mark) =>
+      mark === hub ? { ...mark, linked: true, idx: Math.max(mark.idx, entry.idx) } : mark,
+    );
+    return { ...room, nodes };
   }
 
   /** Our own post is an entry now: it leaves the outbox in the same transaction. */

@@ -29,6 +29,7 @@ export class State {
   readonly people = signal<ReadonlyMap<string, string>>(new Map());
   readonly outbox = signal<readonly Pending[]>([]);
   readonly waiting = signal<ReadonlyMap<string, WaitingItem>>(new Map()); // by event; posts that other nodes have to order
+  readonly slow = signal<ReadonlySet<string>>(new Set()); // nodes for which something waits longer than a moment
   readonly domains = signal<ReadonlyMap<string, string>>(new Map()); // verified, by node
   readonly contacts = signal<readonly Contact[] | null>(null); // people elsewhere; null until they were fetched
   readonly typing = signal<ReadonlyMap<string, readonly string[]>>(new Map());
@@ -77,6 +78,12 @@ export class State {
   /** What people call a node: its domain, if that was verified, else the first letters of its id. */
   nodeName(node: string): string {
     return this.domains.value.get(node) || `${node.slice(0, 8)}…`;
+  }
+
+  /** Whether the node that orders a chat cannot be reached, as far as can be told from here. */
+  hubIsAway(room: Room): boolean {
+    if (room.hub === this.home || !room.hub) return false;
+    return this.slow.value.has(room.hub) || room.nodes.some(({ node, linked }) => node === room.hub && !linked);
   }
 
   isRemote(user: string): boolean {

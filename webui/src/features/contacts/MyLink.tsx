@@ -11,15 +11,25 @@ import shell from '../shell/Shell.module.css';
 import s from './AddContact.module.css';
 import { fullAddress } from './model.ts';
 
+/** Shown again until somebody asks for another one: each use of the page would leave an open link behind. */
+let last: { user: string; link: http.api.Link } | null = null;
+
 export default function MyLink({ onClose }: { onClose: () => void }) {
   const [link, setLink] = useState<http.api.Link | null>(null);
   const [error, setError] = useState<unknown>(null);
+  const user = me.value?.user ?? '';
   const make = () => {
     setLink(null);
     setError(null);
-    http.makeContactLink().then(setLink, setError);
+    http.makeContactLink().then((made) => {
+      last = { user, link: made };
+      setLink(made);
+    }, setError);
   };
-  useEffect(make, []);
+  useEffect(() => {
+    if (last?.user === user && (last.link.expires_ms === 0 || last.link.expires_ms > Date.now())) setLink(last.link);
+    else make();
+  }, []);
   const name = me.value?.name ?? '';
   const share = typeof navigator.share === 'function';
   return (

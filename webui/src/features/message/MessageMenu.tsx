@@ -15,7 +15,7 @@ import { copy, Problem } from '../../ui/Parts/Parts.tsx';
 import { startEdit, startReply } from '../composer/model.ts';
 import { Domain } from '../contacts/Domain.tsx';
 import shell from '../shell/Shell.module.css';
-import { type Allowed, hasIt, QUICK, reachOf, react, recall, redact } from './model.ts';
+import { type Allowed, hasIt, isStable, QUICK, reachOf, react, recall, redact } from './model.ts';
 
 interface MessageMenuProps {
   entry: Entry;
@@ -134,7 +134,7 @@ export function ReadBy({ entry, room, onClose }: { entry: Entry; room: Room; onC
 /** On which nodes a message is, and whether its place can still change. */
 function Journey({ entry, room }: { entry: Entry; room: Room }) {
   const { state } = here();
-  const stable = room.stableIdx >= entry.idx;
+  const stable = isStable(room, entry, state.home);
   return (
     <section>
       <h3 class={shell.muted}>{t('receipt.nodes_title')}</h3>

@@ -359,7 +359,7 @@ export function PendingRow({ item, room, first, last, place, size, focused, onFo
   const far = item.waits !== undefined;
   const icon = failed ? 'circle-alert' : item.state === 'accepted' && !far ? 'check' : 'clock';
   const label = whereIs(item);
-  const away = far && !failed && room.nodes.some(({ node, linked }) => node === item.waits && !linked);
+  const away = far && !failed && client.state.hubIsAway(room);
   return (
     <article
       class={classesOf(true, false, !failed && s.waiting)}

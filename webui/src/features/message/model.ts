@@ -83,6 +83,13 @@ export interface Reach {
 export const hasIt = (room: Room, { node, idx }: NodeMark, entry: Entry): boolean =>
   node === room.hub || idx >= entry.idx;
 
+/**
+ * Whether a place cannot change any more. Of up to three nodes two are enough (node/core/hub.py): the one that ordered the
+ * entry and this one, which has it as soon as it can be asked about; nothing is told of that.
+ */
+export const isStable = (room: Room, { idx }: Entry, home: string): boolean =>
+  room.stableIdx >= idx || (room.hub !== home && room.nodes.length <= 2);
+
 /** The nodes that matter to the author: that of the other person, or all of them. */
 function onNodes(room: Room, entry: Entry): boolean {
   const marks = room.peer ? room.nodes.filter(({ node }) => node === nodeOf(room.peer)) : room.nodes;

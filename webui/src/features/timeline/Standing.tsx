@@ -19,8 +19,7 @@ export function troubleOf(state: State, room: Room): Trouble | null {
     if (contact?.state === 'asked') return 'asked';
     if (contact?.state !== 'contact') return 'stranger';
   }
-  const away = room.hub !== state.home && room.nodes.some(({ node, linked }) => node === room.hub && !linked);
-  return away ? 'hub_away' : null;
+  return state.hubIsAway(room) ? 'hub_away' : null;
 }
 
 /** Why nothing new can be written, whatever the role says. */
@@ -30,7 +29,9 @@ export const stopsWriting = (trouble: Trouble | null): trouble is Exclude<Troubl
 /** The other person's node cannot be reached: then nobody knows whether they are there. */
 export function awayOf(state: State, room: Room): string {
   const mark = room.nodes.find(({ node }) => node === nodeOf(room.peer));
-  return mark && !mark.linked ? t('presence.node_away', { node: state.nodeName(mark.node) }) : '';
+  return mark && (!mark.linked || state.slow.value.has(mark.node))
+    ? t('presence.node_away', { node: state.nodeName(mark.node) })
+    : '';
 }
 
 const ICONS: Readonly<Record<Trouble, string>> = {
