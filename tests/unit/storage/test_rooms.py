@@ -132,3 +132,21 @@ async def test_the_cache_has_an_end(ledger: Ledger, monkeypatch: pytest.MonkeyPa
     await asyncio.gather(*(ledger.post("alice", room, content.Text(text="x")) for room in rooms))
     for room in rooms:
         assert check_coherent(ledger, room).head.idx == 4
+
+
+async def test_a_device_that_was_away_is_told_of_a_hub_that_broke_its_rules(ledger: Ledger) -> None:
+    room, services = await garden(ledger), ledger.services
+
+    def accuse(tx: Tx) -> None:
+        row = services.rooms.load(tx, room)
+        assert row is not None
+        services.rooms.set_trouble(tx, row, "forked")
+
+    def changed(tx: Tx) -> list[RoomId]:
+        pk = services.users.find(tx, ledger.actors["bob"].user)
+        assert pk is not None
+        return services.rooms.changed_since(tx, pk, services.log.head_seq(tx))
+
+    assert services.db.view(changed) == []
+    await services.db.write(accuse)
+    assert services.db.view(changed) == [room]
