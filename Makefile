@@ -87,7 +87,7 @@ check: lint types  ## What one runs before a commit: lint, types, fast tests
 test: setup system-packages lint types webui-check docs  ## Everything, as CI runs it
 	@$(PYTEST)
 
-sim: setup  ## Simulation; SEED=7 replays one, N=1000 tries that many
+sim: setup  ## Simulation; SEED=7 (n7: many nodes) replays one, N=1000 tries that many
 	@$(PYTEST) -q tests/sim $(if $(SEED),--seed $(SEED)) $(if $(N),--seeds $(N))
 
 browser: setup system-packages webui  ## The browser tests only

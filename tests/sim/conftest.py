@@ -1,4 +1,4 @@
-"""Options of ``make sim``: one seed, or how many."""
+"""Options of ``make sim``: one seed, or how many. Seeds of many nodes are called n1, n2, …"""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seed", type=int, default=None, help="replay this seed of the simulation")
-    parser.addoption("--seeds", type=int, default=None, help="try this many seeds of the simulation")
+    parser.addoption("--seed", default=None, help="replay this seed of the simulation: 7, or n7 for many nodes")
+    parser.addoption("--seeds", type=int, default=None, help="try this many seeds of one node, and of many")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -181,7 +181,7 @@ class LyingExchange(Exchange):
         random = self._villain.random
         while True:
             await asyncio.sleep(random.expovariate(0.7))
-            rows = self._db.view(lambda tx: sorted(self._services.rooms.everyone(tx), key=lambda row: row.room))
+            rows = self._db.view(lambda tx: sorted(self._services.rooms.everyone(tx), key=lambda one: one.room))
             if not rows:
                 continue
             row, name = random.choice(rows), random.choice(sorted(self._lies))

@@ -74,7 +74,7 @@ class Nodes:
         self.machines = [self._machine(folder, name, number) for number, name in enumerate(NAMES[: planned.size], 1)]
         self.extra: list[Machine] = []  # copies of machines
         self._tasks: list[asyncio.Task[None]] = []
-        self.bad = villain(planned.theme, seed, lambda text: self.machines[0].note(text))
+        self.bad = villain(planned.theme, seed, self.machines[0].note)
         if self.bad is not None:
             self.machines[0].tampering, self.machines[0].faults = self.bad.tamper, []
 
