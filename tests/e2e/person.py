@@ -23,9 +23,9 @@ _LOOK = {
     "color_scheme": "light",
     "reduced_motion": "reduce",
 }
-# A refusal by the node is an event of a story, and a certificate of the node's own allows no service worker; the browser
-# prints both as errors all the same.
-_USUAL = re.compile(r"status of 4\d\d|An SSL certificate error occurred when fetching the script")
+# A refusal by the node, or one that another node is away, is an event of a story, and a certificate of the node's own
+# allows no service worker; the browser prints all of them as errors.
+_USUAL = re.compile(r"status of (?:4\d\d|502)|An SSL certificate error occurred when fetching the script")
 _OUTAGE = re.compile(r"WebSocket connection to .* failed|net::ERR_|status of 503|Failed to fetch|FetchEvent")
 _WATCH_CSP = """addEventListener('securitypolicyviolation', (event) =>
     console.error(`CSP ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))"""

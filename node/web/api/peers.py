@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol
 
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId, format_node, parse_node
@@ -26,6 +27,9 @@ class Neighbour(Protocol):
         """Where it says it is."""
 
 
+WORDS_KEPT: Final = 64  # phrases of 12 words
+
+
 class Neighbours(Protocol):
     """Nodes of the local network (`discovery.service.Discovery`)."""
 
@@ -45,7 +49,7 @@ class PeerResource:
     @endpoint("GET", "/admin/peers", answer=api.Peers, access=Access.ADMIN)
     async def list_peers(self, call: Call[None]) -> api.Peers:
         """Every node that is known here, linked ones first."""
-        return api.Peers(peers=[self._shown(state) for state in await self._peers.all()])
+        return api.Peers(peers=[self._shown(state, words=False) for state in await self._peers.all()])
 
     @endpoint(
         "POST", "/admin/peers", request=api.Meet, answer=api.Peer, access=Access.ADMIN,
@@ -97,7 +101,7 @@ class PeerResource:
             ]
         )
 
-    def _shown(self, state: PeerState) -> api.Peer:
+    def _shown(self, state: PeerState, *, words: bool = True) -> api.Peer:
         return api.Peer(
             node=format_node(state.nid),
             domain=state.domain,
@@ -117,8 +121,14 @@ class PeerResource:
             dialled_ms=state.dialled_ms,
             dial_error=state.dial_error,
             addresses=[address.url for address in state.addresses],
-            safety=" ".join(safety_phrase(self._node, state.nid)) if state.addresses else "",
+            safety=_words(self._node, state.nid) if words else "",
         )
+
+
+@lru_cache(maxsize=WORDS_KEPT)
+def _words(node: NodeId, other: NodeId) -> str:
+    """The safety phrase; slow on purpose, and asked for again while somebody looks at the page."""
+    return " ".join(safety_phrase(node, other))
 
 
 def _node_in(call: Call[Any]) -> NodeId:

@@ -448,7 +448,9 @@ export class Client {
       })),
     );
     const known = this.state.presence.value;
-    const seen = answer.members.filter(({ user, online }) => online !== ((known.get(user) ?? 'offline') !== 'offline'));
+    const seen = answer.members.filter(
+      ({ user, online }) => !this.state.isRemote(user) && online !== ((known.get(user) ?? 'offline') !== 'offline'),
+    );
     if (seen.length)
       this.state.presence.value = new Map([
         ...known,

@@ -12,8 +12,8 @@ import { Icon } from '../../ui/Icon/Icon.tsx';
 import { Empty, Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { presenceText } from '../chats/model.ts';
 import shell from '../shell/Shell.module.css';
-import { Domain } from './Domain.tsx';
-import { addressOf, contactsLike, isMe, shortAddress, startChat, useDirectory } from './model.ts';
+import { Where } from './Domain.tsx';
+import { addressOf, contactsLike, isMe, startChat, useDirectory } from './model.ts';
 import s from './Picker.module.css';
 import { RemoteCard } from './RemoteCard.tsx';
 import { RequestCard } from './Request.tsx';
@@ -120,9 +120,7 @@ function ElsewhereRow({ contact, current }: { contact: http.api.Contact; current
         />
         <span>
           <b>{name || localOf(user)}</b>
-          <small>
-            {contact.state === 'contact' ? shortAddress(state, user) : t(`contacts_state.${contact.state}`)}
-          </small>
+          <small>{contact.state === 'contact' ? <Where user={user} /> : t(`contacts_state.${contact.state}`)}</small>
         </span>
         {contact.state !== 'contact' && (
           <Icon
@@ -130,7 +128,6 @@ function ElsewhereRow({ contact, current }: { contact: http.api.Contact; current
             size={18}
           />
         )}
-        {contact.state === 'contact' && <Domain user={user} />}
       </a>
     </li>
   );

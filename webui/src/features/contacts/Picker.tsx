@@ -10,8 +10,8 @@ import { Field } from '../../ui/Field/Field.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
 import shell from '../shell/Shell.module.css';
-import { Domain } from './Domain.tsx';
-import { contactsLike, explainMeeting, isMe, looksLikeAddress, placeIn, shortAddress, useDirectory } from './model.ts';
+import { Where } from './Domain.tsx';
+import { contactsLike, explainMeeting, isMe, looksLikeAddress, placeIn, useDirectory } from './model.ts';
 import s from './Picker.module.css';
 
 export interface Chosen {
@@ -92,9 +92,8 @@ export function Picker({ chosen, onChange, without }: PickerProps) {
                 <Avatar id={person.user} name={person.name} size={40} />
                 <span>
                   <b>{person.name}</b>
-                  <small>{why ?? shortAddress(here().state, person.user)}</small>
+                  <small>{why ?? <Where user={person.user} />}</small>
                 </span>
-                <Domain user={person.user} />
                 <span class={s.check} aria-hidden="true">
                   <Icon name="check" size={16} />
                 </span>

@@ -3,15 +3,13 @@ import { useState } from 'preact/hooks';
 import type * as http from '../../core/api.ts';
 import { localOf } from '../../core/store/state.ts';
 import { briefOf, t } from '../../i18n/index.ts';
-import { here } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Button } from '../../ui/Button/Button.tsx';
-import { Domain } from './Domain.tsx';
-import { answer, shortAddress, startChat } from './model.ts';
+import { Where } from './Domain.tsx';
+import { answer, startChat } from './model.ts';
 import s from './Request.module.css';
 
 export function RequestCard({ contact }: { contact: http.api.Contact }) {
-  const { state } = here();
   const { user } = contact.person;
   const name = contact.person.name || localOf(user);
   return (
@@ -19,12 +17,9 @@ export function RequestCard({ contact }: { contact: http.api.Contact }) {
       <a class={s.who} href={`/contacts/${encodeURIComponent(user)}`}>
         <Avatar id={user} name={name} size={44} />
         <span>
-          <span class={s.name}>
-            <b>{name}</b>
-            <Domain user={user} />
-          </span>
+          <b>{name}</b>
           <small>
-            {shortAddress(state, user)} · {briefOf(contact.at_ms)}
+            <Where user={user} /> · {briefOf(contact.at_ms)}
           </small>
         </span>
       </a>

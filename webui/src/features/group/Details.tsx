@@ -12,8 +12,7 @@ import { Confirm } from '../../ui/Dialog/Dialog.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
 import { faceOf, roomName } from '../chats/model.ts';
-import { Domain } from '../contacts/Domain.tsx';
-import { shortAddress } from '../contacts/model.ts';
+import { Where } from '../contacts/Domain.tsx';
 import shell from '../shell/Shell.module.css';
 import s from './Details.module.css';
 import { Links } from './Links.tsx';
@@ -98,8 +97,7 @@ function Info({ room }: { room: Room }) {
           presence={room.peer ? state.presence.value.get(room.peer) : undefined}
         />
         <h2>{name}</h2>
-        <p>{group ? t('group.members_count', { n: room.members }) : room.peer ? shortAddress(state, room.peer) : ''}</p>
-        {!group && <Domain user={room.peer} />}
+        <p>{group ? t('group.members_count', { n: room.members }) : room.peer ? <Where user={room.peer} /> : ''}</p>
       </div>
       {room.topic && (
         <section class={s.topic} aria-label={t('group.topic')}>

@@ -14,8 +14,8 @@ import { Field, Select } from '../../ui/Field/Field.tsx';
 import { below, Menu, type MenuItem, type Place } from '../../ui/Menu/Menu.tsx';
 import { Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
-import { Domain } from '../contacts/Domain.tsx';
-import { shortAddress, startChat } from '../contacts/model.ts';
+import { Domain, Where } from '../contacts/Domain.tsx';
+import { startChat } from '../contacts/model.ts';
 import { learn } from '../message/MessageMenu.tsx';
 import s from './Details.module.css';
 
@@ -108,9 +108,8 @@ function MemberRow({
       <Avatar id={member.user} name={member.name} size={40} presence={member.online ? 'online' : undefined} />
       <div>
         <b>{self ? t('group.self', { name: member.name }) : member.name}</b>
-        <small>{until || (remote ? shortAddress(here().state, member.user) : `@${member.local}`)}</small>
+        <small>{until || (remote ? <Where user={member.user} /> : `@${member.local}`)}</small>
       </div>
-      <Domain user={member.user} />
       {role !== 'member' && (
         <span class={s.role} data-role={role}>
           {t(`role.${role}` as Key)}

@@ -150,13 +150,13 @@ function Journey({ entry, room }: { entry: Entry; room: Room }) {
           />
         ))}
       </ul>
-      <p class={shell.row}>
+      <div class={shell.row}>
         <Icon name={stable ? 'shield-check' : 'hourglass'} />
-        <span>
+        <div>
           <b>{t(stable ? 'receipt.stable' : 'receipt.unstable')}</b>
-          <small>{t(stable ? 'receipt.stable_text' : 'receipt.unstable_text')}</small>
-        </span>
-      </p>
+          <small class={shell.wrap}>{t(stable ? 'receipt.stable_text' : 'receipt.unstable_text')}</small>
+        </div>
+      </div>
     </section>
   );
 }
@@ -186,10 +186,12 @@ function Readers({ title, users }: { title: string; users: { user: string; note:
           <li key={user} class={shell.row}>
             <Avatar id={user} name={state.nameOf(user)} size={36} />
             <div>
-              <b>
-                {state.nameOf(user)} <Domain user={user} />
-              </b>
-              {note && <small>{note}</small>}
+              <b>{state.nameOf(user)}</b>
+              {(note || state.isRemote(user)) && (
+                <small>
+                  {note} <Domain user={user} />
+                </small>
+              )}
             </div>
           </li>
         ))}
