@@ -98,6 +98,8 @@ class Exchange:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Tends the peers that are linked."""
+        with suppress(Rejected):  # a disk that refuses writes now is asked again at the next start
+            await self._db.write(self._steps.forwarding.sign_again)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks

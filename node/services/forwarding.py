@@ -130,14 +130,14 @@ class Forwarding:
                 f"{limits.PENDING_MAX} of your messages wait for other nodes already; wait until they are reached.",
                 limit=limits.PENDING_MAX,
             )
-        salt = self._entropy.token_bytes(hub.SALT_BYTES)
+        salt, author_seq = self._entropy.token_bytes(hub.SALT_BYTES), self._log.next_author_seq(tx, now_ms)
         event = envelope.make_event(
             room=RoomId(post.room),
             author=actor.user,
             device=actor.device,
             nid=self._signer.nid,
             incarnation=self._signer.incarnation,
-            author_seq=self._log.next_author_seq(tx, now_ms),
+            author_seq=author_seq,
             kind=post.kind,
             body_hash=hub.body_hash(salt, post.body),
             seen=None if row is None else (row.head.epoch, row.head.idx),
@@ -145,7 +145,8 @@ class Forwarding:
         event_id = envelope.event_id(event)
         new = NewPending(
             event_id=event_id, hub=hub_nid, room=RoomId(post.room), author=actor.user, author_pk=actor.user_pk,
-            device_pk=actor.device_pk, client_id=post.client_id, kind=post.kind, event=event, body=post.body, at_ms=now_ms,
+            author_seq=author_seq, device_pk=actor.device_pk, client_id=post.client_id, kind=post.kind, event=event, salt=salt,
+            body=post.body, token=post.token, at_ms=now_ms,
         )  # fmt: skip
         waits = pending.put(tx, new)
         signature = self._signer.sign_event(event)
@@ -169,6 +170,20 @@ class Forwarding:
         if named is not None and pending.by_event(tx, named) is not None:
             return
         room.decide(row.state, Command(actor.user, post.kind, body), now_ms, self._log.target(tx, row.pk, body))
+
+    def sign_again(self, tx: Tx) -> int:
+        """At the start: posts signed by an earlier op key, which no hub takes any more, are signed by the present one."""
+        number = 0
+        for row in pending.unsent(tx):
+            event = envelope.decode_event(row.event)
+            if event.incarnation == self._signer.incarnation:
+                continue
+            raw = envelope.with_incarnation(event, self._signer.incarnation)
+            pending.signed_again(tx, row.pk, envelope.event_id(raw), raw)
+            signature = self._signer.sign_event(raw)
+            self._followers.send(tx, row.hub, Submit(event.room, raw, signature, row.salt, row.body, row.token))
+            number += 1
+        return number
 
     # --- how it ends ------------------------------------------------------------------------------------
 

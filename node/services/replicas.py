@@ -141,7 +141,7 @@ class Replicas:
         author = UserId(event.author)
         target = None if checked.body is None else self._log.target(tx, row.pk, checked.body)
         command = Command(author, event.kind, content.NO_BODY if checked.body is None else checked.body)
-        if not self._is_legal(row, command, item, target):
+        if self._is_second(tx, author, checked) or not self._is_legal(row, command, item, target):
             self.give_up(tx, row, INVALID)
             return None
         if item.signature is not None:
@@ -150,24 +150,33 @@ class Replicas:
             self._signers.store(tx, checked.hub)
             seen = HubHead(item.epoch, item.idx, item.log_hash, checked.hub.incarnation, item.head)
             heads.put_seen(tx, row.pk, heads.FROM_HUB, seen)
-        mine = pending.ordered(tx, checked.event_id) if parse_user(author)[1] == self._node else None
+        author_pk = self._users.pk(tx, author)
+        mine = pending.ordered(tx, author_pk, event.author_seq) if parse_user(author)[1] == self._node else None
         draft = Draft(
             event=item.event,
             event_id=checked.event_id,
             salt=item.salt,
             body=item.body,
             kind=event.kind,
-            author_pk=self._users.pk(tx, author),
+            author_pk=author_pk,
             counts=content.is_content(event.kind) and item.body is not None,
             device_pk=None if mine is None else mine[0],
             client_id=None if mine is None else mine[1],
             signature=item.signature,
+            author_seq=event.author_seq,
         )
         entry = self._appender.append(tx, row, command, draft, item.at_ms, target)
         if isinstance(command.body, content.Join | content.Decline) and parse_user(author)[1] == self._node:
             contacts.drop_offer(tx, draft.author_pk, row.room)
             self._feed.stage_card(tx, author, row.room)
         return entry
+
+    def _is_second(self, tx: Tx, author: UserId, checked: Checked) -> bool:
+        """Whether another node's event has a place already: a hub gives it only one."""
+        if checked.item.signature is None:
+            return False
+        pk = self._users.known(tx, author)
+        return pk is not None and self._log.has_authored(tx, pk, checked.event.value.author_seq)
 
     def _is_legal(self, row: RoomRow, command: Command, item: Entry, target: Message | None) -> bool:
         """Whether the rules allow it at the hub's time, as they did for the hub."""

@@ -112,7 +112,9 @@ class Submissions:
 
     def apply(self, tx: Tx, peer: Peer, submission: Submission) -> None:
         """The entry, or the refusal in the peer's outbox."""
-        if self._log.has_event(tx, submission.event_id):
+        event = submission.event.value
+        author = self._users.known(tx, UserId(event.author))
+        if author is not None and self._log.has_authored(tx, author, event.author_seq):
             return
         try:
             self._sequence(tx, submission)
@@ -144,6 +146,7 @@ class Submissions:
             author_pk=self._users.pk(tx, author),
             counts=content.is_content(event.kind),
             signature=submission.item.signature,
+            author_seq=event.author_seq,
         )
         self._signers.store(tx, submission.event.key)
         self._appender.append(tx, row, command, draft, now_ms, target)

@@ -22,8 +22,8 @@ from node.storage.rooms import RoomRow
 
 _INSERT: Final = """
 INSERT INTO entries (seq, room, idx, epoch, at_ms, event_id, log_hash, event, salt, body, kind, author, counts, device,
-                     client_id, signature)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     client_id, signature, author_seq)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ENTRIES: Final = "SELECT seq, epoch, idx, at_ms, event_id, event, salt, body FROM entries"
 _MESSAGE: Final = """
@@ -60,6 +60,7 @@ class Draft(Struct, frozen=True):
     device_pk: int | None = None
     client_id: ClientId | None = None
     signature: bytes | None = None
+    author_seq: int = 0  # only with a signature
 
 
 class Link(Struct, frozen=True):
@@ -138,7 +139,8 @@ class Log:
         tx.execute(
             _INSERT,
             (seq, row.pk, head.idx, head.epoch, at_ms, draft.event_id, head.hash, draft.event, draft.salt, draft.body,
-             draft.kind, draft.author_pk, draft.counts, draft.device_pk, draft.client_id, draft.signature),
+             draft.kind, draft.author_pk, draft.counts, draft.device_pk, draft.client_id, draft.signature,
+             draft.author_seq),
         )  # fmt: skip
         row.head, row.head_seq = head, seq
         raw = _entry(row.room, (seq, head.epoch, head.idx, at_ms, draft.event_id, draft.event, draft.salt, draft.body))
@@ -177,9 +179,10 @@ class Log:
         room = RoomId((tx.one(sql, (found[0],)) or (b"",))[0])
         return Appended(found[0], room, found[2], EventId(found[4]), found[3], _entry(room, found))
 
-    def has_event(self, tx: Tx, event: EventId) -> bool:
-        """Whether this event has a place in some log."""
-        return tx.one("SELECT 1 FROM entries WHERE event_id = ?", (event,)) is not None
+    def has_authored(self, tx: Tx, author_pk: int, author_seq: int) -> bool:
+        """Whether this event of another node's user has a place in some log."""
+        sql = "SELECT 1 FROM entries WHERE author = ? AND author_seq = ? AND signature IS NOT NULL"
+        return tx.one(sql, (author_pk, author_seq)) is not None
 
     def hash_at(self, tx: Tx, room_pk: int, idx: int) -> bytes | None:
         """The log hash at a place."""

@@ -42,22 +42,36 @@ class NewPending(Struct, frozen=True, kw_only=True):
     room: RoomId
     author: UserId
     author_pk: int
+    author_seq: int
     device_pk: int
     client_id: ClientId
     kind: str
     event: bytes
+    salt: bytes
     body: bytes
+    token: bytes
     at_ms: int
+
+
+class Unsent(Struct, frozen=True):
+    """What has to be signed again when the op key changed."""
+
+    pk: int
+    hub: NodeId
+    event: bytes
+    salt: bytes
+    body: bytes
+    token: bytes
 
 
 def put(tx: Tx, new: NewPending) -> PendingRow:
     """Remembers a post."""
-    sql = """INSERT INTO pending (event_id, hub, room, author, device, client_id, kind, event, body, at_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    sql = """INSERT INTO pending (event_id, hub, room, author, author_seq, device, client_id, kind, event, salt, body, token, at_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
     cursor = tx.execute(
         sql,
-        (new.event_id, new.hub, new.room, new.author_pk, new.device_pk, new.client_id, new.kind, new.event, new.body,
-         new.at_ms),
+        (new.event_id, new.hub, new.room, new.author_pk, new.author_seq, new.device_pk, new.client_id, new.kind, new.event,
+         new.salt, new.body, new.token, new.at_ms),
     )  # fmt: skip
     assert cursor.lastrowid is not None
     return PendingRow(
@@ -104,10 +118,22 @@ def refuse(tx: Tx, event: EventId, code: str, text: str) -> PendingRow | None:
     return by_event(tx, event)
 
 
-def ordered(tx: Tx, event: EventId) -> tuple[int, ClientId] | None:
-    """Its entry is here: (device, client id) of the post, which waits no more; None when this event was not waiting."""
-    row = tx.execute("DELETE FROM pending WHERE event_id = ? RETURNING device, client_id", (event,)).fetchone()
+def ordered(tx: Tx, author_pk: int, author_seq: int) -> tuple[int, ClientId] | None:
+    """Its entry is here: (device, client id) of the post, which waits no more; None when it was not waiting."""
+    sql = "DELETE FROM pending WHERE author = ? AND author_seq = ? RETURNING device, client_id"
+    row = tx.execute(sql, (author_pk, author_seq)).fetchone()
     return None if row is None else (int(row[0]), ClientId(row[1]))
+
+
+def unsent(tx: Tx) -> list[Unsent]:
+    """Posts without an answer, oldest first."""
+    rows = tx.all("SELECT id, hub, event, salt, body, token FROM pending WHERE code = '' ORDER BY id")
+    return [Unsent(row[0], NodeId(row[1]), *row[2:]) for row in rows]
+
+
+def signed_again(tx: Tx, pk: int, event_id: EventId, event: bytes) -> None:
+    """The same post under the present op key."""
+    tx.execute("UPDATE pending SET event_id = ?, event = ? WHERE id = ?", (event_id, event, pk))
 
 
 def take(tx: Tx, event: EventId) -> PendingRow | None:

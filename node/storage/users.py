@@ -35,6 +35,10 @@ class Users:
             self._pks[user] = pk
         return pk
 
+    def known(self, tx: Tx, user: UserId) -> int | None:
+        """The number of `user` if there is one; never makes a row, so strangers cannot fill the table."""
+        return self._pks.get(user) or self.find(tx, user)
+
     def find(self, tx: Tx, user: UserId) -> int | None:
         """The number of `user`, if it is known."""
         row = tx.one("SELECT id FROM users WHERE user = ?", (user,))

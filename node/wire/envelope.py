@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, TypeVar
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Struct
@@ -107,6 +108,11 @@ def make_event(
 ) -> bytes:
     """The signed part of an event made on its author's node."""
     return encode((hub.TAG_EVENT, room or b"", author, device, nid, incarnation, author_seq, kind, body_hash, seen))
+
+
+def with_incarnation(event: Event, incarnation: int) -> bytes:
+    """The signed part of the same event for another op key."""
+    return encode(msgspec.structs.replace(event, incarnation=incarnation))
 
 
 def event_id(event: bytes) -> EventId:
