@@ -15,7 +15,7 @@ import { Domain } from '../contacts/Domain.tsx';
 import shell from '../shell/Shell.module.css';
 import { Count } from '../shell/Shell.tsx';
 import s from './Chats.module.css';
-import { faceOf, filter, filtered, preview, roomName, typingText } from './model.ts';
+import { faceOf, filter, filtered, openWhenIn, preview, roomName, typingText } from './model.ts';
 
 export function ChatList() {
   const { state } = here();
@@ -145,8 +145,8 @@ function Invitation({ room }: { room: Room }) {
   const answer = async (kind: 'join' | 'decline') => {
     setBusy(true);
     try {
-      const posted = await client.act(room.room, kind, kind === 'join' ? { via: 'invite' } : {});
-      if (kind === 'join' && posted.idx > 0) go(`/c/${room.room}`);
+      await client.act(room.room, kind, kind === 'join' ? { via: 'invite' } : {});
+      if (kind === 'join') openWhenIn(room.room);
     } catch (error) {
       toast(explain(error).text);
       setBusy(false);

@@ -1,9 +1,10 @@
 /** What the chat list shows of a room: its name, its last line, and which sign stands beside it. */
-import { computed, signal } from '@preact/signals';
+import { computed, effect, signal } from '@preact/signals';
 import { foreseen } from '../../core/pending.ts';
 import type { State } from '../../core/store/state.ts';
 import type { Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
+import { go, path } from '../../routes.ts';
 import { client } from '../../session.ts';
 import { wordsOf } from '../message/plain.ts';
 
@@ -33,6 +34,27 @@ export function preview(state: State, room: Room): string {
   if (last.mark?.erased) return t('message.removed_short');
   const text = wordsOf(last).slice(0, 160);
   return room.kind === 'group' || last.author === state.me ? t('chats.line', { name: who, text }) : text;
+}
+
+const LET_IN_MS = 15_000;
+
+/** Opens a chat as soon as the reader is in it, unless it takes long or they have gone somewhere else. */
+export function openWhenIn(room: string): void {
+  const from = path.value;
+  let stop: (() => void) | undefined;
+  const timer = setTimeout(() => stop?.(), LET_IN_MS);
+  const end = () => {
+    clearTimeout(timer);
+    queueMicrotask(() => stop?.());
+  };
+  stop = effect(() => {
+    const there = client.value?.state.rooms.value.get(room)?.state === 'member';
+    if (path.value !== from) end();
+    else if (there) {
+      end();
+      queueMicrotask(() => go(`/c/${room}`));
+    }
+  });
 }
 
 /** Whether a person is there, as far as the own node can tell. */

@@ -18,6 +18,7 @@ import { Actions, Dialog } from '../../ui/Dialog/Dialog.tsx';
 import { Field } from '../../ui/Field/Field.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
+import { openWhenIn } from '../chats/model.ts';
 import shell from '../shell/Shell.module.css';
 import s from './AddContact.module.css';
 import { NodeBadge } from './Domain.tsx';
@@ -264,7 +265,7 @@ function FoundPerson({ found, onBack, onClose }: { found: Found; onBack: () => v
     try {
       await http.askContact({ address: what, text: words.trim() });
       await here().refreshContacts();
-      toast(t(contact?.state === 'asking' || invited ? 'add.agreed' : 'add.asked', { name }));
+      if (contact?.state === 'asking' || invited) toast(t('add.agreed', { name }));
       go(`/contacts/${encodeURIComponent(one.user)}`, true);
     } catch (problem) {
       if (problem instanceof Refusal && problem.code === 'already_done') void startChat(one.user);
@@ -329,8 +330,11 @@ function FoundRoom({ found, onBack, onClose }: { found: Found; onBack: () => voi
     setError('');
     try {
       const posted = await http.joinElsewhere({ link: what, client_id: newClientId(Date.now()) });
-      if (posted.idx === 0) toast(t('add.joining', { room: name }));
-      go(posted.idx === 0 ? '/' : `/c/${one.room}`, true);
+      if (posted.idx === 0) {
+        toast(t('add.joining', { room: name }));
+        go('/', true);
+      }
+      openWhenIn(one.room);
     } catch (problem) {
       setError(explainMeeting(problem, what));
       setBusy(false);
