@@ -18,7 +18,7 @@ import typer
 
 from node import __version__
 from node.base.errors import ExitStatus, Fatal, LocalError, Rejected
-from node.cli import backup, doctor, identity, init, invite, run, user
+from node.cli import backup, demo, doctor, identity, init, invite, run, user
 
 app = typer.Typer(
     name="startalk",
@@ -48,6 +48,7 @@ def _options(
 
 app.command("run", short_help="Start the node and serve until it is stopped.")(run.command())
 app.command("init", short_help="Set a new node up without a browser.")(init.init)
+app.command("demo", short_help="Run three nodes on this machine to try out.")(demo.demo)
 app.command("invite", short_help="Make an invitation link to open an account.")(invite.invite)
 app.command("doctor", short_help="Examine the node and its data.")(doctor.doctor)
 app.command("backup", short_help="Write database and keys into one file, also while the node runs.")(backup.backup)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Final, TextIO
 
 from node import __version__
 from node.cli.links import account_link
 from node.cli.terminal import print_qr
+
+LAST_LINE: Final = "Stop it with Ctrl+C."  # `startalk demo` waits for it
 
 
 def greet(
@@ -22,7 +24,7 @@ def greet(
         print(f"  {origin:<36} {_remark(origin, self_signed=self_signed)}".rstrip(), file=to)
     if owner_token is not None:
         _greet_owner(name=name, node=node, origins=origins, token=owner_token, to=to)
-    print("\nStop it with Ctrl+C.", file=to, flush=True)
+    print(f"\n{LAST_LINE}", file=to, flush=True)
 
 
 def _remark(origin: str, *, self_signed: bool) -> str:
