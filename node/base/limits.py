@@ -47,6 +47,7 @@ ADMINS_MAX: Final = 20
 ROOMS_PER_USER_MAX: Final = 2_000
 INVITE_BATCH_MAX: Final = 50
 BANS_MAX: Final = 1_000
+NODES_BANNED_MAX: Final = 200  # of one room
 SILENCED_MAX: Final = 1_000  # muted members and visitors who left a room and are remembered; the oldest is forgotten
 RECEIPT_MEMBERS_MAX: Final = 200  # above, receipts are counted and not sent one by one
 RECALL_WINDOW_S_DEFAULT: Final = 120

@@ -30,6 +30,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS_MAX)]
 Reason = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX)]
 Id32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 User = Annotated[str, Meta(min_length=55, max_length=85)]
+Node = Annotated[str, Meta(pattern="^[a-z2-7]{52}$")]
 Ms = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
 
 
@@ -106,11 +107,21 @@ class Reaction(Body, frozen=True, kw_only=True):
     on: bool = True
 
 
+class Replaces(Struct, frozen=True, kw_only=True):
+    """The group that a new one goes on with, whose hub is gone, and the last place of its log that the maker's node holds."""
+
+    room: Id32
+    idx: Ms
+    hash: Id32
+
+
 class Create(Body, frozen=True, kw_only=True):
-    """First event of a group; its id is the room's id. The random salt of the body makes it unique."""
+    """First event of a group; its id is the room's id. The random salt of the body makes it unique. `replaces`: it is the successor of
+    that group, if its actor was the owner there (services/successors.py)."""
 
     name: Name
     topic: Annotated[str, Meta(max_length=limits.TOPIC_CHARS_MAX)] = ""
+    replaces: Replaces | None = None
 
 
 class Invite(Body, frozen=True, kw_only=True):
@@ -158,6 +169,19 @@ class Unban(Body, frozen=True, kw_only=True):
     """Lets somebody in again."""
 
     user: User
+
+
+class BanNode(Body, frozen=True, kw_only=True):
+    """Removes everybody of a node and keeps its people out."""
+
+    node: Node
+    reason: Reason = ""
+
+
+class UnbanNode(Body, frozen=True, kw_only=True):
+    """Lets people of a node in again."""
+
+    node: Node
 
 
 class SetRole(Body, frozen=True, kw_only=True):
@@ -226,6 +250,8 @@ KINDS: Final[dict[str, type[Body]]] = {
     "kick": Kick,
     "ban": Ban,
     "unban": Unban,
+    "ban_node": BanNode,
+    "unban_node": UnbanNode,
     "role": SetRole,
     "transfer": Transfer,
     "mute": Mute,
@@ -291,7 +317,7 @@ def _check_texts(body: Body) -> None:
     match body:
         case Create() | Topic():
             check_text(body.topic, "topic")
-        case Redact() | Kick() | Ban():
+        case Redact() | Kick() | Ban() | BanNode():
             check_text(body.reason, "reason")
         case Reaction():
             check_line(body.value, "value")

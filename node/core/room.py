@@ -71,6 +71,7 @@ class Room(Struct, frozen=True, kw_only=True):
     invited: dict[UserId, Invitation] = {}
     bans: dict[UserId, Exclusion] = {}
     silenced: dict[UserId, Member] = {}  # who left while muted or visitor
+    nodes_banned: dict[str, Exclusion] = {}  # by node id as text
 
 
 class Command(Struct, frozen=True):
@@ -170,6 +171,8 @@ def decide(room: Room, command: Command, now_ms: int, target: Message | None = N
             _decide_guest(room, actor, body, now_ms)
         case content.Kick() | content.Ban() | content.Mute() | content.Unmute():
             _decide_moderation(room, actor, body, now_ms)
+        case content.BanNode() | content.UnbanNode():
+            _decide_node(room, actor, body, now_ms)
         case content.SetRole() | content.Transfer():
             _decide_rank(room, actor, body, now_ms)
         case content.MuteAll() | content.Rename() | content.Topic() | content.Settings():
@@ -247,9 +250,38 @@ def _decide_answer(room: Room, actor: UserId, body: content.Join | content.Decli
 
 
 def _check_ban(room: Room, user: UserId, now_ms: int) -> None:
+    if _node_text(user) in room.nodes_banned:
+        raise Rejected(Code.FORBIDDEN, "People of this node are banned from this chat.", until_ms=0)
     ban = room.bans.get(user)
     if ban is not None and (ban.until_ms == 0 or ban.until_ms > now_ms):
         raise Rejected(Code.FORBIDDEN, "This person is banned from this chat.", until_ms=ban.until_ms)
+
+
+def _decide_node(room: Room, actor: UserId, body: content.BanNode | content.UnbanNode, now_ms: int) -> None:
+    role = role_of(require(room, actor, Capability.KICK, now_ms), now_ms)
+    if isinstance(body, content.UnbanNode):
+        if body.node not in room.nodes_banned:
+            raise Rejected(Code.NOT_FOUND, "This node is not banned.", field="node")
+        return
+    if body.node == _node_text(actor):
+        raise Rejected(Code.BAD_REQUEST, "You cannot ban your own node.", field="node")
+    if body.node in room.nodes_banned:
+        raise Rejected(Code.ALREADY_DONE, "This node is banned already.", field="node")
+    if len(room.nodes_banned) >= limits.NODES_BANNED_MAX:
+        raise Rejected(Code.LIMIT_REACHED, "The list of banned nodes is full.", limit=limits.NODES_BANNED_MAX)
+    for user in _members_of(room, body.node):
+        if not outranks(role, rank_role(room.members[user])):
+            raise Rejected(
+                Code.ROLE_TOO_LOW, "Somebody of this node has your rank or a higher one.", role_needed="owner"
+            )
+
+
+def _node_text(user: UserId) -> str:
+    return user.rpartition("@")[2]
+
+
+def _members_of(room: Room, node: str) -> list[UserId]:
+    return [user for user in room.members if _node_text(user) == node]
 
 
 def _decide_leave(room: Room, actor: UserId, now_ms: int) -> None:
@@ -381,6 +413,8 @@ def evolve(room: Room, event: Command, at_ms: int, idx: int) -> Room:
             return _set_card(room, body)
         case content.Invite() | content.Uninvite() | content.Decline() | content.Ban() | content.Unban():
             return _guests(room, actor, body, at_ms)
+        case content.BanNode() | content.UnbanNode():
+            return _node(room, actor, body, at_ms)
         case _:
             return room
 
@@ -430,6 +464,17 @@ def _guests(
             return replace(left, invited=_without(room.invited, user), bans=bans)
         case content.Unban():
             return replace(room, bans=_without(room.bans, UserId(body.user)))
+
+
+def _node(room: Room, actor: UserId, body: content.BanNode | content.UnbanNode, at_ms: int) -> Room:
+    others = {node: ban for node, ban in room.nodes_banned.items() if node != body.node}
+    if isinstance(body, content.UnbanNode):
+        return replace(room, nodes_banned=others)
+    for user in _members_of(room, body.node):
+        room = _depart(room, user, at_ms)
+    invited = {user: asked for user, asked in room.invited.items() if _node_text(user) != body.node}
+    banned = {**others, body.node: Exclusion(actor, 0, body.reason)}
+    return replace(room, invited=invited if len(invited) != len(room.invited) else room.invited, nodes_banned=banned)
 
 
 def _set_card(room: Room, body: content.MuteAll | content.Rename | content.Topic | content.Settings) -> Room:

@@ -110,6 +110,7 @@ def build(services: Services) -> Node:
             invites=invites,
             posting=services.posting,
             forwarding=services.forwarding,
+            successors=services.successors,
             origins=shown,
         ),
         peers,

@@ -50,6 +50,7 @@ from node.services.settings import Settings
 from node.services.signals import Signals
 from node.services.signers import Signers
 from node.services.submissions import Submissions
+from node.services.successors import Successors
 from node.services.sync import Sync
 from node.storage import database
 from node.storage.database import Database, Tx
@@ -92,6 +93,7 @@ class Services(Struct, frozen=True, kw_only=True):
     forwarding: Forwarding
     contacts: Contacts
     introductions: Introductions
+    successors: Successors
     reach: Reach
     exchange: Exchange
 
@@ -287,6 +289,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         forwarding=forwarding,
         contacts=contacts,
         introductions=Introductions(db=db, node=node, peers=peers),
+        successors=Successors(db=db, node=node, rooms=rooms, posting=posting, clock=clock, entropy=entropy),
         reach=reach,
         exchange=exchange,
     )

@@ -7,13 +7,14 @@ follow a room of this hub get it into their outboxes. All in the caller's transa
 from __future__ import annotations
 
 from node.base import limits
-from node.base.ids import UserId
+from node.base.ids import RoomId, UserId
 from node.core import content, message, room
 from node.core.message import Message
+from node.core.roles import Role
 from node.core.room import Command
 from node.services.feed import Feed
 from node.services.followers import Followers
-from node.storage import receipts
+from node.storage import receipts, successors
 from node.storage.database import Database, Tx
 from node.storage.log import Appended, Draft, Log
 from node.storage.rooms import RoomRow, Rooms
@@ -58,11 +59,22 @@ class Appender:
         named = message.mentions(body, command.actor)
         if named:
             self._mention(tx, row, entry.idx, command.actor, named)
+        if isinstance(body, content.Create):
+            self._note_successor(tx, command.actor, body, row)
         before = row.state
         after = room.evolve(before, command, at_ms, entry.idx)
         if after is not before:
             self._rooms.set_state(tx, row, after, entry.idx)
             self._stage_people(tx, row, before, after)
+
+    def _note_successor(self, tx: Tx, author: UserId, body: content.Create, row: RoomRow) -> None:
+        """A new group says that it replaces another; it counts where the old one is known and its owner says so."""
+        old = None if body.replaces is None else self._rooms.load(tx, RoomId(body.replaces.room))
+        if old is None or not is_owner(old, author):
+            return
+        successors.put(tx, old.room, row.room)
+        for user in old.state.members:
+            self._feed.stage_card(tx, user, old.room)
 
     def _mention(self, tx: Tx, row: RoomRow, idx: int, author: UserId, named: tuple[str, ...]) -> None:
         members = row.state.members
@@ -92,3 +104,9 @@ class Appender:
 def room_wide(named: tuple[str, ...]) -> bool:
     """Whether a mention names everybody."""
     return content.MENTION_ALL in named
+
+
+def is_owner(row: RoomRow, user: UserId) -> bool:
+    """Whether somebody owns the group, as this node holds it."""
+    member = row.state.members.get(user)
+    return member is not None and room.rank_role(member) is Role.OWNER

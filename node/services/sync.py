@@ -22,7 +22,7 @@ from node.runtime.clock import Clock
 from node.services.access import RoomAccess
 from node.services.actor import Actor
 from node.services.feed import to_waiting
-from node.storage import contacts, pending, receipts
+from node.storage import contacts, pending, receipts, successors
 from node.storage.contacts import OfferRow
 from node.storage.database import Database, Tx
 from node.storage.log import Log
@@ -160,6 +160,7 @@ class Sync:
             nodes=nodes,
             stable_idx=stable_idx,
             trouble=row.trouble,
+            successors=successors.of(tx, row.room) if row.kind == GROUP else (),
             as_of=as_of,
         )
 

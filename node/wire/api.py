@@ -307,6 +307,12 @@ class Nearby(Answer, frozen=True, kw_only=True):
     nodes: list[NearbyNode]
 
 
+class Successor(Answer, frozen=True, kw_only=True):
+    """The group that goes on."""
+
+    room: str
+
+
 class Room(Answer, frozen=True, kw_only=True):
     """A room as one member's list shows it."""
 

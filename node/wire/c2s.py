@@ -190,6 +190,7 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     nodes: tuple[NodeMark, ...] = ()  # other nodes with a member
     stable_idx: int = 0
     trouble: str = ""  # why nothing more is taken from the hub: forked, invalid
+    successors: tuple[bytes, ...] = ()  # groups that go on with this one, made by its owner
     joining: bool = False  # the invitation was accepted and waits for the hub
     as_of: int
 

@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 
 from node.base.errors import Code, Rejected
-from node.base.ids import EventId, RoomId, format_id
+from node.base.ids import ROOM_ID_BYTES, EventId, RoomId, format_id, format_node, parse_id
 from node.client import Client
 from node.client.news import TypingShown
 from node.core import content
 from node.wire import api
-from tests.cast import Node, acquaint, befriend, group, hears, joined, left, refuses, sees, stage, stands
+from tests.cast import Node, acquaint, befriend, group, hears, joined, left, offered, refuses, sees, stage, stands
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +143,35 @@ async def test_a_stranger_who_is_blocked_hears_nothing(homes: tuple[Node, Node, 
     await refuses(Code.CONSENT_NEEDED, alice.open_direct(bob.user))
     await alice.ask(bob.user, "Hello again?")
     await stands(bob, alice, "blocked")
+
+
+async def test_a_group_whose_node_is_gone_goes_on(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob, carol = [await node.person(name) for node, name in zip(homes, ("alice", "bob", "carol"), strict=True)]
+    room = await group(alice, bob, carol)
+    await alice.post(room, content.Transfer(user=bob.user))
+    await sees(bob, lambda: any(entry.kind == "transfer" for entry in bob.rooms[room].entries.values()))
+    await refuses(Code.ROLE_TOO_LOW, carol.api.call("POST", f"/rooms/{format_id(room)}/successor", api.Successor))
+    async with homes[0].cut(homes[1]), homes[0].cut(homes[2]):
+        made = await bob.api.call("POST", f"/rooms/{format_id(room)}/successor", api.Successor)
+        new = RoomId(parse_id(made.room, ROOM_ID_BYTES))
+        await offered(carol, new)
+        await carol.accept(new)
+        await joined(carol, new)
+        await bob.say(new, "here we are")
+        await hears(carol, new, "here we are")
+        await sees(bob, lambda: bob.rooms[room].card.successors == (new,))
+        await sees(carol, lambda: carol.rooms[room].card.successors == (new,))
+
+
+async def test_a_whole_node_is_kept_out(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob, carol = [await node.person(name) for node, name in zip(homes, ("alice", "bob", "carol"), strict=True)]
+    room = await group(alice, bob, carol)
+    await alice.post(room, content.BanNode(node=format_node(homes[2].nid), reason="spam"))
+    await left(carol, room)
+    await alice.say(room, "only us")
+    await hears(bob, room, "only us")
+    await refuses(Code.FORBIDDEN, alice.invite(room, carol.user))
+    assert not carol.rooms[room].texts()
 
 
 def receipt(client: Client, room: RoomId, of: Client) -> int:

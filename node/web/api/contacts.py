@@ -14,10 +14,11 @@ from node.services.introductions import Introduction, Introductions
 from node.services.invites import Invites
 from node.services.post import Post
 from node.services.posting import Posting
+from node.services.successors import Successors
 from node.storage.database import Database
 from node.web.api import bodies
 from node.web.api.links import Origins, to_link
-from node.web.api.paths import user_in
+from node.web.api.paths import room_in, user_in
 from node.web.api.people import person
 from node.web.endpoints import Access, Call, endpoint
 from node.wire import address, api
@@ -34,7 +35,7 @@ class ContactResource:
 
     def __init__(
         self, *, db: Database, contacts: Contacts, introductions: Introductions, invites: Invites, posting: Posting,
-        forwarding: Forwarding, origins: Origins,
+        forwarding: Forwarding, successors: Successors, origins: Origins,
     ) -> None:  # fmt: skip
         self._db = db
         self._contacts = contacts
@@ -42,6 +43,7 @@ class ContactResource:
         self._invites = invites
         self._posting = posting
         self._forwarding = forwarding
+        self._successors = successors
         self._origins = origins
 
     @endpoint("GET", "/contacts", answer=api.Contacts, access=Access.USER)
@@ -138,6 +140,14 @@ class ContactResource:
             raise Rejected(Code.NOT_FOUND, "There is no such message.") from None
         await self._db.write(lambda tx: self._forwarding.dismiss(tx, call.actor, event))
         return api.Empty()
+
+    @endpoint(
+        "POST", "/rooms/{room}/successor", answer=api.Successor, access=Access.USER,
+        errors=(Code.NOT_FOUND, Code.CONFLICT, Code.ROLE_TOO_LOW, Code.LIMIT_REACHED),
+    )  # fmt: skip
+    async def succeed(self, call: Call[None]) -> api.Successor:
+        """Lets a group whose node is gone go on as a new one on this node; everybody is invited. For its owner."""
+        return api.Successor(room=format_id(await self._successors.make(call.actor, room_in(call))))
 
     def _shown(self, contact: Contact) -> api.Contact:
         return api.Contact(

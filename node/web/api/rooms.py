@@ -253,7 +253,7 @@ class RoomResource:
             kind="direct" if card.kind == "direct" else "group",
             name=card.name,
             topic=card.topic,
-            hub=format_node(card.hub),  # type: ignore[arg-type]  # bytes on the wire, a NodeId by meaning
+            hub=format_node(card.hub),
             peer=peer,
             role=card.role,
             state=_STATES[card.state],

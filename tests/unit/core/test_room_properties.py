@@ -57,6 +57,8 @@ def say(log: Chronicle, step: Step) -> tuple[UserId, Body]:
         "mute": {"user": other, "until_ms": until},
         "ban": {"user": other, "until_ms": until},
         "mute_all": {"on": choice < 2},
+        "ban_node": {"node": ("a" * 52, other.rpartition("@")[2])[choice % 2]},
+        "unban_node": {"node": "a" * 52},
         "name": {"name": f"Garden {choice}"},
         "topic": {"topic": f"topic {choice}"},
         "settings": {"recall_window_s": (0, 60, 120, 3600)[choice], "edit_window_s": (None, 60, 3600, 0)[choice]},

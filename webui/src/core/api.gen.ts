@@ -232,6 +232,11 @@ export interface Nearby {
   nodes: NearbyNode[];
 }
 
+/** The group that goes on. */
+export interface Successor {
+  room: string;
+}
+
 /** A room as one member's list shows it. */
 export interface Room {
   room: string;
