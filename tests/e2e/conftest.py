@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.e2e.person import ROOT, Person
-from tests.e2e.program import Program
+from tests.e2e.program import LOOPBACK, Program
 from tests.e2e.village import Village
 
 PACKAGES = "chromium fonts-noto-cjk fonts-noto-color-emoji"
@@ -97,6 +97,25 @@ def village(tmp_path_factory: pytest.TempPathFactory, chromium: Browser, webui: 
     running.stop()
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, chromium: Browser, webui: None) -> Iterator[tuple[Village, Village]]:
+    """Two villages on nodes of their own that have met once; each test brings people of its own."""
+    folder = tmp_path_factory.mktemp("pair")
+    programs = [Program(folder / name / "data", settings=LOOPBACK) for name in ("casa", "hut")]
+    for one in programs:
+        one.start()
+    owners = [
+        Person(chromium, one.origin, name) for one, name in zip(programs, ("Olga Berg", "Omar Haddad"), strict=True)
+    ]
+    casa, hut = Village(programs[0], owners[0]), Village(programs[1], owners[1], name="Hut")
+    hut.olga.post("/introductions", {"address": str(casa.olga.post("/contact-links", {})["url"])})
+    yield casa, hut
+    for owner in owners:
+        owner.leave()
+    for one in programs:
+        one.stop()
+
+
 @pytest.fixture
 def meet(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Callable[..., Person]]:
     """People for this test. What their browsers complained about fails it; a failed test leaves a trace of each."""
@@ -117,4 +136,6 @@ def origin_of(request: pytest.FixtureRequest) -> str:
     """The node this test uses."""
     if "program" in request.fixturenames:
         return str(request.getfixturevalue("program").origin)
+    if "village" not in request.fixturenames:
+        raise LookupError("say on which node this person lives")
     return str(request.getfixturevalue("village").origin)

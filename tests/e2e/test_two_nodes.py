@@ -15,10 +15,10 @@ from playwright.sync_api import Browser, expect
 
 from tests.e2e.conftest import Meet
 from tests.e2e.person import PHONE, Person
-from tests.e2e.program import Program
-from tests.e2e.village import Village
+from tests.e2e.program import LOOPBACK, Program
+from tests.e2e.test_screens import LOOKS, load_axe, screen, walk
+from tests.e2e.village import Village, client_id
 
-LOOPBACK = 'net_allow = ["127.0.0.0/8"]\n'
 LONG_MS = 30_000  # a link is dialled anew within this time
 
 Two = tuple[Program, Program]
@@ -145,14 +145,11 @@ def the_other_node_goes_away_and_comes_back(node: Program, alice: Person, bob: P
 
 
 @pytest.mark.timeout(200)
-def test_a_stranger_asks(villages: tuple[Village, Village], meet: Meet) -> None:
+def test_a_stranger_asks(pair: tuple[Village, Village], meet: Meet) -> None:
     """By address, with a few words; and what the admin sees of it."""
-    casa, hut = villages
+    casa, hut = pair
     ida, sven = meet("Ida Noor", casa.origin), meet("Sven Holm", hut.origin, viewport=PHONE, has_touch=True)
-    me, stranger = casa.settle(ida), hut.settle(sven)
-    stranger.post(
-        "/introductions", {"address": str(me.post("/contact-links", {})["url"])}
-    )  # the nodes know each other now
+    me, _ = casa.settle(ida), hut.settle(sven)
 
     sven.goes("/add")
     sven.fills("Address or link", "nobody@casa.invalid.example")
@@ -185,3 +182,158 @@ def test_a_stranger_asks(villages: tuple[Village, Village], meet: Meet) -> None:
     olga.page.get_by_role("region", name="Other nodes").get_by_role("link").first.click()
     olga.sees("Safety words")
     olga.shot("53-a-peer")
+
+
+def test_requests_are_ignored_blocked_and_taken_back(pair: tuple[Village, Village], meet: Meet) -> None:
+    """No is never sent; whoever asked may take it back."""
+    casa, hut = pair
+    ida, sven, nora = meet("Ida Noor", casa.origin), meet("Sven Holm", hut.origin), meet("Nora Lind", hut.origin)
+    me, one, other = casa.settle(ida), hut.settle(sven), hut.settle(nora)
+    for asking in (one, other):
+        asking.post("/contacts", {"address": me.user, "text": "Hello?"})
+    ida.goes("/contacts")
+    ida.page.get_by_role("article", name="Request of Sven Holm").get_by_role("button", name="Ignore").click()
+    ida.sees(re.compile("^The request of Sven Holm is hidden"))
+    ida.page.get_by_role("article", name="Request of Nora Lind").get_by_role("button", name="Block").click()
+    ida.sees(re.compile("^Nora Lind is blocked"))
+    ida.page.get_by_role("region", name="On other nodes").get_by_role("link", name=re.compile("Nora Lind")).click()
+    ida.page.get_by_role("main").get_by_role("button", name="Unblock").click()
+    ida.sees("Nora Lind may ask you again.")
+    sven.goes(f"/contacts/{me.user}")
+    sven.presses("Withdraw")
+    sven.sees(re.compile("^Your request to"))
+    expect(sven.page.get_by_role("region", name="On other nodes").get_by_role("link")).to_have_count(0)
+
+
+def test_a_code_is_read_from_a_picture(pair: tuple[Village, Village], meet: Meet, tmp_path: Path) -> None:
+    """Somebody sent a picture of a code; there is a camera, too, but nothing is in front of it."""
+    casa, hut = pair
+    ida, sven = meet("Ida Noor", casa.origin), meet("Sven Holm", hut.origin)
+    casa.settle(ida)
+    hut.settle(sven)
+    ida.goes("/add/link")
+    code = ida.page.get_by_role("img", name="QR code of your contact link")
+    expect(code).to_be_visible()
+    code.locator("..").screenshot(path=tmp_path / "code.png")
+
+    sven.goes("/add")
+    sven.presses("Scan a code")
+    expect(sven.page.get_by_label("Camera")).to_be_visible()
+    sven.shot("54-scan")
+    sven.page.locator("input[type=file]").set_input_files(tmp_path / "code.png")
+    expect(sven.page.get_by_role("dialog")).to_contain_text("Ida Noor")
+    sven.page.get_by_role("dialog").get_by_role("button", name="Add contact").click()
+    sven.presses("Send message")
+    sven.writes("Read from a picture")
+    ida.goes("/")
+    ida.opens("Sven Holm")
+    expect(ida.message("Read from a picture")).to_be_visible()
+
+
+def test_a_link_into_a_group_of_another_node(pair: tuple[Village, Village], meet: Meet) -> None:
+    """Pasted at home; the chat opens when one is let in."""
+    casa, hut = pair
+    ida, sven = meet("Ida Noor", casa.origin), meet("Sven Holm", hut.origin)
+    me = casa.settle(ida)
+    hut.settle(sven)
+    room = me.group("Garden")
+    link = str(me.post(f"/rooms/{room}/links", {"uses": 5})["url"])
+    sven.goes("/add")
+    sven.fills("Address or link", link)
+    expect(sven.page.get_by_role("dialog")).to_contain_text("Garden")
+    sven.shot("55-group-of-another-node")
+    sven.presses("Join group")
+    expect(sven.page.get_by_role("main").get_by_role("heading", name="Garden")).to_be_visible()
+    sven.writes("Where are the spades?")
+    ida.goes(f"/c/{room}")
+    expect(ida.message("Where are the spades?")).to_be_visible()
+    sven.goes(sven.page.url.rstrip("/") + "/info")
+    expect(sven.page.get_by_role("region", name="Nodes of this chat")).to_contain_text("orders this chat")
+
+
+def test_what_another_node_refuses(pair: tuple[Village, Village], meet: Meet) -> None:
+    """It was written while the nodes did not talk, and everybody was muted meanwhile."""
+    casa, hut = pair
+    ida, sven = meet("Ida Noor", casa.origin), meet("Sven Holm", hut.origin)
+    me, far = casa.settle(ida), hut.settle(sven)
+    far.befriend(me)
+    room = str(me.post("/rooms", {"name": "Board", "guests": [far.user], "client_id": client_id()})["room"])
+    sven.goes("/")
+    sven.presses("Accept")
+    expect(sven.page.get_by_role("main").get_by_role("heading", name="Board")).to_be_visible()
+
+    peer = f"/admin/peers/{far.user.partition('@')[2]}"
+    casa.olga.patch(peer, {"policy": "block"})
+    me.act(room, "mute_all", {"on": True})
+    waiting = sven.writes("I object.")
+    expect(waiting.get_by_label(re.compile("^Waiting for"))).to_be_visible()
+    casa.olga.patch(peer, {"policy": "open"})
+    hut.olga.post(f"/admin/peers/{me.user.partition('@')[2]}/dial", {})
+    sven.sees(re.compile("^Not accepted: "))
+    sven.shot("56-refused-elsewhere")
+    me.act(room, "mute_all", {"on": False})
+    expect(sven.composer).to_be_visible()
+    sven.presses("Send again")
+    ida.goes(f"/c/{room}")
+    expect(ida.message("I object.")).to_be_visible()
+    expect(sven.page.get_by_text(re.compile("^Not accepted: "))).to_have_count(0)
+
+
+def test_a_contact_who_is_gone(pair: tuple[Village, Village], meet: Meet) -> None:
+    """The chat stays readable and says how to go on."""
+    casa, hut = pair
+    ida, sven = meet("Ida Noor", casa.origin), meet("Sven Holm", hut.origin)
+    me, far = casa.settle(ida), hut.settle(sven)
+    room = far.befriend(me)
+    far.says(room, "Good morning")
+    sven.goes(f"/c/{room}")
+    expect(sven.message("Good morning")).to_be_visible()
+    far.delete(f"/contacts/{me.user}")
+    sven.sees(re.compile("^Ida Noor is not a contact now; "))
+    sven.shot("57-no-contact-any-more")
+    sven.presses("Ask again")
+    sven.presses("Ask")
+    sven.sees(re.compile("^Waiting for an answer since|^Send message$"))
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "zh", "phone", "contrast"])
+@pytest.mark.timeout(180)
+def test_axe_finds_nothing(pair: tuple[Village, Village], meet: Meet, look: str) -> None:
+    """The screens that exist only with another node."""
+    casa, hut = pair
+    olga, ida = meet("Olga", casa.origin, **LOOKS[look]), meet("Ida Noor", casa.origin, **LOOKS[look])
+    sven, nora = meet("Sven Holm", hut.origin), meet("Nora Lind", hut.origin)
+    casa.sign_in(olga, "olga")
+    me, far, stranger = casa.settle(ida), hut.settle(sven), hut.settle(nora)
+    room = me.befriend(far)
+    said = me.says(room, "See you on Saturday at the station?")
+    far.says(room, "Yes! I bring the map.")
+    stranger.post("/contacts", {"address": me.user, "text": "We met at the fair. May I write to you?"})
+    node = far.user.partition("@")[2]
+    findings: list[str] = []
+
+    ida.goes("/contacts")
+    load_axe(ida)
+    for name, path, sign in (
+        ("far-request", "/contacts", "aside article"),
+        ("far-contact", f"/contacts/{far.user}", "main section h1"),
+        ("far-asking", f"/contacts/{stranger.user}", "main section blockquote"),
+        ("far-add", "/add", "dialog[open] form"),
+        ("far-link", "/add/link", "dialog[open] svg path[d^=M]"),
+        ("far-new-group", "/new", "dialog[open] [role=checkbox]"),
+        ("far-info", f"/c/{room}/info", "main + aside section li"),
+        ("far-chat", f"/c/{room}", "[role=feed] article"),
+    ):
+        walk(ida, path)
+        findings += screen(ida, name, sign, look)
+    ida.page.get_by_role("article").filter(has_text="See you on Saturday").last.click(button="right")
+    ida.page.get_by_role("menuitem", name=re.compile("Message details|消息详情")).click()
+    findings += screen(ida, "far-details", "dialog[open] li", look)
+    assert said
+
+    olga.goes("/admin/peers")
+    load_axe(olga)
+    for name, path, sign in (("peers", "/admin/peers", "main li a"), ("peer", f"/admin/peers/{node}", "main ol li")):
+        walk(olga, path)
+        findings += screen(olga, name, sign, look)
+    assert not findings, "\n".join(findings)

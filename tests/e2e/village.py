@@ -6,7 +6,8 @@ import base64
 import itertools
 import os
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from playwright.sync_api import APIRequestContext
@@ -16,6 +17,8 @@ from tests.e2e.person import PASSWORD, Person
 from tests.e2e.program import Program
 
 Json = Mapping[str, Any]
+PATIENCE_S = 20
+LOOK_EACH_S = 0.05
 # A test says in a second what people say in an evening.
 HASTE = ("posts_per_account_per_s", "posts_per_account_burst", "posts_per_room_per_s", "posts_per_room_burst",
          "api_per_session_per_s", "api_per_session_burst", "api_per_address_per_s", "api_per_address_burst")  # fmt: skip
@@ -122,6 +125,23 @@ class Villager:
     def chat_with(self, other: Villager) -> str:
         """A direct chat."""
         return str(self.post("/rooms/direct", {"user": other.user})["room"])
+
+    def befriend(self, other: Villager) -> str:
+        """Contacts on two nodes, by a link of the other one; the direct chat."""
+        link = str(other.post("/contact-links", {})["url"])
+        self.post("/contacts", {"address": link, "text": ""})
+        return self._when(lambda: self._room_with(other))
+
+    def _room_with(self, other: Villager) -> str:
+        found = [one for one in self.get("/contacts")["contacts"] if one["person"]["user"] == other.user]
+        return str(self.chat_with(other)) if found and found[0]["state"] == "contact" else ""
+
+    def _when(self, look: Callable[[], str]) -> str:
+        end = time.monotonic() + PATIENCE_S
+        while not (found := look()):
+            assert time.monotonic() < end
+            time.sleep(LOOK_EACH_S)
+        return found
 
     def group(self, name: str, guests: Sequence[Villager] = (), topic: str = "") -> str:
         """A group whose guests have all accepted."""
