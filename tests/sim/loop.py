@@ -72,6 +72,15 @@ class Call:
             self.future.set_exception(error)
 
 
+class SimTask(asyncio.Task[Any]):
+    """Its hash is its number: sets of tasks have the same order in every run."""
+
+    number = 0
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 class SimLoop(asyncio.BaseEventLoop):
     """The loop of one simulated world."""
 
@@ -84,6 +93,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.slow_disk: dict[str, float] = {}  # by host, the chance that a commit takes long
         self.commit_begun: dict[str, asyncio.Event] = {}  # by host, set when the next COMMIT is on its way to the disk
         self._ports = itertools.count(32_768)
+        self._tasks_made = 0
         self._tasks: WeakKeyDictionary[asyncio.Task[Any], str] = WeakKeyDictionary()  # where each runs
         self._order = Random(f"order {seed}")
         self._disk = Random(f"disk {seed}")
@@ -136,7 +146,9 @@ class SimLoop(asyncio.BaseEventLoop):
             call.run()
 
     def _make_task(self, loop: Any, coro: Any, context: Context | None = None, **more: Any) -> asyncio.Task[Any]:
-        task = asyncio.Task(coro, loop=self, context=context, **more)
+        task = SimTask(coro, loop=self, context=context, **more)
+        self._tasks_made += 1
+        task.number = self._tasks_made
         self._tasks[task] = HOST.get() if context is None else context.get(HOST, HOST.get())
         return task
 

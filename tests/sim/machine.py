@@ -72,6 +72,7 @@ class Machine:
         self.refused: set[tuple[bytes, bytes]] = set()  # (device, client id) that the node refused at least once
         self.restarts = 0
         self.tampering: Tampering | None = None  # makes the node a liar: other collaborators for the edges
+        self.rewiring: Callable[[Node], None] | None = None  # the same for what the edges make themselves
         self._folder = folder
         self._life = 0
         self._services: Services | None = None
@@ -137,6 +138,8 @@ class Machine:
         services.db._conn.execute(f"PRAGMA wal_autocheckpoint = {self.random.choice((4000, 30))}")
         self._witness_refusals()
         self._node = node = build(services if self.tampering is None else self.tampering(services))
+        if self.rewiring is not None:
+            self.rewiring(node)
         parts = node.parts
         self._supervisor = Supervisor(parts, clock=services.clock, entropy=services.entropy, metrics=services.metrics)
         serving = asyncio.Event()

@@ -27,6 +27,7 @@ from tests.sim.device import Device, Wish
 from tests.sim.machine import Machine
 from tests.sim.nodes.world import Nodes
 
+Held = dict[NodeId, dict[tuple[bytes, int], bytes]]
 WAITS_S = 700.0  # longer than a peer that was unlucky waits before it dials again after half a minute of trouble
 
 
@@ -176,11 +177,11 @@ def _is_signed(key: Ed25519PublicKey, link: Link) -> bool:
 
 
 def check_noticed(honest: Sequence[Ledger], villain: NodeId) -> Iterator[str]:
-    """When honest nodes hold two histories of one room, at least one of them knows and shows it; all of them are linked."""
+    """When two honest nodes that know each other to be in a room hold two histories of it, somebody there knows and shows it."""
     for key in sorted({key for ledger in honest for key, log in ledger.logs.items() if log.row.hub == villain}):
         holders = [ledger for ledger in honest if key in ledger.logs]
         aware = [ledger for ledger in holders if ledger.logs[key].row.trouble]
-        if not aware and any(_differ(one.links[key], other.links[key]) for one, other in combinations(holders, 2)):
+        if not aware and any(_contradict(key, one, other) for one, other in combinations(holders, 2)):
             yield f"two histories of room {holders[0].logs[key].row.pk} of {holders[0].machine.name} and nobody noticed"
         for ledger in aware:
             for device in ledger.machine.devices:
@@ -189,8 +190,13 @@ def check_noticed(honest: Sequence[Ledger], villain: NodeId) -> Iterator[str]:
                     yield f"{device.name} is not shown that a hub broke its rules"
 
 
-def _differ(one: Sequence[Link], other: Sequence[Link]) -> bool:
-    return any(mine.log_hash != theirs.log_hash for mine, theirs in zip(one, other, strict=False))
+def _contradict(key: bytes, one: Ledger, other: Ledger) -> bool:
+    """Both are followers, for all they know, and hold different entries."""
+    if any({one.nid, other.nid} - set(nodes_of(ledger.logs[key].row.state)) for ledger in (one, other)):
+        return False
+    return any(
+        mine.log_hash != theirs.log_hash for mine, theirs in zip(one.links[key], other.links[key], strict=False)
+    )
 
 
 # --- posts --------------------------------------------------------------------------------------------------
@@ -253,26 +259,32 @@ class Watch:
         self._stable: dict[tuple[str, bytes], tuple[int, bytes, object]] = {}
         self.found: list[str] = []
 
-    def look(self, machine: Machine) -> None:
-        """Queues have bounds, the stable mark only grows."""
-        if machine.node is None:
-            return
-        for text in (*_check_queues(machine), *self._check_stable(machine)):
-            if text not in self.found:
-                self.found.append(text)
+    def look(self, machines: Sequence[Machine], villain: NodeId | None) -> None:
+        """Queues have bounds, the stable mark only grows and is true."""
+        running = [machine for machine in machines if machine.node is not None]
+        held = {machine.services.identity.nid: _hashes(machine) for machine in running}
+        for machine in running:
+            for text in (*_check_queues(machine), *self._check_stable(machine, held, villain)):
+                if text not in self.found:
+                    self.found.append(text)
 
-    def _check_stable(self, machine: Machine) -> Iterator[str]:
+    def _check_stable(self, machine: Machine, held: Held, villain: NodeId | None) -> Iterator[str]:
         services = machine.services
         acks = services.exchange._steps.acks
 
-        def marks(tx: Tx) -> list[tuple[bytes, int, bytes, object]]:
+        def marks(tx: Tx) -> list[tuple[bytes, NodeId, int, bytes, tuple[NodeId, ...]]]:
             found = []
             for row in services.rooms.everyone(tx):
                 idx = acks.stable_idx(tx, row)
-                found.append((row.room, idx, services.log.hash_at(tx, row.pk, idx) or b"", nodes_of(row.state)))
+                at = services.log.hash_at(tx, row.pk, idx) or b""
+                found.append((row.room, row.hub, idx, at, tuple(nodes_of(row.state))))
             return found
 
-        for room, idx, at, voters in services.db.view(marks):
+        for room, hub_nid, idx, at, voters in services.db.view(marks):
+            others = [nid for nid in voters if nid != hub_nid][: limits.VOTERS_MAX - 1]
+            holding = sum(nid == villain or nid not in held or held[nid].get((room, idx)) == at for nid in others)
+            if idx and hub_nid != villain and holding < hub.acks_needed(len(others) + 1):
+                yield f"{machine.name} called entry {idx} stable, {holding} of {len(others)} other voters hold it"
             before = self._stable.get((machine.name, room))
             if before is not None and before[2] == voters and idx < before[0]:
                 yield f"{machine.name}: the stable mark of a room fell from {before[0]} to {idx}"
@@ -288,6 +300,11 @@ class Watch:
                     continue
                 if idx and len(links) >= idx and links[idx - 1].log_hash != at:
                     yield f"{name} called entry {idx} stable, {ledger.machine.name} has another one"
+
+
+def _hashes(machine: Machine) -> dict[tuple[bytes, int], bytes]:
+    sql = "SELECT r.room, e.idx, e.log_hash FROM entries e JOIN rooms r ON r.id = e.room"
+    return {(room, idx): at for room, idx, at in machine.services.db.view(lambda tx: tx.all(sql))}
 
 
 def _check_queues(machine: Machine) -> Iterator[str]:

@@ -12,7 +12,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
+from node.main import Node
 from tests.sim.loop import SimLoop
+from tests.sim.machine import Tampering
 from tests.sim.net import Network
 from tests.sim.nodes import checkers
 from tests.sim.nodes.nemesis import Nemesis
@@ -27,10 +31,24 @@ HEAL_S_MIN = 30.0
 QUIET_S = 8.0  # receipts, acknowledgements and devices after the last item
 
 
-def run(seed: int) -> Outcome:
+class Sabotage(Struct, frozen=True):
+    """What is broken on purpose in every honest node."""
+
+    services: Tampering | None = None
+    node: Callable[[Node], None] | None = None
+
+
+def run(seed: int, sabotage: Sabotage | None = None) -> Outcome:
     """Runs one seed. Deterministic; leaves nothing behind."""
+
+    def story(world: Nodes, errors: Errors) -> Coroutine[Any, Any, Outcome]:
+        if sabotage is not None:
+            for machine in world.honest:
+                machine.tampering, machine.rewiring = sabotage.services, sabotage.node
+        return _story(world, errors)
+
     with shrunk(Random(f"limits n{seed}"), SHRUNK):
-        return play(seed, plan(seed), _story)
+        return play(seed, plan(seed), story)
 
 
 def play(seed: int, planned: Plan, story: Callable[[Nodes, Errors], Coroutine[Any, Any, T]]) -> T:
@@ -96,14 +114,13 @@ async def _story(world: Nodes, errors: Errors) -> Outcome:
 async def _watch(world: Nodes, watch: checkers.Watch, until_s: float) -> None:
     while True:
         await asyncio.sleep(1.0 if world.loop.time() < until_s else 15.0)
-        for machine in world.honest:
-            watch.look(machine)
+        watch.look(world.honest, world.villain)
 
 
 async def _settle(world: Nodes) -> list[str]:
     """Waits until nobody has anything to do; what is left when that takes too long."""
     began = world.loop.time()
-    if world.plan.theme == "two-faced":
+    if world.bad is not None:
         await world.meet()
     await asyncio.sleep(HEAL_S_MIN)
     while True:
