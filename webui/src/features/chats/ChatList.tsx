@@ -94,7 +94,9 @@ export function ChatList() {
 function Row({ room }: { room: Room }) {
   const { state } = here();
   const name = roomName(state, room);
-  const failed = state.pending.value.some((item) => item.room === room.room && item.state === 'failed');
+  const mine = state.pending.value.filter((item) => item.room === room.room);
+  const failed = mine.some((item) => item.state === 'failed');
+  const waits = !failed && mine.some((item) => item.state === 'accepted' && item.waits !== undefined);
   const typing = typingText(state, room.room, room.kind === 'group');
   const draft = route.value.room === room.room ? '' : state.drafts.value.get(room.room);
   return (
@@ -120,6 +122,7 @@ function Row({ room }: { room: Room }) {
             {typing ? <span class={s.typing}>{typing}</span> : draft ? <Draft text={draft} /> : preview(state, room)}
           </span>
           {failed && <Icon name="circle-alert" size={18} class={s.failed} label={t('chats.failed')} />}
+          {waits && <Icon name="clock" size={16} class={s.waits} label={t('chats.waiting')} />}
           {room.mentions > 0 && (
             <span class={s.mention} role="img" aria-label={t('chats.mentions', { n: room.mentions })}>
               <Icon name="at-sign" size={13} />

@@ -6,7 +6,7 @@ import type { Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
 import { go, path } from '../../routes.ts';
 import { client } from '../../session.ts';
-import { wordsOf } from '../message/plain.ts';
+import { plainWords, wordsOf } from '../message/plain.ts';
 
 export const filter = signal('');
 
@@ -26,6 +26,8 @@ export const filtered = computed<readonly Room[]>(() => {
 
 /** One line about the last message. */
 export function preview(state: State, room: Room): string {
+  const waiting = state.pending.value.findLast((item) => item.room === room.room && item.kind === 'text');
+  if (waiting) return t('chats.line', { name: t('chats.you'), text: plainWords(String(waiting.body.text ?? '')) });
   const last = room.last && foreseen(room.last, state.marks.value, state.me);
   if (!last) return room.kind === 'group' ? t('chats.no_messages') : t('chats.say_hello');
   const who = last.author === state.me ? t('chats.you') : state.nameOf(last.author);

@@ -30,7 +30,7 @@ export function Composer({ room }: { room: Room }) {
       <div class={s.inner}>
         {reason ? (
           <p class={s.blocked} role="status">
-            <Icon name="mic-off" size={18} />
+            <Icon name={troubleOf(here().state, room) ? 'lock' : 'mic-off'} size={18} />
             {reason}
           </p>
         ) : (

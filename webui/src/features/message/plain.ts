@@ -9,8 +9,9 @@ export interface Part {
 }
 
 /** The words of a message on one line, without the signs of Markdown. */
-export function wordsOf(entry: Entry): string {
-  const text = shownText(entry);
+export const wordsOf = (entry: Entry): string => plainWords(shownText(entry));
+
+export function plainWords(text: string): string {
   const plain = looksLikeMarkdown(text)
     ? text.replace(/^ {0,3}(?:>|#{1,6} |[-+*] )/gmu, '').replace(/(\*\*|__|~~|[*`])(?=\S)(.+?)\1/gu, '$2')
     : text;
