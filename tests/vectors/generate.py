@@ -1,4 +1,4 @@
-"""Makes docs/spec/vectors/{c2s,c2s-invalid,log,identity,record}.json: ``python -m tests.vectors.generate``.
+"""Makes docs/spec/vectors/{c2s,c2s-invalid,log,identity,record,rooms}.json: ``python -m tests.vectors.generate``.
 
 One small story gives all of them: Alice of ``casa`` creates a group, Bob joins, they write, correct and take back. Every
 byte follows from constants, so a file differs only when the format does, and tests ask that the files are what this makes.
@@ -21,7 +21,7 @@ from node.core import content, hub
 from node.core.content import Body
 from node.core.hub import Head
 from node.wire import c2s, envelope
-from tests.vectors import identities, links
+from tests.vectors import identities, links, rooms
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "spec" / "vectors"
 T0: Final = 1_764_000_000_000  # unix ms at which the story begins
@@ -449,6 +449,7 @@ def files() -> dict[str, str]:
     made: dict[str, Any] = {"c2s.json": c2s_vectors(), "c2s-invalid.json": invalid_vectors(), "log.json": log_vectors()}
     made |= {"identity.json": identities.identity_vectors(), "record.json": identities.record_vectors()}
     made["s2s.json"] = links.s2s_vectors(to_json)
+    made["rooms.json"] = rooms.rooms_vectors(to_json)
     return {name: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for name, value in made.items()}
 
 
