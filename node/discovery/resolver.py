@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from ipaddress import ip_address
 from typing import Final, Protocol, TypeVar
 
@@ -28,13 +28,13 @@ from msgspec import Struct
 
 from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
-from node.base.ids import NodeId
+from node.base.ids import NodeId, format_node
 from node.discovery.proto.neighbours import Claim
 from node.discovery.wellknown import LINK_PATH, Announced, ZoneWord, host_of
 from node.runtime.clock import Clock
 from node.runtime.log import Log
 from node.runtime.targets import IP, PORT_FREE_MIN, WEB_PORTS, Targets
-from node.services.ports import Candidate
+from node.services.ports import Candidate, Word
 from node.wire.address import Place
 from node.wire.keys import Chain
 from node.wire.record import SALT_LOC, LocBody, Record, Verifier, is_newer
@@ -43,13 +43,25 @@ log = Log("discovery.resolver")
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
+Say = Callable[[str, str, bool], None]
 LAN: Final = "mdns"
 LAST: Final = "last"
 LINK: Final = "link"
 DOMAIN: Final = "domain"
 RECORD: Final = "record"
+WELL_KNOWN: Final = "well-known"
+TXT: Final = "txt"
+DHT: Final = "dht"
+GOSSIP: Final = "contacts"
+OFF: Final = "switched off"
+NOTHING: Final = "knows nothing"
 _RANK: Final = {LAN: 0, LAST: 1, LINK: 2, DOMAIN: 3, RECORD: 4}
+_SAID: Final = -1
 _END: Final = 9
+
+
+def _unheard(source: str, text: str, fine: bool) -> None:
+    """Nobody wants to know."""
 
 
 class Pin(Struct, frozen=True, kw_only=True):
@@ -162,15 +174,35 @@ class Resolver:
 
     async def find(self, *, nid: NodeId, places: Sequence[Place] = (), domain: str = "") -> AsyncGenerator[Candidate]:
         """Addresses to try, in the order in which to race them. Ends when no source has more to say."""
+        async with aclosing(self._look(_Search(nid, tuple(places), domain))) as steps:
+            async for step in steps:
+                if isinstance(step, Candidate):
+                    yield step
+
+    async def explain(
+        self, *, nid: NodeId | None, places: Sequence[Place] = (), domain: str = ""
+    ) -> AsyncGenerator[Candidate | Word | NodeId]:
+        """The same for a person: also what each source said, as it says it, and first, without `nid`, whom `domain` names."""
+        if nid is None:
+            said: list[Word] = []
+            await self._ask_domain(domain, lambda *word: said.append(Word(*word)))
+            for word in said:
+                yield word
+            nid = await self.who_owns(domain)
+            yield nid
+        async with aclosing(self._look(_Search(nid, tuple(places), domain, telling=True))) as steps:
+            async for step in steps:
+                yield step
+
+    async def _look(self, search: _Search) -> AsyncGenerator[Candidate | Word]:
         if self._group is None:
             return
-        search = _Search(nid, tuple(places), domain)
         task = self._group.create_task(self._search(search), name="search")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
-            while (candidate := await search.next()) is not None:
-                yield candidate
+            while (step := await search.next()) is not None:
+                yield step
         finally:
             task.cancel()
 
@@ -213,8 +245,10 @@ class Resolver:
 
     def _recall(self, search: _Search) -> None:
         """Step 2, and what the cache holds."""
-        for known in self._memory.addresses(search.nid):
+        kept = self._memory.addresses(search.nid)
+        for known in kept:
             search.add(LAST, known)
+        search.say(LAST, _count(len(kept)), bool(kept))
         for ip, port in _by_turns([(ip_address(place.ip), place.port) for place in search.places]):
             self._offer(search, LINK, ip, port)
         if (record := self._cached(search.nid)) is not None:
@@ -225,12 +259,15 @@ class Resolver:
         for claim in claims:
             for text in claim.addresses:
                 search.add(LAN, Candidate(_url(text, claim.port), LAN, check_certificate=False, lan=True))
+        said = OFF if self._lan is None else _count(sum(len(claim.addresses) for claim in claims))
+        search.say(LAN, said, bool(claims))
 
     async def _ask_web(self, search: _Search) -> None:
         domain = search.domain or self._domain_of(search.nid)
         if not domain:
+            search.say(WELL_KNOWN, "no domain of this node is known", False)
             return
-        announced, word = await self._ask_domain(domain)
+        announced, word = await self._ask_domain(domain, search.say)
         if announced is not None and announced.nid == search.nid:
             if self._keep(announced.record):
                 self._offer_record(search, announced.record)
@@ -238,18 +275,23 @@ class Resolver:
                 search.add(DOMAIN, Candidate(url, DOMAIN, check_certificate=True))
         elif announced is not None or (word is not None and word.nid != search.nid):
             log.warning("A domain names another node than the one that is looked for", domain=domain)
+            search.say(DOMAIN, "names another node than the one that is looked for", False)
 
     async def _ask_dht(self, search: _Search) -> None:
         record = await self._from_dht(search.nid)
         if record is not None:
             self._offer_record(search, record)
+        search.say(DHT, OFF if self._dht is None else _of_record(record), record is not None)
 
     async def _ask_gossip(self, search: _Search) -> None:
         raws = await self._gossip.who(search.nid) if self._gossip is not None else ()
+        newest = None
         for raw in raws:
             record = self._checked(search.nid, raw)
             if record is not None and self._keep(record):
                 self._offer_record(search, record)
+                newest = record
+        search.say(GOSSIP, _of_record(newest), newest is not None)
 
     def _offer_record(self, search: _Search, record: Record) -> None:
         if isinstance(record.body, LocBody):
@@ -266,34 +308,42 @@ class Resolver:
 
     # --- sources ----------------------------------------------------------------------------------------
 
-    async def _ask_domain(self, domain: str) -> tuple[Announced | None, ZoneWord | None]:
+    async def _ask_domain(self, domain: str, say: Say = _unheard) -> tuple[Announced | None, ZoneWord | None]:
         """What web server and zone say, at once. A name that the owner pinned is not asked of the DNS."""
         async with asyncio.TaskGroup() as group:
-            web = group.create_task(self._fetch(domain))
-            zone = group.create_task(self._ask_zone(domain))
+            web = group.create_task(self._fetch(domain, say))
+            zone = group.create_task(self._ask_zone(domain, say))
         return web.result(), zone.result()
 
-    async def _fetch(self, domain: str) -> Announced | None:
+    async def _fetch(self, domain: str, say: Say = _unheard) -> Announced | None:
         kept = self._announced.get(domain)
         if kept is not None and self._clock.monotonic() < kept[0]:
+            say(WELL_KNOWN, f"{domain} names {format_node(kept[1].nid)}, as it said a while ago", True)
             return kept[1]
         try:
             announced = await self._web.fetch(domain) if self._web is not None else None
         except RemoteError as error:
             log.info("A domain says nothing usable", domain=domain, reason=str(error))
+            say(WELL_KNOWN, f"{domain}: {error}", False)
             return None
         if announced is not None:
+            say(WELL_KNOWN, f"{domain} names {format_node(announced.nid)}", True)
             _remember(self._announced, domain, (self._clock.monotonic() + limits.FOUND_KEPT_S, announced))
         return announced
 
-    async def _ask_zone(self, domain: str) -> ZoneWord | None:
+    async def _ask_zone(self, domain: str, say: Say) -> ZoneWord | None:
         if self._zone is None or self._targets.pin(domain) is not None:
+            say(TXT, f"{domain} is not asked of the DNS (net_hosts)", False)
             return None
         try:
-            return await self._zone.ask(domain)
+            word = await self._zone.ask(domain)
         except RemoteError as error:
             log.info("A zone says nothing usable", domain=domain, reason=str(error))
+            say(TXT, f"{domain}: {error}", False)
             return None
+        said = f"_startalk.{domain} " + (f"names {format_node(word.nid)}" if word is not None else "has no record")
+        say(TXT, said, word is not None)
+        return word
 
     async def _from_dht(self, nid: NodeId) -> Record | None:
         if self._dht is None:
@@ -358,12 +408,14 @@ class Resolver:
 class _Search:
     """One question, and the candidates that were found and not yet taken, best rank first."""
 
-    def __init__(self, nid: NodeId, places: tuple[Place, ...], domain: str) -> None:
+    def __init__(self, nid: NodeId, places: tuple[Place, ...], domain: str, *, telling: bool = False) -> None:
         self.nid = nid
         self.places = places
         self.domain = domain
-        self._found: asyncio.PriorityQueue[tuple[int, int, Candidate | None]] = asyncio.PriorityQueue()
+        self._telling = telling
+        self._found: asyncio.PriorityQueue[tuple[int, int, Candidate | Word | None]] = asyncio.PriorityQueue()
         self._seen: set[str] = set()
+        self._said = 0
 
     def add(self, source: str, candidate: Candidate) -> None:
         """Each URL once."""
@@ -371,13 +423,30 @@ class _Search:
             self._seen.add(candidate.url)
             self._found.put_nowait((_RANK[source], len(self._seen), candidate))
 
+    def say(self, source: str, text: str, fine: bool) -> None:
+        """What a source said, for whoever wants to know."""
+        if self._telling:
+            self._said += 1
+            self._found.put_nowait((_SAID, self._said, Word(source, text, fine)))
+
     def end(self) -> None:
         """No more will come."""
         self._found.put_nowait((_END, 0, None))
 
-    async def next(self) -> Candidate | None:
+    async def next(self) -> Candidate | Word | None:
         """The best one that waits; None at the end."""
         return (await self._found.get())[2]
+
+
+def _count(addresses: int) -> str:
+    return "1 address" if addresses == 1 else f"{addresses} addresses" if addresses else NOTHING
+
+
+def _of_record(record: Record | None) -> str:
+    if record is None:
+        return NOTHING
+    spots = len(record.body.addresses) if isinstance(record.body, LocBody) else 0
+    return f"record {record.seq} with {_count(spots)}" if spots else f"record {record.seq} without an address"
 
 
 def _url(host: str, port: int) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # verbs that need no sockets start faster without aiohttp
 
 __all__ = [
     "Candidate", "DeviceDoor", "NameDoor", "OutRow", "Peer", "PeerDoor", "PeerInbox", "PeerLinks", "PhraseKeeper",
-    "Place", "Resolver",
+    "Place", "Resolver", "Word",
 ]  # fmt: skip
 
 
@@ -128,6 +128,14 @@ class Candidate(Struct, frozen=True):
     source: str
     check_certificate: bool = False
     lan: bool = False
+
+
+class Word(Struct, frozen=True):
+    """What became of asking one source, for somebody who wants to know how a node is looked for."""
+
+    source: str
+    text: str
+    fine: bool = True  # it had something to say
 
 
 class Resolver(Protocol):

@@ -17,7 +17,7 @@ from node.discovery.resolver import Pin, Resolver
 from node.discovery.wellknown import Announced, ZoneWord
 from node.runtime.clock import ManualClock
 from node.runtime.targets import Exceptions, Targets
-from node.services.ports import Candidate
+from node.services.ports import Candidate, Word
 from node.wire.address import Place
 from node.wire.record import Record, Verifier
 from tests.unit.discovery.records import NOW_MS, nid_of, raw_of, record_of
@@ -386,3 +386,39 @@ async def test_a_resolver_without_sources_knows_addresses() -> None:
     resolver = Resolver(clock=ManualClock(now_ms=NOW_MS), targets=Targets(), memory=world, verify=Verifier())
     async with resolver.open():
         assert [one.url async for one in resolver.find(nid=ALICE)] == ["wss://9.9.9.9:8443/s2s"]
+
+
+async def explained(world: World, *, nid: NodeId | None = ALICE, domain: str = "") -> list[object]:
+    async with resolving(world) as resolver:
+        return [
+            step.url if isinstance(step, Candidate) else (step.source, step.fine) if isinstance(step, Word) else step
+            async for step in resolver.explain(nid=nid, domain=domain)
+        ]
+
+
+async def test_a_search_can_be_explained() -> None:
+    world = World()
+    world.stored = [Candidate("wss://1.1.1.1:8443/s2s", "last")]
+    world.zone = RemoteError("The TXT record of this domain is malformed, or there are several.")
+    steps = await explained(world, domain=DOMAIN)
+    assert [step for step in steps if isinstance(step, str)] == ["wss://1.1.1.1:8443/s2s"]
+    assert {step for step in steps if isinstance(step, tuple)} == {
+        ("last", True), ("mdns", False), ("well-known", False), ("txt", False), ("dht", False), ("contacts", False),
+    }  # fmt: skip
+
+
+async def test_an_explanation_begins_with_the_node_of_the_domain() -> None:
+    world = World()
+    world.announced = announce()
+    steps = await explained(world, nid=None, domain=DOMAIN)
+    assert steps[:3] == [("well-known", True), ("txt", False), ALICE]
+    assert "wss://casa.example/s2s" in steps
+    world.announced, heard = None, list[object]()
+
+    async def listen(resolver: Resolver) -> None:
+        heard.extend([step async for step in resolver.explain(nid=None, domain=DOMAIN)])
+
+    async with resolving(world) as resolver:
+        with pytest.raises(Rejected) as refused:
+            await listen(resolver)
+    assert refused.value.code is Code.PEER_UNREACHABLE
