@@ -33,7 +33,7 @@ from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.runtime.log import Log
 from node.services.peers import PeerLink
-from node.services.ports import PeerInbox, Resolver
+from node.services.ports import Candidate, PeerInbox, Resolver
 from node.storage.cursors import Cursors
 from node.storage.database import Database, Tx
 from node.storage.outbox import Outbox
@@ -285,6 +285,10 @@ class Federation:
         except TimeoutError:
             raise unreachable("it does not say hello") from None
         return "" if session.ending is None else session.ending.reason
+
+    async def prove(self, nid: NodeId, candidate: Candidate) -> None:
+        """Whether `nid` answers there; nothing is kept open. Raises RemoteError, OSError, TimeoutError."""
+        await self._dialer.prove(nid, candidate)
 
     # --- for admins and discovery -----------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class Node(Struct, frozen=True, kw_only=True):
 def build(services: Services) -> Node:
     """The edges around `services`."""
     from node.main.finding import find
+    from node.services.probe import Probe
     from node.web.api.account import AccountResource
     from node.web.api.admin import AdminResource
     from node.web.api.contacts import ContactResource
@@ -88,6 +89,8 @@ def build(services: Services) -> Node:
         peers=services.peer_book,
         introductions=services.introductions,
         neighbours=finding.discovery,
+        probe=Probe(clock=services.clock, own=services.identity.nid, resolver=finding.resolver, links=federation),
+        outlook=finding.outlook,
     )
     resources = (
         DoorResource(

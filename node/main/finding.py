@@ -15,6 +15,7 @@ from node.discovery.dht import Dht
 from node.discovery.gossip import PeerGossip
 from node.discovery.lan import Lan, machine_addresses
 from node.discovery.memory import PeerMemory
+from node.discovery.outlook import Outlook
 from node.discovery.portmap import PortMap, mappers_here, pinholes_here
 from node.discovery.reachability import Endpoint, Reachability, Witness
 from node.discovery.resolver import Resolver
@@ -38,6 +39,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     resolver: Resolver
     witnesses: LinkWitnesses
     page: WellKnownPage
+    outlook: Outlook
     dht: Dht | None
 
 
@@ -94,7 +96,8 @@ def find(services: Services, targets: Targets, links: Callable[[], Federation], 
     )
     services.exchange.record = lambda: made.record or b""
     page = WellKnownPage(nid=nid, domain=config.domain, public_url=config.public_url, record=lambda: made.record)
-    return Finding(discovery=made, resolver=resolver, witnesses=witnesses, page=page, dht=dht)
+    outlook = Outlook(discovery=made, page=page, domain=config.domain, port=port, links=links)
+    return Finding(discovery=made, resolver=resolver, witnesses=witnesses, page=page, outlook=outlook, dht=dht)
 
 
 def _lan(

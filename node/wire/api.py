@@ -293,6 +293,61 @@ class ChangePeer(Request, frozen=True, kw_only=True):
     policy: Literal["open", "allow", "block"]
 
 
+class PingPeer(Answer, frozen=True, kw_only=True):
+    """One round trip over the open link."""
+
+    rtt_ms: float
+
+
+class TraceStep(Answer, frozen=True, kw_only=True):
+    """What a source of addresses said (`url` is empty), or what happened at an address. `fine` is false when it led nowhere."""
+
+    source: str
+    url: str
+    text: str
+    fine: bool
+    at_ms: float
+    took_ms: float
+
+
+class Trace(Answer, frozen=True, kw_only=True):
+    """How a node is looked for; `node` is empty when nobody says which one is meant."""
+
+    node: str
+    steps: list[TraceStep]
+
+
+class Reach(Answer, frozen=True, kw_only=True):
+    """How this node looks from outside. `mapping` is ``off``, the protocol that a router granted a port by, or empty; `txt` and
+    `well_known` are what the domain should show."""
+
+    standing: Literal["no_https", "public", "cgnat", "unproved", "private"]
+    port: int
+    published: list[str]
+    unproved: list[str]
+    mapping: str
+    outside: str
+    mapping_problem: str
+    domain: str
+    txt: str
+    well_known: str
+
+
+class CallBack(Answer, frozen=True, kw_only=True):
+    """Whether a peer reached this node at the address that its link comes from."""
+
+    node: str
+    reached: bool
+    code: str
+    text: str
+
+
+class CallBacks(Answer, frozen=True, kw_only=True):
+    """One for each linked peer that was asked."""
+
+    calls: list[CallBack]
+
+
 class NearbyNode(Answer, frozen=True, kw_only=True):
     """A node in the local network; the name is its domain when that was proved, else its id."""
 

@@ -10,6 +10,7 @@ from node.base.errors import Code, Rejected
 from node.base.ids import NodeId, format_node, parse_node
 from node.services.introductions import Introductions
 from node.services.peers import Peers, PeerState
+from node.services.probe import Probe
 from node.web.endpoints import Access, Call, endpoint
 from node.wire import api
 from node.wire.safety import safety_phrase
@@ -37,14 +38,35 @@ class Neighbours(Protocol):
         """Those that were heard of in the last two minutes."""
 
 
-class PeerResource:
-    """``/admin/peers`` and ``/nearby``."""
+class Outlook(Protocol):
+    """How this node looks from outside (`discovery.outlook.Outlook`)."""
 
-    def __init__(self, *, node: NodeId, peers: Peers, introductions: Introductions, neighbours: Neighbours) -> None:
+    def report(self) -> api.Reach:
+        """What is known now."""
+
+    async def call_back(self) -> api.CallBacks:
+        """Asks linked peers to connect to this node."""
+
+
+class PeerResource:
+    """``/admin/peers``, ``/admin/trace``, ``/admin/reach`` and ``/nearby``."""
+
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        peers: Peers,
+        introductions: Introductions,
+        neighbours: Neighbours,
+        probe: Probe,
+        outlook: Outlook,
+    ) -> None:
         self._node = node
         self._peers = peers
         self._introductions = introductions
         self._neighbours = neighbours
+        self._probe = probe
+        self._outlook = outlook
 
     @endpoint("GET", "/admin/peers", answer=api.Peers, access=Access.ADMIN)
     async def list_peers(self, call: Call[None]) -> api.Peers:
@@ -86,6 +108,41 @@ class PeerResource:
         self._peers.get(nid)
         await self._introductions.meet_node(format_node(nid))
         return self._shown(self._peers.get(nid))
+
+    @endpoint(
+        "POST", "/admin/peers/{node}/ping", answer=api.PingPeer, access=Access.ADMIN,
+        errors=(Code.NOT_FOUND, Code.PEER_OFFLINE),
+    )  # fmt: skip
+    async def ping_peer(self, call: Call[None]) -> api.PingPeer:
+        """Measures one round trip over the open link."""
+        nid = _node_in(call)
+        self._peers.get(nid)
+        return api.PingPeer(rtt_ms=await self._probe.ping(nid))
+
+    @endpoint(
+        "POST", "/admin/trace", request=api.Meet, answer=api.Trace, access=Access.ADMIN,
+        errors=(Code.NAME_INVALID, Code.INVITE_INVALID, Code.CONFLICT),
+    )  # fmt: skip
+    async def trace(self, call: Call[api.Meet]) -> api.Trace:
+        """How the node of a domain, id, address or link is looked for: what each source says, and who answers at each address."""
+        found = await self._probe.trace(call.body.address)
+        steps = [
+            api.TraceStep(
+                source=step.source, url=step.url, text=step.text, fine=step.fine, at_ms=step.at_ms, took_ms=step.took_ms
+            )
+            for step in found.steps
+        ]
+        return api.Trace(node="" if found.nid is None else format_node(found.nid), steps=steps)
+
+    @endpoint("GET", "/admin/reach", answer=api.Reach, access=Access.ADMIN)
+    async def show_reach(self, call: Call[None]) -> api.Reach:
+        """How this node looks from outside, and what its domain should say."""
+        return self._outlook.report()
+
+    @endpoint("POST", "/admin/reach/call-back", answer=api.CallBacks, access=Access.ADMIN)
+    async def call_back(self, call: Call[None]) -> api.CallBacks:
+        """Asks linked peers to connect to this node; each does so once a minute."""
+        return await self._outlook.call_back()
 
     @endpoint("GET", "/nearby", answer=api.Nearby, access=Access.USER)
     async def nearby(self, call: Call[None]) -> api.Nearby:

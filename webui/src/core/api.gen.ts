@@ -220,6 +220,54 @@ export interface ChangePeer {
   policy: 'allow' | 'block' | 'open';
 }
 
+/** One round trip over the open link. */
+export interface PingPeer {
+  rtt_ms: number;
+}
+
+/** What a source of addresses said (`url` is empty), or what happened at an address. `fine` is false when it led nowhere. */
+export interface TraceStep {
+  source: string;
+  url: string;
+  text: string;
+  fine: boolean;
+  at_ms: number;
+  took_ms: number;
+}
+
+/** How a node is looked for; `node` is empty when nobody says which one is meant. */
+export interface Trace {
+  node: string;
+  steps: TraceStep[];
+}
+
+/** How this node looks from outside. `mapping` is ``off``, the protocol that a router granted a port by, or empty; `txt` and `well_known` are what the domain should show. */
+export interface Reach {
+  standing: 'cgnat' | 'no_https' | 'private' | 'public' | 'unproved';
+  port: number;
+  published: string[];
+  unproved: string[];
+  mapping: string;
+  outside: string;
+  mapping_problem: string;
+  domain: string;
+  txt: string;
+  well_known: string;
+}
+
+/** Whether a peer reached this node at the address that its link comes from. */
+export interface CallBack {
+  node: string;
+  reached: boolean;
+  code: string;
+  text: string;
+}
+
+/** One for each linked peer that was asked. */
+export interface CallBacks {
+  calls: CallBack[];
+}
+
 /** A node in the local network; the name is its domain when that was proved, else its id. */
 export interface NearbyNode {
   node: string;
