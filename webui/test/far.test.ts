@@ -3,6 +3,7 @@ import { encode } from '@msgpack/msgpack';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { Contact } from '../src/core/api.gen.ts';
 import { fromText, toText } from '../src/core/bytes.ts';
+import { advance } from '../src/core/fold.ts';
 import { carryTo, linkOf, parseFragment } from '../src/core/link.ts';
 import { State } from '../src/core/store/state.ts';
 import { type Entry, Refusal, type Room } from '../src/core/types.ts';
@@ -16,6 +17,7 @@ import {
   shortAddress,
 } from '../src/features/contacts/model.ts';
 import { isStable, reachOf } from '../src/features/message/model.ts';
+import { noticeOf } from '../src/features/timeline/notices.ts';
 import { awayOf, stopsWriting, troubleOf } from '../src/features/timeline/Standing.tsx';
 import { setLang } from '../src/i18n/index.ts';
 import { go, parse, path } from '../src/routes.ts';
@@ -55,6 +57,7 @@ const room = (more: Partial<Room> = {}): Room => ({
   stableIdx: 0,
   trouble: '',
   joining: false,
+  successors: [],
   asOf: 0,
   ...more,
 });
@@ -209,6 +212,14 @@ describe('what stands between the reader and the others', () => {
     expect(troubleOf(made, room({ trouble: 'anything' }))).toBe('invalid');
   });
 
+  test('a group that goes on elsewhere says so, and can still be written to', () => {
+    const made = state();
+    const group = room({ kind: 'group', peer: '', successors: ['new'], hub: FAR });
+    expect(troubleOf(made, group)).toBe('succeeded');
+    expect(stopsWriting('succeeded')).toBe(false);
+    expect(troubleOf(made, { ...group, trouble: 'forked' })).toBe('forked');
+  });
+
   test('consent can be missing, open or taken away', () => {
     expect(troubleOf(state(), room())).toBe('stranger');
     expect(troubleOf(state(contact('asked')), room())).toBe('asked');
@@ -257,6 +268,25 @@ describe('a chat that the reader is being let into', () => {
     await Promise.resolve();
     expect(path.value).toBe('/');
   });
+});
+
+test('who keeps a node out, or goes on with a group, is said in words', () => {
+  const made = state();
+  const said = (kind: string, body: Record<string, unknown>) => noticeOf(made, { ...entry(1), kind, body });
+  expect(said('ban_node', { node: FAR })).toBe('You banned everybody of bbbbbbbb…');
+  expect(said('create', { name: 'x', replaces: { room: 'r' } })).toContain('went on with the group');
+  const left = advance(
+    room({ kind: 'group' }),
+    { ...entry(10), author: BOB, kind: 'ban_node', body: { node: HOME } },
+    ME,
+  );
+  expect(left.state).toBe('left');
+  const stays = advance(
+    room({ kind: 'group' }),
+    { ...entry(10), author: BOB, kind: 'ban_node', body: { node: FAR } },
+    ME,
+  );
+  expect(stays.state).toBe('member');
 });
 
 test('the pages have their addresses', () => {

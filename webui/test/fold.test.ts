@@ -45,6 +45,7 @@ const room = (more: Partial<Room> = {}): Room => ({
   stableIdx: 0,
   trouble: '',
   joining: false,
+  successors: [],
   asOf: 0,
   ...more,
 });

@@ -82,6 +82,7 @@ export const answerContact = (user: string, answer: 'accept' | 'ignore' | 'block
 export const removeContact = (user: string): Promise<api.Empty> => remove(`/contacts/${part(user)}`);
 export const makeContactLink = (): Promise<api.Link> => post('/contact-links');
 export const dismiss = (event: string): Promise<api.Empty> => remove(`/waiting/${event}`);
+export const succeed = (room: string): Promise<api.Successor> => post(`/rooms/${room}/successor`);
 export const nearby = (): Promise<api.Nearby> => get('/nearby');
 export const peers = (): Promise<api.Peers> => get('/admin/peers');
 export const addPeer = (address: string): Promise<api.Peer> => post('/admin/peers', { address });

@@ -106,6 +106,7 @@ export class Client {
       this.#stopTyping(entry.room, entry.author);
       this.heard.value = entry;
       this.#learnNames(entry);
+      if (entry.kind === 'ban_node') this.learnMembers(entry.room).catch(() => undefined); // how many went is not said
       if (!this.state.rooms.value.has(entry.room)) void this.#fetchRoom(entry.room);
     };
     this.sync.onGone = (events) => void this.outbox.settle(({ id }) => events.has(id));
@@ -447,6 +448,7 @@ export class Client {
         readMs: one.read_ms,
       })),
     );
+    await this.sync.learnCount(room, answer.members.length);
     const known = this.state.presence.value;
     const seen = answer.members.filter(
       ({ user, online }) => !this.state.isRemote(user) && online !== ((known.get(user) ?? 'offline') !== 'offline'),
@@ -625,7 +627,8 @@ function cardOf(room: http.api.Room, asOf: number): Room {
     nodes: [],
     stableIdx: 0,
     trouble: '',
-    joining: false, // what concerns other nodes comes with the feed's card
+    joining: false,
+    successors: [], // what concerns other nodes comes with the feed's card
     asOf,
   };
 }

@@ -3,7 +3,7 @@
  * unread counts (node/core/unread.py). Pure. A mark may be seen twice (a history page already holds it), so each
  * rule here gives the same answer when repeated.
  */
-import type { Body, Entry, Mark, Room } from './types.ts';
+import { type Body, type Entry, type Mark, nodeOf, type Room } from './types.ts';
 
 export const MARKS = new Set(['edit', 'recall', 'redact', 'reaction']);
 export const ROOM_KINDS = new Set([
@@ -16,6 +16,8 @@ export const ROOM_KINDS = new Set([
   'kick',
   'ban',
   'unban',
+  'ban_node',
+  'unban_node',
   'role',
   'transfer',
   'mute',
@@ -118,6 +120,8 @@ function changeOf(room: Room, entry: Entry, me: string): Partial<Room> {
     case 'kick':
     case 'ban':
       return { members: Math.max(0, room.members - 1), ...(mine ? { state: 'left', role: '' } : {}) };
+    case 'ban_node':
+      return text(body, 'node') === nodeOf(me) ? { state: 'left', role: '' } : {};
     case 'role':
       return mine ? { role: text(body, 'role'), mutedUntilMs: 0 } : {};
     case 'transfer':

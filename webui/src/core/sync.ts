@@ -381,6 +381,17 @@ export class Sync {
     });
   }
 
+  /** How many are in a chat, from the list of them. */
+  learnCount(id: string, members: number): Promise<void> {
+    return this.run(async () => {
+      const room = this.#state.rooms.value.get(id);
+      if (!room || room.members === members || room.state !== 'member') return;
+      const change = new Change();
+      change.rooms.set(id, { ...room, members });
+      await this.#commit(change, [], true);
+    });
+  }
+
   learnPeople(people: readonly { user: string; name: string }[]): Promise<void> {
     return this.run(() => this.#commit(new Change(), people, true));
   }

@@ -55,6 +55,8 @@ export interface Room {
   readonly trouble: string;
   /** An accepted invitation that waits for the hub. */
   readonly joining: boolean;
+  /** Groups that go on with this one, each made by its owner because its node is gone. */
+  readonly successors: readonly string[];
   readonly asOf: number;
 }
 

@@ -353,6 +353,7 @@ function card(value: unknown): Room {
     stableIdx: num(c.stable_idx ?? 0),
     trouble: str(c.trouble ?? ''),
     joining: c.joining === true,
+    successors: list(c.successors ?? []).map(id),
     asOf: num(c.as_of),
   };
 }

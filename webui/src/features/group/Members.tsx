@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type * as http from '../../core/api.ts';
 import { can, outranks, roleNow } from '../../core/roles.ts';
-import type { Body, Room } from '../../core/types.ts';
+import { type Body, nodeOf, type Room } from '../../core/types.ts';
 import { type Key, momentOf, t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
 import { go } from '../../routes.ts';
@@ -17,14 +17,13 @@ import { toast } from '../../ui/Toast/Toast.tsx';
 import { Domain, Where } from '../contacts/Domain.tsx';
 import { startChat } from '../contacts/model.ts';
 import { learn } from '../message/MessageMenu.tsx';
+import shell from '../shell/Shell.module.css';
 import s from './Details.module.css';
 
 type Member = http.api.Member;
 type Act = (kind: string, body: Body) => Promise<void>;
-type Layer =
-  | { name: 'menu'; member: Member; at: Place }
-  | { name: 'mute' | 'kick' | 'ban' | 'transfer'; member: Member }
-  | null;
+type Sanctions = 'mute' | 'kick' | 'ban' | 'ban_node' | 'transfer';
+type Layer = { name: 'menu'; member: Member; at: Place } | { name: Sanctions; member: Member } | null;
 
 export function Members({ room }: { room: Room }) {
   const { state } = here();
@@ -128,12 +127,7 @@ function MemberRow({
 }
 
 /** Only what would work is offered; the node decides again. */
-function choices(
-  room: Room,
-  member: Member,
-  act: Act,
-  open: (name: 'mute' | 'kick' | 'ban' | 'transfer') => void,
-): MenuItem[] {
+function choices(room: Room, member: Member, act: Act, open: (name: Sanctions) => void): MenuItem[] {
   const now = Date.now();
   const { user } = member;
   const role = roleNow(member.role, member.muted_until_ms, now);
@@ -169,6 +163,14 @@ function choices(
     can(room, 'kick', now) &&
       above && { label: t('group.kick'), icon: 'user-x', danger: true, run: () => open('kick') },
     can(room, 'kick', now) && above && { label: t('group.ban'), icon: 'ban', danger: true, run: () => open('ban') },
+    can(room, 'kick', now) &&
+      above &&
+      here().state.isRemote(user) && {
+        label: t('group.ban_node', { node: here().state.nodeName(nodeOf(user)) }),
+        icon: 'globe',
+        danger: true,
+        run: () => open('ban_node'),
+      },
   ];
   return items.filter((item) => item !== false);
 }
@@ -188,7 +190,7 @@ function Layered({
   act,
   onClose,
 }: {
-  layer: { name: 'mute' | 'kick' | 'ban' | 'transfer'; member: Member };
+  layer: { name: Sanctions; member: Member };
   act: Act;
   onClose: () => void;
 }) {
@@ -215,7 +217,7 @@ function Sanction({
   act,
   onClose,
 }: {
-  kind: 'mute' | 'kick' | 'ban';
+  kind: Exclude<Sanctions, 'transfer'>;
   user: string;
   name: string;
   act: Act;
@@ -228,15 +230,20 @@ function Sanction({
     onClose();
     const until = SPANS[span] ? { until_ms: Date.now() + SPANS[span] } : {};
     const why = reason.trim() ? { reason: reason.trim() } : {};
+    if (kind === 'ban_node') {
+      void act(kind, { node: nodeOf(user), ...why });
+      return;
+    }
     void act(
       kind,
       kind === 'mute' ? { user, ...until } : kind === 'ban' ? { user, ...until, ...why } : { user, ...why },
     );
   };
   return (
-    <Dialog title={t(`group.${kind}_title`, { name })} onClose={onClose}>
+    <Dialog title={t(`group.${kind}_title`, { name, node: here().state.nodeName(nodeOf(user)) })} onClose={onClose}>
       <form onSubmit={submit} style={{ display: 'contents' }}>
-        {kind !== 'kick' && (
+        {kind === 'ban_node' && <p class={shell.muted}>{t('group.ban_node_text')}</p>}
+        {(kind === 'mute' || kind === 'ban') && (
           <Select
             label={t('group.how_long')}
             value={span}
@@ -248,7 +255,7 @@ function Sanction({
         <Actions>
           <Button onClick={onClose}>{t('common.cancel')}</Button>
           <Button type="submit" look={kind === 'mute' ? 'primary' : 'danger'}>
-            {t(`group.${kind}`)}
+            {t(kind === 'ban_node' ? 'group.ban_node_action' : `group.${kind}`)}
           </Button>
         </Actions>
       </form>

@@ -1,13 +1,19 @@
 /** The line above the messages when something stands between the reader and the others: a node, a rule, a consent. */
+import { useState } from 'preact/hooks';
+import * as http from '../../core/api.ts';
 import type { State } from '../../core/store/state.ts';
 import { nodeOf, type Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
+import { explain } from '../../i18n/refusal.ts';
+import { go } from '../../routes.ts';
 import { here } from '../../session.ts';
+import { Confirm } from '../../ui/Dialog/Dialog.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
+import { toast } from '../../ui/Toast/Toast.tsx';
 import { add, answer, contactOf, fullAddress } from '../contacts/model.ts';
 import s from './Timeline.module.css';
 
-export type Trouble = 'forked' | 'invalid' | 'joining' | 'blocked' | 'asked' | 'stranger' | 'hub_away';
+export type Trouble = 'forked' | 'invalid' | 'joining' | 'blocked' | 'asked' | 'stranger' | 'hub_away' | 'succeeded';
 
 /** The most serious thing first. Nothing is said of contacts before they are known. */
 export function troubleOf(state: State, room: Room): Trouble | null {
@@ -19,12 +25,13 @@ export function troubleOf(state: State, room: Room): Trouble | null {
     if (contact?.state === 'asked') return 'asked';
     if (contact?.state !== 'contact') return 'stranger';
   }
+  if (room.successors?.length) return 'succeeded';
   return state.hubIsAway(room) ? 'hub_away' : null;
 }
 
 /** Why nothing new can be written, whatever the role says. */
-export const stopsWriting = (trouble: Trouble | null): trouble is Exclude<Trouble, 'hub_away'> =>
-  trouble !== null && trouble !== 'hub_away';
+export const stopsWriting = (trouble: Trouble | null): trouble is Exclude<Trouble, 'hub_away' | 'succeeded'> =>
+  trouble !== null && trouble !== 'hub_away' && trouble !== 'succeeded';
 
 /** The other person's node cannot be reached: then nobody knows whether they are there. */
 export function awayOf(state: State, room: Room): string {
@@ -42,6 +49,7 @@ const ICONS: Readonly<Record<Trouble, string>> = {
   asked: 'hourglass',
   stranger: 'user-x',
   hub_away: 'unplug',
+  succeeded: 'arrow-right-left',
 };
 
 export function Standing({ room }: { room: Room }) {
@@ -59,11 +67,64 @@ export function Standing({ room }: { room: Room }) {
           {t('standing.ask_again')}
         </button>
       )}
+      <Successors room={room} />
+      {GONE.has(trouble) && room.role === 'owner' && room.kind === 'group' && room.hub !== state.home && (
+        <GoOn room={room} />
+      )}
       {trouble === 'blocked' && contact && (
         <button type="button" onClick={() => void answer(contact, 'unblock')}>
           {t('contacts.unblock')}
         </button>
       )}
     </div>
+  );
+}
+
+const GONE: ReadonlySet<Trouble> = new Set<Trouble>(['forked', 'invalid', 'hub_away']);
+
+/** The groups that go on with this one; two are shown side by side, people choose. */
+function Successors({ room }: { room: Room }) {
+  const { state } = here();
+  return (room.successors ?? []).map((id) => {
+    const card = state.rooms.value.get(id);
+    if (!card) return null;
+    return card.state === 'member' ? (
+      <button key={id} type="button" onClick={() => go(`/c/${id}`)}>
+        {t('standing.open_successor', { name: card.name })}
+      </button>
+    ) : (
+      <span key={id}>{t('standing.invited_successor')}</span>
+    );
+  });
+}
+
+/** For the owner: the group goes on as a new one on the own node. */
+function GoOn({ room }: { room: Room }) {
+  const [asking, setAsking] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const make = async () => {
+    setBusy(true);
+    try {
+      go(`/c/${(await http.succeed(room.room)).room}`);
+    } catch (error) {
+      toast(explain(error).text);
+    }
+    setBusy(false);
+  };
+  return (
+    <>
+      <button type="button" disabled={busy} onClick={() => setAsking(true)}>
+        {t('standing.go_on')}
+      </button>
+      {asking && (
+        <Confirm
+          title={t('standing.go_on')}
+          text={t('standing.go_on_text', { node: here().state.nodeName(room.hub) })}
+          action={t('standing.go_on')}
+          onClose={() => setAsking(false)}
+          onConfirm={() => void make()}
+        />
+      )}
+    </>
   );
 }

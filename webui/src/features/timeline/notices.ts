@@ -33,6 +33,9 @@ function sentence(state: State, entry: Entry): string {
   const text = (key: string): string => (typeof body[key] === 'string' ? (body[key] as string) : '');
   const who = (user: string): string => (user === state.me ? t('notice.you') : state.nameOf(user));
   const values = { actor: who(entry.author), user: who(text('user')), name: text('name'), reason: text('reason') };
+  if (entry.kind === 'ban_node' || entry.kind === 'unban_node')
+    return t(`notice_node.${entry.kind}`, { ...values, node: state.nodeName(text('node')) });
+  if (entry.kind === 'create' && body.replaces) return t('notice.create_successor', values);
   if (entry.kind === 'mute_all') return t(body.on === true ? 'notice.mute_all_on' : 'notice.mute_all_off', values);
   if (entry.kind === 'join' && body.via === 'link') return t('notice.join_link', values);
   if (entry.kind === 'role') return t('notice.role', { ...values, role: t(`role.${text('role') || 'member'}` as Key) });
