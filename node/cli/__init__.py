@@ -18,7 +18,7 @@ import typer
 
 from node import __version__
 from node.base.errors import ExitStatus, Fatal, LocalError, Rejected
-from node.cli import backup, demo, doctor, identity, init, invite, run, user
+from node.cli import backup, demo, doctor, identity, init, invite, peer, run, user
 
 app = typer.Typer(
     name="startalk",
@@ -54,6 +54,7 @@ app.command("doctor", short_help="Examine the node and its data.")(doctor.doctor
 app.command("backup", short_help="Write database and keys into one file, also while the node runs.")(backup.backup)
 app.command("restore", short_help="Fill a new data folder from a backup.")(backup.restore)
 app.add_typer(user.app, name="user", help="List, add and change accounts.")
+app.add_typer(peer.app, name="peer", help="Other nodes: links, queues, blocks.")
 app.add_typer(identity.app, name="identity", help="The node's id and keys.")
 
 

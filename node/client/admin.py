@@ -10,7 +10,7 @@ import http.client
 import socket
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -19,7 +19,7 @@ from node.wire import api
 
 SOCKET: Final = "admin.sock"
 BASE: Final = "/api/v1"
-TIMEOUT_S: Final = 30.0  # a password hash on a small machine takes a second, a backup of the queue a few
+TIMEOUT_S: Final = 40.0  # a password hash on a small machine takes a second, an unreachable node half a minute
 ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 T = TypeVar("T")
 
@@ -50,6 +50,44 @@ class AdminClient:
         """What ``/health`` says, also when that is bad news. Raises NotRunning, LocalError."""
         _, content = self._exchange("GET", "/health", b"", "")
         return _decode(content, api.Health)
+
+    # --- other nodes ------------------------------------------------------------------------------------
+
+    def peers(self) -> list[api.Peer]:
+        """Every node that is known there, linked ones first."""
+        return self.get("/admin/peers", api.Peers).peers
+
+    def peer(self, node: str) -> api.Peer:
+        """One of them, with its addresses and safety words. Raises Rejected with `not_found`."""
+        return self.get(f"/admin/peers/{node}", api.Peer)
+
+    def meet(self, address: str) -> api.Peer:
+        """Connects to the node of a domain, address, id or link. Raises Rejected."""
+        return self.post("/admin/peers", api.Meet(address=address), api.Peer)
+
+    def dial(self, node: str) -> api.Peer:
+        """Connects to a known node. Raises Rejected."""
+        return self.post(f"/admin/peers/{node}/dial", api.Empty(), api.Peer)
+
+    def set_policy(self, node: str, policy: Literal["open", "allow", "block"]) -> api.Peer:
+        """Blocks a node or talks to it again. Raises Rejected."""
+        return self.patch(f"/admin/peers/{node}", api.ChangePeer(policy=policy), api.Peer)
+
+    def ping(self, node: str) -> float:
+        """Milliseconds to a linked node and back. Raises Rejected with `peer_offline`."""
+        return self.post(f"/admin/peers/{node}/ping", api.Empty(), api.PingPeer).rtt_ms
+
+    def trace(self, address: str) -> api.Trace:
+        """How the node of a domain, address, id or link is looked for. Raises Rejected."""
+        return self.post("/admin/trace", api.Meet(address=address), api.Trace)
+
+    def reach(self) -> api.Reach:
+        """How the node looks from outside."""
+        return self.get("/admin/reach", api.Reach)
+
+    def call_back(self) -> list[api.CallBack]:
+        """Whether linked nodes reach it."""
+        return self.post("/admin/reach/call-back", api.Empty(), api.CallBacks).calls
 
     def _call(self, method: str, path: str, body: msgspec.Struct | None, answer: type[T], token: str = "") -> T:
         sent = b"" if body is None else msgspec.json.encode(body)
