@@ -169,11 +169,15 @@ class Feed:
 
     # --- other nodes ------------------------------------------------------------------------------------
 
-    def waiting(self, user: UserId, row: PendingRow) -> None:
-        """A post of `user` waits for another node, or was refused by it."""
-        frame = c2s.Waiting((to_waiting(row),))
-        for subscriber in self.of_user(user):
-            subscriber.send(frame)
+    def waiting(self, rows: Iterable[PendingRow]) -> None:
+        """Posts that wait for another node, or were refused by it, for their authors' devices."""
+        by_author: defaultdict[UserId, list[c2s.WaitingItem]] = defaultdict(list)
+        for row in rows:
+            by_author[row.author].append(to_waiting(row))
+        for user, items in by_author.items():
+            frame = c2s.Waiting(tuple(items))
+            for subscriber in self.of_user(user):
+                subscriber.send(frame)
 
     def waiting_gone(self, user: UserId, row: PendingRow) -> None:
         """A refused post was dismissed."""

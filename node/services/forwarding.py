@@ -73,6 +73,8 @@ class Forwarding:
         self._followers = followers
         self._signer = signer
         self._entropy = entropy
+        self._batch: Tx | None = None
+        self._news: list[PendingRow] = []
 
     # --- where does it go? ------------------------------------------------------------------------------
 
@@ -210,7 +212,12 @@ class Forwarding:
         tx.after_commit(lambda: self._feed.waiting_gone(actor.user, row))
 
     def _tell(self, tx: Tx, row: PendingRow) -> None:
-        tx.after_commit(lambda: self._feed.waiting(row.author, row))
+        """The author's devices hear of it after the commit, of all that one batch brings together."""
+        if self._batch is not tx:
+            self._batch, self._news = tx, []
+            news = self._news
+            tx.after_commit(lambda: self._feed.waiting(news))
+        self._news.append(row)
 
 
 def waiting(room_id: RoomId, event_id: EventId, at_ms: int) -> Appended:

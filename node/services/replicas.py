@@ -141,7 +141,9 @@ class Replicas:
         author = UserId(event.author)
         target = None if checked.body is None else self._log.target(tx, row.pk, checked.body)
         command = Command(author, event.kind, content.NO_BODY if checked.body is None else checked.body)
-        if self._is_second(tx, author, checked) or not self._is_legal(row, command, item, target):
+        if self._is_second(tx, author, checked) or not self._is_legal(
+            row, command, item, target, names_room=bool(event.room)
+        ):
             self.give_up(tx, row, INVALID)
             return None
         if item.signature is not None:
@@ -178,11 +180,15 @@ class Replicas:
         pk = self._users.known(tx, author)
         return pk is not None and self._log.has_authored(tx, pk, checked.event.value.author_seq)
 
-    def _is_legal(self, row: RoomRow, command: Command, item: Entry, target: Message | None) -> bool:
-        """Whether the rules allow it at the hub's time, as they did for the hub."""
+    def _is_legal(
+        self, row: RoomRow, command: Command, item: Entry, target: Message | None, *, names_room: bool
+    ) -> bool:
+        """Whether the rules allow it at the hub's time, as they did for the hub. A group begins with the event whose id is its own, made
+        by a user of its hub: so nobody else can order it, or give it a second beginning."""
         first = row.kind == room.GROUP and item.idx == 1
         if isinstance(command.body, content.Create) or first:
-            return isinstance(command.body, content.Create) and first
+            begins = isinstance(command.body, content.Create) and first and not names_room
+            return begins and parse_user(command.actor)[1] == row.hub
         if item.body is None:
             return command.actor in row.state.members
         try:

@@ -35,6 +35,7 @@ Signed parts, each a msgpack array; the signature is Ed25519 over ``CONTEXT ‖ 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -187,9 +188,14 @@ def _check_names(event: Event, key: Key, raw: bytes, room: RoomId) -> None:
 
 def _check(key: Key, signed: bytes, signature: bytes) -> None:
     try:
-        Ed25519PublicKey.from_public_bytes(key.op).verify(signature, hub.CONTEXT + signed)
+        _public(key.op).verify(signature, hub.CONTEXT + signed)
     except (InvalidSignature, ValueError):
         raise _bad("The signature does not fit.") from None
+
+
+@lru_cache(1_024)
+def _public(op: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(op)
 
 
 def _bad(text: str) -> Rejected:
