@@ -22,6 +22,7 @@ from node.wire import keys, s2s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from node.discovery.domains import Domains
     from node.discovery.service import Discovery
     from node.discovery.witnesses import LinkWitnesses
     from node.federation.service import Federation
@@ -145,7 +146,7 @@ def build(services: Services) -> Node:
     _gauges(services, sockets)
     tls_parts = () if certificate is None else (certificate,)
     found = (finding.discovery,) if finding.dht is None else (finding.dht, finding.discovery)
-    parts = (services.heads, sockets, *tls_parts, services.exchange, server, *found, federation)
+    parts = (services.heads, sockets, *tls_parts, services.exchange, server, *found, finding.domains, federation)
     return Node(
         services=services, sockets=sockets, web=server, federation=federation, discovery=finding.discovery, parts=parts
     )
@@ -167,24 +168,27 @@ def _federation(services: Services, targets: Targets, finding: Finding) -> Feder
         opener=Connector(targets=targets, entropy=services.entropy, ca=services.config.net_ca),
         clock=services.clock,
         entropy=services.entropy,
-        hints=_Hints(finding.witnesses, services.identity),
+        hints=_Hints(finding.witnesses, finding.domains, services.identity),
     )
     services.exchange.attach(federation)
     services.peer_book.attach(federation)
     services.reach.links = services.introductions.links = federation
+    services.introductions.pins = services.peer_book
     return federation
 
 
 class _Hints:
     """Implements `federation.session.Hints`: what hellos say about us goes to those who keep it."""
 
-    def __init__(self, witnesses: LinkWitnesses, identity: Identity) -> None:
+    def __init__(self, witnesses: LinkWitnesses, domains: Domains, identity: Identity) -> None:
         self._witnesses = witnesses
+        self._domains = domains
         self._identity = identity
 
     def heard(self, peer: Peer, hello: s2s.Hello, *, dialled: bool) -> None:
         """A peer said hello."""
         self._witnesses.heard(peer, hello, dialled=dialled)
+        self._domains.heard(peer.nid)
 
     def superseded(self, peer: Peer, chain: keys.Chain, cert: keys.OpCert) -> None:
         """A peer shows a later state of this node."""

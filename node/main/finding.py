@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from node.discovery.bootstrap import BootstrapList
 from node.discovery.dht import Dht
+from node.discovery.domains import Domains
 from node.discovery.gossip import PeerGossip
 from node.discovery.lan import Lan, machine_addresses
 from node.discovery.memory import PeerMemory
@@ -40,6 +41,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     witnesses: LinkWitnesses
     page: WellKnownPage
     outlook: Outlook
+    domains: Domains
     dht: Dht | None
 
 
@@ -97,7 +99,10 @@ def find(services: Services, targets: Targets, links: Callable[[], Federation], 
     services.exchange.record = lambda: made.record or b""
     page = WellKnownPage(nid=nid, domain=config.domain, public_url=config.public_url, record=lambda: made.record)
     outlook = Outlook(discovery=made, page=page, domain=config.domain, port=port, links=links)
-    return Finding(discovery=made, resolver=resolver, witnesses=witnesses, page=page, outlook=outlook, dht=dht)
+    domains = Domains(links=links, owners=resolver, pins=services.peer_book, verify=verify, clock=clock)
+    return Finding(
+        discovery=made, resolver=resolver, witnesses=witnesses, page=page, outlook=outlook, domains=domains, dht=dht
+    )
 
 
 def _lan(

@@ -6,6 +6,8 @@ after the link's handshake proved the nid (services/ports.py `PeerLinks.reach`).
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from msgspec import Struct
 
 from node.base.errors import Code, Rejected
@@ -30,14 +32,22 @@ class Introduction(Struct, frozen=True, kw_only=True):
     domain: str = ""
 
 
+class Pins(Protocol):
+    """Which domain belongs to which node (`services.peers.Peers`)."""
+
+    async def pin_domain(self, nid: NodeId, domain: str, proof: str) -> None:
+        """Both say so. Raises Rejected with `key_changed`."""
+
+
 class Introductions:
-    """Finds out who is meant. `links` is set once the edges exist."""
+    """Finds out who is meant. `links` and `pins` are set once the edges exist."""
 
     def __init__(self, *, db: Database, node: NodeId, peers: PeerStore) -> None:
         self._db = db
         self.node = node
         self._peers = peers
         self.links: PeerLinks | None = None
+        self.pins: Pins | None = None
 
     async def meet(self, text: str) -> Introduction:
         """Of an address, a canonical user id or a link. Raises Rejected: `name_invalid`, `invite_invalid`, `peer_unreachable`…"""
@@ -59,7 +69,7 @@ class Introductions:
         try:
             return await self._reach(parse_node(text))
         except ValueError:
-            return await self._reach(None, domain=check_domain(text.lower()))
+            return await self._reach_domain(check_domain(text.lower()))
 
     async def _by_address(self, text: str) -> Introduction:
         match parse_address(text):
@@ -67,7 +77,7 @@ class Introductions:
                 await self._reach(nid)
                 return self._person(make_user(local, nid), nid)
             case DomainAddress(local, domain):
-                nid = await self._reach(None, domain=domain)
+                nid = await self._reach_domain(domain)
                 return self._person(make_user(local, nid), nid, domain)
 
     async def _by_link(self, text: str) -> Introduction:
@@ -91,6 +101,13 @@ class Introductions:
 
     def _person(self, user: UserId, nid: NodeId, domain: str = "") -> Introduction:
         return Introduction(kind="person", nid=nid, home=nid == self.node, user=user, domain=domain)
+
+    async def _reach_domain(self, domain: str) -> NodeId:
+        """Domain and node name each other, else nobody is found: from now on they belong together."""
+        nid = await self._reach(None, domain=domain)
+        if self.pins is not None and nid != self.node:
+            await self.pins.pin_domain(nid, domain, "typed")
+        return nid
 
     async def _reach(self, nid: NodeId | None, *, domain: str = "", places: tuple[Place, ...] = ()) -> NodeId:
         if nid == self.node:

@@ -123,6 +123,11 @@ class Peers:
         row = self._db.view(lambda tx: self._store.find(tx, nid))
         return row.domain if row is not None and row.domain and row.domain_state == "verified" else format_node(nid)
 
+    def has_domain(self, nid: NodeId) -> bool:
+        """Whether a domain of `nid` is proved."""
+        row = self._db.view(lambda tx: self._store.find(tx, nid))
+        return row is not None and bool(row.domain) and row.domain_state == "verified"
+
     # --- deciding ---------------------------------------------------------------------------------------
 
     async def set_policy(self, nid: NodeId, policy: str) -> None:
