@@ -152,9 +152,9 @@ def test_a_stranger_asks(pair: tuple[Village, Village], meet: Meet) -> None:
     me, _ = casa.settle(ida), hut.settle(sven)
 
     sven.goes("/add")
-    sven.fills("Address or link", "nobody@casa.invalid.example")
+    sven.fills("Address or link", "nobody@away.example")
     sven.presses("Find")
-    sven.sees(re.compile("^Nobody answers at casa.invalid.example"))
+    sven.sees(re.compile("^Nobody answers at away.example"))
     sven.shot("48-phone-not-found")
     sven.fills("Address or link", f"{me.user}.startalk.alt")
     sven.presses("Find")
@@ -182,6 +182,26 @@ def test_a_stranger_asks(pair: tuple[Village, Village], meet: Meet) -> None:
     olga.page.get_by_role("region", name="Other nodes").get_by_role("link").first.click()
     olga.sees("Safety words")
     olga.shot("53-a-peer")
+    olga.presses("Check connection")
+    olga.sees(re.compile("^It answered after"))
+
+
+@pytest.mark.timeout(120)
+def test_an_admin_looks_for_a_node(pair: tuple[Village, Village], meet: Meet) -> None:
+    """What is asked when a connection fails, and whether others reach this node."""
+    olga = meet("Olga", pair[0].origin)
+    pair[0].sign_in(olga, "olga")
+    olga.goes("/admin/peers")
+    olga.fills("Connect to a node", "away.example")
+    olga.presses("Connect")
+    olga.sees(re.compile("^Nobody answers at away.example"))
+    olga.presses("Look now")
+    steps = olga.page.get_by_role("list", name="How it is looked for").get_by_role("listitem")
+    expect(steps.first).to_be_visible(timeout=LONG_MS)
+    olga.presses("Let other nodes try")
+    expect(olga.page.get_by_role("list", name="Let other nodes try")).to_be_visible()
+    olga.page.get_by_role("region", name="How others reach this node").scroll_into_view_if_needed()
+    olga.shot("60-how-others-reach-this-node")
 
 
 def test_requests_are_ignored_blocked_and_taken_back(pair: tuple[Village, Village], meet: Meet) -> None:
@@ -277,6 +297,60 @@ def test_what_another_node_refuses(pair: tuple[Village, Village], meet: Meet) ->
     ida.goes(f"/c/{room}")
     expect(ida.message("I object.")).to_be_visible()
     expect(sven.page.get_by_text(re.compile("^Not accepted: "))).to_have_count(0)
+
+
+def test_a_group_whose_node_is_gone_goes_on(pair: tuple[Village, Village], meet: Meet) -> None:
+    """Its owner lives on the other node, and says so there."""
+    casa, hut = pair
+    ida, sven = meet("Ida Noor", casa.origin), meet("Sven Holm", hut.origin)
+    me, far = casa.settle(ida), hut.settle(sven)
+    far.befriend(me)
+    room = str(me.post("/rooms", {"name": "Choir", "guests": [far.user], "client_id": client_id()})["room"])
+    sven.goes("/")
+    sven.presses("Accept")
+    expect(sven.page.get_by_role("main").get_by_role("heading", name="Choir")).to_be_visible()
+    me.act(room, "transfer", {"user": far.user})
+    expect(sven.page.get_by_text("Ida Noor handed the group over to you")).to_be_visible()
+
+    peer = f"/admin/peers/{far.user.partition('@')[2]}"
+    casa.olga.patch(peer, {"policy": "block"})
+    sven.writes("Is anybody there?")
+    sven.presses("Go on as a new group")
+    sven.shot("58-go-on-as-a-new-group")
+    sven.page.get_by_role("dialog").get_by_role("button", name="Go on as a new group").click()
+    sven.sees("You went on with the group here")
+    sven.writes("Here we go on.")
+    sven.goes(f"/c/{room}")
+    sven.sees("The owner let this group go on as a new one.")
+    sven.presses("Open “Choir”")
+    expect(sven.message("Here we go on.")).to_be_visible()
+    casa.olga.patch(peer, {"policy": "open"})
+    hut.olga.post(f"/admin/peers/{me.user.partition('@')[2]}/dial", {})
+    ida.goes("/")
+    ida.presses("Accept")
+    ida.writes("Found it.")
+    expect(sven.message("Found it.")).to_be_visible()
+
+
+def test_a_whole_node_is_kept_out(pair: tuple[Village, Village], meet: Meet) -> None:
+    """From the menu of one of its people."""
+    casa, hut = pair
+    ida, sven = meet("Ida Noor", casa.origin), meet("Sven Holm", hut.origin)
+    me, far = casa.settle(ida), hut.settle(sven)
+    far.befriend(me)
+    room = str(me.post("/rooms", {"name": "Market", "guests": [far.user], "client_id": client_id()})["room"])
+    sven.goes("/")
+    sven.presses("Accept")
+    expect(sven.composer).to_be_visible()
+    ida.goes(f"/c/{room}/members")
+    ida.presses("Actions for Sven Holm")
+    ida.page.get_by_role("menuitem", name=re.compile("^Ban everybody of")).click()
+    ida.page.get_by_label("Reason (optional)").fill("Advertising")
+    ida.shot("59-ban-a-node")
+    ida.presses("Ban everybody")
+    sven.sees("You are no longer in this group.")
+    ida.sees(re.compile("^You banned everybody of"))
+    ida.sees("1 member")
 
 
 def test_a_contact_who_is_gone(pair: tuple[Village, Village], meet: Meet) -> None:

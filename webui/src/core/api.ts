@@ -89,6 +89,10 @@ export const addPeer = (address: string): Promise<api.Peer> => post('/admin/peer
 export const peer = (node: string): Promise<api.Peer> => get(`/admin/peers/${node}`);
 export const changePeer = (node: string, body: api.ChangePeer): Promise<api.Peer> =>
   patch(`/admin/peers/${node}`, body);
+export const pingPeer = (node: string): Promise<api.PingPeer> => post(`/admin/peers/${node}/ping`);
+export const trace = (address: string): Promise<api.Trace> => post('/admin/trace', { address });
+export const reach = (): Promise<api.Reach> => get('/admin/reach');
+export const callBack = (): Promise<api.CallBacks> => post('/admin/reach/call-back');
 export const dialPeer = (node: string): Promise<api.Peer> => post(`/admin/peers/${node}/dial`);
 export const phrase = (): Promise<api.Phrase> => get('/setup/phrase');
 export const confirmSetup = (body: api.ConfirmSetup): Promise<api.Empty> => post('/setup/confirm', body);

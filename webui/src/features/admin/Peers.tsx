@@ -1,6 +1,7 @@
 /** Other nodes, for admins: who is linked and how, what waits for them, and why a connection failed. */
 import { useEffect, useState } from 'preact/hooks';
 import * as http from '../../core/api.ts';
+import { Refusal } from '../../core/types.ts';
 import { type Key, momentOf, number, t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
 import { go, route } from '../../routes.ts';
@@ -13,6 +14,7 @@ import { toast } from '../../ui/Toast/Toast.tsx';
 import { explainMeeting } from '../contacts/model.ts';
 import shell from '../shell/Shell.module.css';
 import s from './Peers.module.css';
+import { Outlook, Trace } from './Reach.tsx';
 
 type Peer = http.api.Peer;
 const EACH_MS = 5_000;
@@ -88,6 +90,12 @@ function PeerList() {
           </ul>
         </section>
       )}
+      <Outlook
+        nameOf={(node) => {
+          const peer = peers?.find((one) => one.node === node);
+          return peer ? nameOf(peer) : `${node.slice(0, 8)}…`;
+        }}
+      />
     </>
   );
 }
@@ -105,10 +113,12 @@ function AddPeer({ onAdded }: { onAdded: () => void }) {
   const [text, setText] = useState('');
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState('');
+  const [failed, setFailed] = useState('');
   const submit = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
     setError('');
+    setFailed('');
     try {
       const peer = await http.addPeer(text.trim());
       setText('');
@@ -116,24 +126,28 @@ function AddPeer({ onAdded }: { onAdded: () => void }) {
       go(`/admin/peers/${peer.node}`);
     } catch (problem) {
       setError(explainMeeting(problem, text));
+      if (problem instanceof Refusal && problem.code === 'peer_unreachable') setFailed(text.trim());
     }
     setBusy(false);
   };
   return (
-    <form class={shell.card} onSubmit={submit}>
-      <Field
-        label={t('peers.add')}
-        hint={t('peers.add_hint')}
-        error={error || undefined}
-        value={text}
-        onInput={setText}
-        placeholder="casa.example"
-        required
-      />
-      <Button type="submit" look="primary" icon="network" busy={busy} disabled={!text.trim()}>
-        {t('peers.connect')}
-      </Button>
-    </form>
+    <>
+      <form class={shell.card} onSubmit={submit}>
+        <Field
+          label={t('peers.add')}
+          hint={t('peers.add_hint')}
+          error={error || undefined}
+          value={text}
+          onInput={setText}
+          placeholder="casa.example"
+          required
+        />
+        <Button type="submit" look="primary" icon="network" busy={busy} disabled={!text.trim()}>
+          {t('peers.connect')}
+        </Button>
+      </form>
+      {failed && <Trace key={failed} address={failed} />}
+    </>
   );
 }
 
@@ -141,11 +155,12 @@ function PeerPage({ node }: { node: string }) {
   const { value: peer, error, again } = useWatched(() => http.peer(node));
   const [busy, setBusy] = useState(false);
   const [asking, setAsking] = useState(false);
-  const act = async (work: Promise<Peer>, done: Key) => {
+  const act = async (work: Promise<Peer | http.api.PingPeer>, done: Key) => {
     setBusy(true);
     try {
-      await work;
-      toast(t(done));
+      const answer = await work;
+      const n = number(Math.round(answer.rtt_ms ?? 0));
+      toast(t(done, { n }));
     } catch (problem) {
       toast(problem instanceof Error ? explainMeeting(problem, peer?.domain || node) : explain(problem).text);
     }
@@ -190,7 +205,11 @@ function PeerPage({ node }: { node: string }) {
             icon="refresh-cw"
             busy={busy}
             disabled={blocked}
-            onClick={() => void act(http.dialPeer(node), 'peers.dialled')}
+            onClick={() =>
+              peer.state === 'linked'
+                ? void act(http.pingPeer(node), 'peers.answered')
+                : void act(http.dialPeer(node), 'peers.linked')
+            }
           >
             {t(peer.state === 'linked' ? 'peers.measure' : 'peers.dial')}
           </Button>
@@ -208,6 +227,7 @@ function PeerPage({ node }: { node: string }) {
           )}
         </div>
       </section>
+      {peer.state !== 'linked' && !blocked && <Trace address={peer.domain || peer.node} />}
       {peer.safety && (
         <section class={shell.card}>
           <h2>{t('peers.safety')}</h2>

@@ -22,10 +22,11 @@ export function ChatList() {
   const [menu, setMenu] = useState<Place | null>(null);
   const rooms = filtered.value;
   const some = state.list.value.length > 0;
-  const invitations = state.invitations.value.filter(({ joining }) => !joining);
   const joins = state.pending.value.filter(
     ({ kind, room }) => kind === 'join' && state.rooms.value.get(room)?.state !== 'member',
   );
+  const asked = new Set(joins.filter((item) => item.state !== 'failed').map(({ room }) => room));
+  const invitations = state.invitations.value.filter(({ joining, room }) => !joining && !asked.has(room));
   return (
     <aside class={shell.list} aria-label={t('nav.chats')}>
       <header class={shell.head}>
