@@ -137,7 +137,9 @@ class Machine:
         services = self.services
         services.db._conn.execute(f"PRAGMA wal_autocheckpoint = {self.random.choice((4000, 30))}")
         self._witness_refusals()
-        self._node = node = build(services if self.tampering is None else self.tampering(services))
+        if self.tampering is not None:
+            services = self._services = self.tampering(services)
+        self._node = node = build(services)
         if self.rewiring is not None:
             self.rewiring(node)
         parts = node.parts

@@ -194,9 +194,7 @@ def _contradict(key: bytes, one: Ledger, other: Ledger) -> bool:
     """Both are followers, for all they know, and hold different entries."""
     if any({one.nid, other.nid} - set(nodes_of(ledger.logs[key].row.state)) for ledger in (one, other)):
         return False
-    return any(
-        mine.log_hash != theirs.log_hash for mine, theirs in zip(one.links[key], other.links[key], strict=False)
-    )
+    return any(mine.log_hash != theirs.log_hash for mine, theirs in zip(one.links[key], other.links[key], strict=False))
 
 
 # --- posts --------------------------------------------------------------------------------------------------
@@ -257,6 +255,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._stable: dict[tuple[str, bytes], tuple[int, bytes, object]] = {}
+        self._cursors: dict[tuple[str, int, bytes], int] = {}
         self.found: list[str] = []
 
     def look(self, machines: Sequence[Machine], villain: NodeId | None) -> None:
@@ -264,9 +263,19 @@ class Watch:
         running = [machine for machine in machines if machine.node is not None]
         held = {machine.services.identity.nid: _hashes(machine) for machine in running}
         for machine in running:
-            for text in (*_check_queues(machine), *self._check_stable(machine, held, villain)):
+            for text in (
+                *_check_queues(machine), *self._check_stable(machine, held, villain), *self._check_cursors(machine)
+            ):  # fmt: skip
                 if text not in self.found:
                     self.found.append(text)
+
+    def _check_cursors(self, machine: Machine) -> Iterator[str]:
+        """What was heard of a peer is not heard again."""
+        for peer, run, last in machine.services.db.view(lambda tx: tx.all("SELECT peer, run, last FROM peer_in")):
+            place = (machine.name, peer, run)
+            if last < self._cursors.get(place, 0):
+                yield f"{machine.name}: a cursor fell from {self._cursors[place]} to {last}"
+            self._cursors[place] = last
 
     def _check_stable(self, machine: Machine, held: Held, villain: NodeId | None) -> Iterator[str]:
         services = machine.services
@@ -277,7 +286,7 @@ class Watch:
             for row in services.rooms.everyone(tx):
                 idx = acks.stable_idx(tx, row)
                 at = services.log.hash_at(tx, row.pk, idx) or b""
-                found.append((row.room, row.hub, idx, at, tuple(nodes_of(row.state))))
+                found.append((bytes(row.room), row.hub, idx, at, tuple(nodes_of(row.state))))
             return found
 
         for room, hub_nid, idx, at, voters in services.db.view(marks):

@@ -17,6 +17,7 @@ from node.base.errors import Rejected, RemoteError
 from node.base.ids import DeviceId, EventId, NodeId, RoomId, UserId, parse_user
 from node.core import content, hub
 from node.core.hub import Head
+from node.core.room import nodes_of
 from node.main import Services
 from node.services.exchange import Exchange, Steps
 from node.storage.database import Database, Tx
@@ -164,13 +165,14 @@ class LyingExchange(Exchange):
         self._villain, self._services = villain, services
         lies: dict[str, Callable[[Peer, RoomRow], Awaitable[None]]] = {
             "a wrong acknowledgement": self._wrong_ack, "an old acknowledgement": self._old_ack,
+            "acknowledgements of others": self._acks_of_others,
             "forged posts": self._forged_posts, "an entry of a room it does not order": self._foreign_entry,
             "a refusal that is not its own": self._foreign_reject, "an accusation": self._accusation,
             "receipts of others": self._receipts, "noise": self._noise,
         }  # fmt: skip
         self._lies = lies
         if villain.withholds:
-            self._work = tuple(step for step in self._work if step != steps.acks.say)
+            self._work = tuple(step for step in self._work if step != steps.acks.say)  # type: ignore[assignment]
 
     async def _tend(self, peer: Peer) -> None:
         async with asyncio.TaskGroup() as both:
@@ -219,6 +221,11 @@ class LyingExchange(Exchange):
         said = self._villain.said
         said.append(exchange.encode_item(Acks((self._steps.acks._signer.ack(row.room, row.head),))))
         await self._ask(peer, exchange.ACKS, exchange.decode_acks(self._villain.random.choice(said[-20:])))
+
+    async def _acks_of_others(self, peer: Peer, row: RoomRow) -> None:
+        """All of them have it, believe me."""
+        said = self._steps.acks._signer.ack(row.room, row.head)
+        await self._ask(peer, exchange.ACKS, Acks(tuple(replace(said, nid=nid) for nid in nodes_of(row.state))))
 
     # --- posts and entries ------------------------------------------------------------------------------
 
