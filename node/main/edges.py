@@ -172,6 +172,7 @@ def _federation(services: Services, targets: Targets, finding: Finding) -> Feder
     )
     services.exchange.attach(federation)
     services.peer_book.attach(federation)
+    services.exchange.drop_by(federation)
     services.reach.links = services.introductions.links = federation
     services.introductions.pins = services.peer_book
     return federation

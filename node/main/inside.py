@@ -49,6 +49,7 @@ from node.services.sessions import Sessions
 from node.services.settings import Settings
 from node.services.signals import Signals
 from node.services.signers import Signers
+from node.services.statements import Statements
 from node.services.submissions import Submissions
 from node.services.successors import Successors
 from node.services.sync import Sync
@@ -197,6 +198,10 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
     replicas = Replicas(
         db=db, node=node, rooms=rooms, log=log, users=users, feed=feed, appender=appender, signers=signers
     )
+
+    def strangers() -> Budget:
+        return Budget(clock=clock, rates=settings, per_s="requests_per_h", burst="requests_per_h", scale=3600)
+
     contacts = Contacts(
         db=db,
         node=node,
@@ -206,7 +211,8 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         followers=followers,
         tokens=invites,
         people=accounts,
-        asking=Budget(clock=clock, rates=settings, per_s="requests_per_h", burst="requests_per_h", scale=3600),
+        asking=strangers(),
+        strangers=strangers(),
         clock=clock,
     )
 
@@ -238,7 +244,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         ),
         replicas=replicas,
         contacts=contacts,
-        offers=Offers(node=node, users=users, people=accounts, feed=feed),
+        offers=Offers(node=node, users=users, people=accounts, feed=feed, strangers=strangers()),
         catchup=CatchUp(db=db, rooms=rooms, log=log, signer=keys, signers=signers, nodes=followers, replicas=replicas),
         acks=acks,
         gossip=Gossip(
@@ -257,6 +263,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         ),
         names=naming,
         signals=signals,
+        statements=Statements(db=db, peers=peers, own=identity, clock=clock),
     )
     exchange = Exchange(db=db, steps=steps)
     receipts.moved = exchange.nudge_all

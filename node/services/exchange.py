@@ -34,6 +34,7 @@ from node.services.offers import Offers
 from node.services.ports import PeerLinks
 from node.services.replicas import Checked, Replicas
 from node.services.signals import Signals
+from node.services.statements import Dropper, Statements
 from node.services.submissions import Submission, Submissions
 from node.storage.database import Database, Tx
 from node.storage.outbox import HEAD, OutRow
@@ -77,6 +78,7 @@ class Steps(Struct, frozen=True, kw_only=True):
     marks: Marking
     names: Naming
     signals: Signals
+    statements: Statements
 
 
 class Exchange:
@@ -91,7 +93,14 @@ class Exchange:
         self._wakes: dict[NodeId, asyncio.Event] = {}
         self._loops: dict[NodeId, asyncio.Task[None]] = {}
         self._later: asyncio.TimerHandle | None = None
-        self._work = (steps.catchup.pull, steps.acks.say, steps.gossip.tell, steps.names.ask, steps.marks.pass_on)
+        self._work = (
+            steps.statements.tell,
+            steps.catchup.pull,
+            steps.acks.say,
+            steps.gossip.tell,
+            steps.names.ask,
+            steps.marks.pass_on,
+        )
         self.record: Callable[[], bytes] | None = None  # set by whoever publishes
 
     # --- life -------------------------------------------------------------------------------------------
@@ -121,14 +130,20 @@ class Exchange:
             self._steps.marks,
             self._steps.names,
             self._steps.signals,
+            self._steps.statements,
         ):
             step.links = links
+
+    def drop_by(self, dropper: Dropper) -> None:
+        """Whoever closes the links of nodes whose owner ended them."""
+        self._steps.statements.dropper = dropper
 
     def linked(self, peer: Peer) -> None:
         """A link opened: compare and go on."""
         self._steps.submissions.meet(peer)
         self._steps.names.forget(peer.nid)
         self._steps.gossip.forget(peer.nid)
+        self._steps.statements.forget(peer.nid)
         self._steps.catchup.forget(peer.nid)
         self._steps.acks.linked(peer)
         if self._tasks is None or peer.nid in self._loops:
@@ -178,6 +193,9 @@ class Exchange:
             await step(peer)
         except (Rejected, RemoteError, TimeoutError) as error:
             _diary.info("step failed", step=step.__name__, code=getattr(error, "code", type(error).__name__))
+            return False
+        except Exception as error:  # noqa: BLE001 - the boundary of one peer: what it said made us fail, the others go on
+            _diary.error("A step with a peer failed", error)
             return False
         return True
 
@@ -302,6 +320,9 @@ class Exchange:
                 return b""
             case exchange.SEEN:
                 await steps.gossip.heard(peer, exchange.decode_seen(args))
+                return b""
+            case exchange.STATEMENTS:
+                await steps.statements.heard(exchange.decode_statements(args))
                 return b""
             case exchange.PEOPLE:
                 return steps.names.serve(peer, exchange.decode_people(args))

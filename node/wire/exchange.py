@@ -191,6 +191,7 @@ ACKS: Final = "acks"
 MARKS: Final = "marks"
 PEOPLE: Final = "people"
 SEEN: Final = "log.seen"
+STATEMENTS: Final = "statements"
 
 
 class Range(Struct, frozen=True, array_like=True):
@@ -272,6 +273,12 @@ class Seen(Struct, frozen=True, array_like=True):
     shown: Annotated[tuple[Shown, ...], Meta(max_length=limits.HEADS_AT_ONCE)]
 
 
+class Statements(Struct, frozen=True, array_like=True):
+    """``statements``: records that an owner signed with root keys (node/wire/record.py): tombstones and transfers."""
+
+    records: Annotated[tuple[Annotated[bytes, Meta(max_length=limits.RECORD_BYTES_MAX)], ...], Meta(max_length=8)]
+
+
 class People(Struct, frozen=True, array_like=True):
     """``people``: what are these called? Only those in a room that asker and asked share are answered."""
 
@@ -292,6 +299,7 @@ decode_acks: Decoder[Acks] = Decoder(Acks, what="request")
 decode_marks: Decoder[Marks] = Decoder(Marks, what="request")
 decode_seen: Decoder[Seen] = Decoder(Seen, what="request")
 decode_proof: Decoder[Proof] = Decoder(Proof, what="proof")
+decode_statements: Decoder[Statements] = Decoder(Statements, what="request")
 decode_people: Decoder[People] = Decoder(People, what="request")
 decode_profiles: Decoder[Profiles] = Decoder(Profiles, what="answer")
 

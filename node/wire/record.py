@@ -343,6 +343,11 @@ def check_times(record: Record, *, now_s: int) -> None:
         keys.check_cert_times(record.cert, now_s=now_s)
 
 
+def nid_of(data: bytes) -> NodeId:
+    """Whose record this says to be, to look up what is known of them; it proves nothing. Raises RemoteError."""
+    return keys.node_id(_decode_wire(data)[2][0])
+
+
 def exp_of(data: bytes) -> int:
     """When an own record ends, unix seconds; nothing is verified. Raises RemoteError for bytes that are no record."""
     return _decode_wire(data)[0].exp

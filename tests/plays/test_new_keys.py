@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -41,3 +42,28 @@ async def test_what_waits_is_signed_again(tmp_path: Path) -> None:
         await again.say(room, "and after")
         await hears(alice, room, "before the new key", "and after")
         await sees(again, lambda: not again.waiting)
+
+
+async def test_an_identity_that_its_owner_ended_is_trusted_no_more(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        a = await stack.enter_async_context(stage(tmp_path / "a"))
+        async with stage(tmp_path / "b") as b:
+            words = b.services.identity.phrase()
+            await acquaint(a, b)
+            alice, bob = await a.person("alice"), await b.person("bob")
+            room = await group(alice, bob)
+        config = Config(data=str(tmp_path / "b"), password_cost="small")
+        services = open_services(config, clock=ManualClock(), entropy=SeededEntropy("end"))
+        services.identity.revoke(words)
+        await services.close()
+        b = await stack.enter_async_context(stage(tmp_path / "b"))
+        await a.forget_addresses(b)
+        await b.learn(a)
+        b.node.federation.wake(a.nid)
+        async with asyncio.timeout(20):
+            while a.services.peer_book.get(b.nid).policy != "block" or a.node.federation.linked(b.nid):
+                await asyncio.sleep(0.02)
+        assert "ended this identity" in a.services.peer_book.get(b.nid).dial_error
+        again = await stack.enter_async_context(Client.login(b.url, local="bob", password=PASSWORD))
+        assert (await again.say(room, "do you still hear me?")).idx == 0
+        assert alice.rooms[room].texts() == []

@@ -149,6 +149,7 @@ def said() -> dict[str, tuple[str, msgspec.Struct]]:
         "seen": ("log.seen", exchange.Seen((exchange.Shown(ROOM, A.nid, _seen(STORY.head)),))),
         "acks": ("acks", exchange.Acks((ack(),), (B.signer,))),
         "marks": ("marks", exchange.Marks((exchange.Mark(ROOM, BOB, 4, 3, T0),))),
+        "statements": ("statements", exchange.Statements((_bytes("a record that is not one"),))),
         "people": ("people", exchange.People((BOB,))),
         "profiles": ("people, answer", exchange.Profiles((profile(),))),
         "typing": ("whisper typing", exchange.TypingNow(ROOM, BOB, True)),

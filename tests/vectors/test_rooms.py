@@ -28,6 +28,7 @@ DECODERS: Final[dict[str, Decoder[Any]]] = {
     "log.seen": exchange.decode_seen,
     "acks": exchange.decode_acks,
     "marks": exchange.decode_marks,
+    "statements": exchange.decode_statements,
     "people": exchange.decode_people,
     "people, answer": exchange.decode_profiles,
     "whisper typing": exchange.decode_typing,
