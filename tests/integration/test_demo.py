@@ -1,0 +1,142 @@
+"""``startalk demo`` as people start it: three processes, six people, one Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.base.errors import ExitStatus
+from node.base.ids import format_id
+from node.cli.demo import CAST, PASSWORD
+from node.cli.scene import GROUP
+from node.client.api import Api
+from node.runtime.entropy import SystemEntropy
+from node.storage.lock import is_locked
+from node.wire import api
+from tests.integration.test_cli import ROOT, environment, startalk
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+PATIENCE_S = 40
+WORDS = "Who sees this on three nodes?"
+
+
+class Demo:
+    """The verb on a folder; `origins` by user name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "node", "demo", "--port", "0", "--data", str(folder)],
+            cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.origins = self._read()
+        self.pids = [int((folder / domain / "lock").read_text()) for domain, _ in CAST]
+
+    def _read(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        assert self.process.stdout
+        for line in self.process.stdout:
+            match line.split():
+                case [address, url, local] if url.startswith("http"):
+                    assert address.startswith(f"{local}@")
+                    found[local] = url.rstrip("/")
+                case ["Stop", *_]:
+                    return found
+        raise AssertionError(self.process.communicate()[1])
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """(status, standard error)."""
+        self.process.send_signal(number)
+        _, err = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, err
+
+    def gone(self) -> bool:
+        """Whether nothing of it runs."""
+        return not any(Path(f"/proc/{pid}").exists() for pid in self.pids) and not any(
+            is_locked(self.folder / domain) for domain, _ in CAST
+        )
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    running = Demo(tmp_path / "demo")
+    yield running
+    if running.process.poll() is None:
+        running.end()
+
+
+async def signed_in(demo: Demo, local: str) -> Api:
+    person = Api(demo.origins[local])
+    await person.__aenter__()
+    await person.login(local=local, password=PASSWORD)
+    return person
+
+
+async def group_of(person: Api) -> api.Room:
+    return next(room for room in await person.rooms() if room.kind == "group")
+
+
+async def texts(person: Api, room: str) -> list[str]:
+    history = await person.call("GET", f"/rooms/{room}/history", api.History)
+    return [str(entry.body["text"]) for entry in history.entries if entry.kind == "text" and entry.body]
+
+
+async def test_six_people_on_three_nodes_until_ctrl_c(demo: Demo) -> None:
+    people = [await signed_in(demo, local) for _, locals_ in CAST for local in locals_]
+    try:
+        rooms = [await group_of(person) for person in people]
+        assert {(room.name, room.state, room.members) for room in rooms} == {(GROUP, "member", 6)}
+        assert len({room.room for room in rooms}) == 1
+        room = rooms[0].room
+        told = api.PostEvent(
+            client_id=format_id(SystemEntropy().uuid7(time.time_ns() // 1_000_000)), kind="text", body={"text": WORDS}
+        )
+        await people[-1].call("POST", f"/rooms/{room}/events", api.Posted, told)
+        until = time.monotonic() + PATIENCE_S
+        for person in people:
+            while WORDS not in (shown := await texts(person, room)):
+                assert time.monotonic() < until, shown
+    finally:
+        for person in people:
+            await person.http.close()
+    status, err = demo.end()
+    assert (status, err) == (ExitStatus.OK, "")
+    assert demo.gone()
+
+
+async def test_an_address_is_found_by_its_name(demo: Demo) -> None:
+    alice = await signed_in(demo, "alice")
+    try:
+        met = await alice.call("POST", "/introductions", api.Introduction, api.Meet(address="carol@c.test"))
+    finally:
+        await alice.http.close()
+    assert (met.kind, met.address, met.home) == ("person", "carol@c.test", False)
+    listed = startalk("peer", "list", "--data", str(demo.folder / "a.test"))
+    assert listed.returncode == 0, listed.stderr
+    assert {"b.test", "c.test"} <= {line.split()[1] for line in listed.stdout.splitlines()}
+
+
+def test_a_kept_demo_goes_on_and_a_node_that_dies_ends_it(demo: Demo) -> None:
+    assert demo.end(signal.SIGTERM) == (ExitStatus.OK, "")
+    again = Demo(demo.folder)
+    os.kill(again.pids[1], signal.SIGKILL)
+    _, err = again.process.communicate(timeout=PATIENCE_S)
+    assert again.process.returncode == ExitStatus.FAILED
+    assert "b.test ended" in err
+    assert "Traceback" not in err
+    assert again.gone()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    said = startalk("demo", "--data", str(tmp_path))
+    assert said.returncode == ExitStatus.FAILED
+    assert "no finished demo" in said.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
