@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.conftest import Meet
-from tests.e2e.person import PHONE, Person
+from tests.e2e.person import PASSWORD, PHONE, Person
 from tests.e2e.program import LOOPBACK, Program
 from tests.e2e.test_screens import LOOKS, load_axe, screen, walk
 from tests.e2e.village import Village, client_id
@@ -154,7 +154,7 @@ def test_a_stranger_asks(pair: tuple[Village, Village], meet: Meet) -> None:
     sven.goes("/add")
     sven.fills("Address or link", "nobody@away.example")
     sven.presses("Find")
-    sven.sees(re.compile("^Nobody answers at away.example"))
+    sven.sees(re.compile("^away.example does not answer"))
     sven.shot("48-phone-not-found")
     sven.fills("Address or link", f"{me.user}.startalk.alt")
     sven.presses("Find")
@@ -194,7 +194,7 @@ def test_an_admin_looks_for_a_node(pair: tuple[Village, Village], meet: Meet) ->
     olga.goes("/admin/peers")
     olga.fills("Connect to a node", "away.example")
     olga.presses("Connect")
-    olga.sees(re.compile("^Nobody answers at away.example"))
+    olga.sees(re.compile("^away.example does not answer"))
     olga.presses("Look now")
     steps = olga.page.get_by_role("list", name="How it is looked for").get_by_role("listitem")
     expect(steps.first).to_be_visible(timeout=LONG_MS)
@@ -251,13 +251,14 @@ def test_a_code_is_read_from_a_picture(pair: tuple[Village, Village], meet: Meet
 
 
 def test_a_link_into_a_group_of_another_node(pair: tuple[Village, Village], meet: Meet) -> None:
-    """Pasted at home; the chat opens when one is let in."""
+    """Pasted at home, or opened where the group is; the chat opens when one is let in."""
     casa, hut = pair
     ida, sven = meet("Ida Noor", casa.origin), meet("Sven Holm", hut.origin)
     me = casa.settle(ida)
     hut.settle(sven)
     room = me.group("Garden")
     link = str(me.post(f"/rooms/{room}/links", {"uses": 5})["url"])
+    nora_opens_it_there(meet("Nora Lind", hut.origin, ignore_https_errors=True), hut, link)
     sven.goes("/add")
     sven.fills("Address or link", link)
     expect(sven.page.get_by_role("dialog")).to_contain_text("Garden")
@@ -269,6 +270,29 @@ def test_a_link_into_a_group_of_another_node(pair: tuple[Village, Village], meet
     expect(ida.message("Where are the spades?")).to_be_visible()
     sven.goes(sven.page.url.rstrip("/") + "/info")
     expect(sven.page.get_by_role("region", name="Nodes of this chat")).to_contain_text("orders this chat")
+
+
+def nora_opens_it_there(nora: Person, hut: Village, link: str) -> None:
+    """She is not signed in on her own node either."""
+    hut.settle(nora)
+    local = hut.last
+    nora.context.clear_cookies()
+    nora.goes(link)
+    nora.sees(re.compile("^You are invited to “Garden”"))
+    nora.presses("I have an account on another node")
+    nora.fills("Your node or your address", "no node")
+    nora.presses("Go on there")
+    nora.sees(re.compile("^This is no address of a node"))
+    nora.fills("Your node or your address", hut.origin)
+    nora.presses("Go on there")
+    nora.sees("Sign in, then the link is opened.")
+    nora.shot("61-sign-in-to-go-on")
+    nora.fills("User name", local)
+    nora.fills("Password", PASSWORD)
+    nora.presses("Sign in")
+    expect(nora.page.get_by_role("dialog")).to_contain_text("Garden")
+    nora.presses("Join group")
+    expect(nora.page.get_by_role("main").get_by_role("heading", name="Garden")).to_be_visible()
 
 
 def test_what_another_node_refuses(pair: tuple[Village, Village], meet: Meet) -> None:

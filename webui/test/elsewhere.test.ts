@@ -190,6 +190,11 @@ describe('what other nodes have', () => {
     await vi.waitFor(() => expect(client.state.requests.value).toEqual([contact]));
     expect(client.state.nameOf(`bob@${HUB_ID}`)).toBe('Bob');
     expect(client.state.nodeName(HUB_ID)).toBe('casa.example');
+    client.close();
+    http.mockImplementation(async () => Promise.reject(new Error('no network')));
+    const open = () => ({ close() {}, readyState: 0 }) as unknown as WebSocket;
+    client = await Client.start({ me: { ...ME, setup: 'done' }, program: 'test', open });
+    expect(client.state.requests.value).toEqual([contact]);
   });
 });
 

@@ -146,7 +146,7 @@ test('an address is short on the screen and whole when it is copied', () => {
 
 test('why nobody was found says what to do', async () => {
   const say = (code: string) => explainMeeting(new Refusal(code, ''), 'bob@casa.example');
-  expect(say('peer_unreachable')).toContain('Nobody answers at casa.example');
+  expect(say('peer_unreachable')).toContain('casa.example does not answer');
   expect(say('peer_offline')).toBe(say('peer_unreachable'));
   expect(say('key_changed')).toContain('another key');
   expect(say('name_invalid')).toContain('alice@casa.example');

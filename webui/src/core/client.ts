@@ -11,7 +11,7 @@ import { type Answer, type Link, type Request, Socket } from './socket.ts';
 import { State, type Timeline } from './store/state.ts';
 import { cutNewest, cutOldest, Sync } from './sync.ts';
 import { Follower, type TabMessage, Tabs } from './tabs.ts';
-import { type Body, type Entry, nodeOf, type Pending, Refusal, type Room, type Status } from './types.ts';
+import { type Body, type Entry, type Pending, Refusal, type Room, type Status } from './types.ts';
 import { decodeFrame, type NodeFrame, type WaitingItem } from './wire.ts';
 
 export interface ClientOptions {
@@ -200,12 +200,7 @@ export class Client {
   /** People elsewhere, questions included. Keeps what it had when the node cannot be asked. */
   async refreshContacts(): Promise<void> {
     try {
-      const { contacts } = await http.contacts();
-      batch(() => {
-        this.state.contacts.value = contacts;
-        this.state.domains.value = new Map([...this.state.domains.value, ...contacts.flatMap(domainIn)]);
-      });
-      await this.sync.learnPeople(contacts.map(({ person }) => ({ user: person.user, name: person.name })));
+      await this.sync.learnContacts((await http.contacts()).contacts);
     } catch {
       // the next `contacts` frame or the next connection asks again
     }
@@ -589,12 +584,6 @@ export class Client {
     this.#tabs.close();
     this.#db.close();
   }
-}
-
-/** The verified domain that an address shows. */
-function domainIn({ address, person }: http.api.Contact): [string, string][] {
-  const domain = address.slice(address.lastIndexOf('@') + 1);
-  return domain.endsWith('.startalk.alt') ? [] : [[nodeOf(person.user), domain]];
 }
 
 function posted(answer: Answer): { room: string; idx: number } {

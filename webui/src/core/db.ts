@@ -5,6 +5,7 @@
  * again for exactly what it has not stored. Everything but outbox and drafts can be thrown away and fetched anew.
  */
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb';
+import type { Contact } from './api.gen.ts';
 import type { Entry, Pending, Range, Receipt, Room } from './types.ts';
 
 interface Schema extends DBSchema {
@@ -16,6 +17,7 @@ interface Schema extends DBSchema {
   receipts: { key: [string, string]; value: Receipt };
   outbox: { key: string; value: Pending };
   drafts: { key: string; value: { room: string; text: string } };
+  contacts: { key: string; value: Contact };
 }
 
 /** What was known and what is known now; memory may hold less than the disk. */
@@ -54,16 +56,19 @@ export class Store {
   }
 
   static async open(name: string): Promise<Store> {
-    const db = await openDB<Schema>(name, 1, {
-      upgrade(fresh) {
-        fresh.createObjectStore('meta');
-        fresh.createObjectStore('rooms', { keyPath: 'room' });
-        fresh.createObjectStore('entries', { keyPath: ['room', 'idx'] }).createIndex('id', 'id');
-        fresh.createObjectStore('ranges', { keyPath: 'room' });
-        fresh.createObjectStore('people', { keyPath: 'user' });
-        fresh.createObjectStore('receipts', { keyPath: ['room', 'user'] });
-        fresh.createObjectStore('outbox', { keyPath: 'clientId' });
-        fresh.createObjectStore('drafts', { keyPath: 'room' });
+    const db = await openDB<Schema>(name, 2, {
+      upgrade(fresh, from) {
+        if (from < 1) {
+          fresh.createObjectStore('meta');
+          fresh.createObjectStore('rooms', { keyPath: 'room' });
+          fresh.createObjectStore('entries', { keyPath: ['room', 'idx'] }).createIndex('id', 'id');
+          fresh.createObjectStore('ranges', { keyPath: 'room' });
+          fresh.createObjectStore('people', { keyPath: 'user' });
+          fresh.createObjectStore('receipts', { keyPath: ['room', 'user'] });
+          fresh.createObjectStore('outbox', { keyPath: 'clientId' });
+          fresh.createObjectStore('drafts', { keyPath: 'room' });
+        }
+        if (from < 2) fresh.createObjectStore('contacts', { keyPath: 'person.user' });
       },
       blocking: () => db.close(),
     });
@@ -139,6 +144,16 @@ export class Store {
 
   async dropPending(clientId: string): Promise<void> {
     await this.#db.delete('outbox', clientId);
+  }
+
+  contacts = (): Promise<Contact[]> => this.#db.getAll('contacts');
+
+  /** All of them, in place of what was there. */
+  async putContacts(all: readonly Contact[]): Promise<void> {
+    const tx = this.#db.transaction('contacts', 'readwrite');
+    void tx.store.clear();
+    for (const contact of all) void tx.store.put(contact);
+    await tx.done;
   }
 
   async putDraft(room: string, text: string): Promise<void> {

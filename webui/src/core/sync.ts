@@ -6,10 +6,11 @@
  * `durable` is false in tabs that follow: the leading tab has already stored what they see.
  */
 import { batch } from '@preact/signals';
+import type { Contact } from './api.gen.ts';
 import type { Commit, Store } from './db.ts';
 import { advance, countsFor, evolve, isContent, MARKS, mentionsMe, targetOf, uncount } from './fold.ts';
 import { type State, type Timeline, WINDOW_MAX } from './store/state.ts';
-import type { Entry, NodeMark, Range, Receipt, Room } from './types.ts';
+import { type Entry, type NodeMark, nodeOf, type Range, type Receipt, type Room } from './types.ts';
 import type { NodeFrame, WaitingItem } from './wire.ts';
 
 type Page = Extract<NodeFrame, { t: 'page' }>;
@@ -47,12 +48,13 @@ export class Sync {
 
   /** Shows what is stored. */
   async load(): Promise<void> {
-    const [cursor, rooms, people, outbox, drafts] = await Promise.all([
+    const [cursor, rooms, people, outbox, drafts, contacts] = await Promise.all([
       this.#db.cursor(),
       this.#db.rooms(),
       this.#db.people(),
       this.#db.outbox(),
       this.#db.drafts(),
+      this.#db.contacts(),
     ]);
     this.cursor = cursor;
     batch(() => {
@@ -60,6 +62,7 @@ export class Sync {
       this.#learnDomains(rooms.flatMap(({ nodes }) => nodes));
       this.#state.people.value = new Map(people.map(({ user, name }) => [user, name]));
       this.#state.outbox.value = outbox;
+      if (contacts.length) this.showContacts(contacts);
       this.#state.drafts.value = new Map(drafts.map(({ room, text }) => [room, text]));
       this.#state.loaded.value = cursor !== null;
     });
@@ -381,6 +384,20 @@ export class Sync {
     });
   }
 
+  /** People elsewhere, with the domains that their addresses prove. */
+  showContacts(contacts: readonly Contact[]): void {
+    batch(() => {
+      this.#state.contacts.value = contacts.toSorted((a, b) => b.at_ms - a.at_ms);
+      this.#state.domains.value = new Map([...this.#state.domains.value, ...contacts.map(domainIn)]);
+    });
+  }
+
+  async learnContacts(contacts: readonly Contact[]): Promise<void> {
+    this.showContacts(contacts);
+    await this.#db.putContacts(contacts);
+    await this.learnPeople(contacts.map(({ person }) => ({ user: person.user, name: person.name })));
+  }
+
   /** How many are in a chat, from the list of them. */
   learnCount(id: string, members: number): Promise<void> {
     return this.run(async () => {
@@ -421,6 +438,12 @@ export class Sync {
         ]);
     }
   }
+}
+
+/** The domain that an address shows; a key address says that none is verified. */
+function domainIn({ address, person }: Contact): [string, string] {
+  const domain = address.slice(address.lastIndexOf('@') + 1);
+  return [nodeOf(person.user), domain.endsWith('.startalk.alt') ? '' : domain];
 }
 
 /** Who writes has read: the node sends no receipt for that, the entry says it. */

@@ -90,7 +90,8 @@ export default function Contacts() {
 }
 
 function NobodyElsewhere() {
-  if (here().state.contacts.value === null) return <Skeleton rows={1} />;
+  if (here().state.contacts.value === null)
+    return here().away.value ? <p class={s.nobody}>{t('presence.unknown')}</p> : <Skeleton rows={1} />;
   return (
     <div class={s.nobody}>
       <p>{t('contacts.elsewhere_text')}</p>
