@@ -1,12 +1,13 @@
-"""``startalk doctor``: is this node sound? Each check is a line; something wrong makes the exit status 1.
+"""``startalk doctor``: is this node sound, and can others reach it? Each check is a line, ``ok``, ``warn`` or ``FAIL``.
 
-It changes nothing and runs beside a running node. ``--quick`` only asks the running node for its health, which is what
-a container's health check wants.
+The exit status is 1 if a line says FAIL, and 0 otherwise: a warning is something to know or to do, nothing is broken.
+
+It changes nothing and runs beside a running node, which it then asks about other nodes, router and domain (surroundings.py).
+``--quick`` only asks the running node for its health, which is what a container's health check wants.
 """
 
 from __future__ import annotations
 
-import enum
 import os
 import shutil
 import socket
@@ -16,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from msgspec import Struct
 
 from node.base import limits
 from node.base.errors import Fatal, LocalError
 from node.cli.boot import Data, load
+from node.cli.findings import Finding, Level, Report
 
 if TYPE_CHECKING:
     from node.client.admin import AdminClient
@@ -34,21 +35,6 @@ TLS_DAYS_WARN: Final = 21
 DISK_FREE_BYTES_WARN: Final = 1024**3
 
 
-class Level(enum.StrEnum):
-    """How a check ended."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "FAIL"
-
-
-class Finding(Struct, frozen=True):
-    """One line."""
-
-    level: Level
-    text: str
-
-
 def doctor(
     data: Data = None,
     quick: Annotated[bool, typer.Option("--quick", help="Only ask the running node whether it is well.")] = False,
@@ -56,16 +42,27 @@ def doctor(
         bool,
         typer.Option("--verify-log", help="Also recompute the hash chain of every room and check its signed head."),
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Examine the node and its data; exit with status 1 if something is wrong."""
+    """Examine the node, its data and its surroundings.
+
+    Each line is ok, warn or FAIL. Exit status 1 if one is FAIL, else 0. Beside a running node it also tells how others reach it,
+    and asks a linked node to call back.
+    """
     from node.runtime.clock import SystemClock
 
     config = load(data)
     findings = check_health(config) if quick else examine(config, clock=SystemClock(), verify_log=verify_log)
-    failed = False
+    seen = []
     for finding in findings:
-        print(f"{finding.level:<4}  {finding.text}")
-        failed = failed or finding.level is Level.FAIL
+        seen.append(finding)
+        if not as_json:
+            print(f"{finding.level:<4}  {finding.text}", flush=True)
+    failed = any(finding.level is Level.FAIL for finding in seen)
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(Report(not failed, seen))).decode())
     if failed:
         raise typer.Exit(1)
 
@@ -211,15 +208,24 @@ def _check_tls(config: Config, clock: Clock) -> Iterator[Finding]:
         yield Finding(Level.WARN, f"The TLS certificate {cert} ends in {left} days.")
     else:
         yield Finding(Level.OK, f"The TLS certificate is good for {left} days.")
+    names = tls.names(cert)
+    if config.domain and not tls.covers(names, config.domain):
+        yield Finding(
+            Level.WARN,
+            f"The TLS certificate {cert} does not name {config.domain}, but {', '.join(names) or 'nothing'}. Get one for the domain.",
+        )
 
 
 def _check_running(config: Config) -> Iterator[Finding]:
+    from node.cli.surroundings import look_around
     from node.client.admin import AdminClient
     from node.storage.lock import is_locked
 
     if is_locked(config.folder):
         yield from check_health(config)
-        yield from _check_owner(AdminClient(config.folder))
+        admin = AdminClient(config.folder)
+        yield from _check_owner(admin)
+        yield from look_around(admin, config)
         return
     yield Finding(Level.OK, "No node runs on this folder.")
     for wanted, host, port in (
@@ -228,6 +234,8 @@ def _check_running(config: Config) -> Iterator[Finding]:
     ):
         if wanted and port:
             yield _check_port(host, port)
+    if config.dht and config.dht_port:
+        yield _check_port("", config.dht_port, kind=socket.SOCK_DGRAM)
 
 
 def _check_owner(admin: AdminClient) -> Iterator[Finding]:
@@ -241,12 +249,14 @@ def _check_owner(admin: AdminClient) -> Iterator[Finding]:
         yield Finding(Level.WARN, "The node has no owner yet; the link was printed when it started.")
 
 
-def _check_port(host: str, port: int) -> Finding:
+def _check_port(host: str, port: int, *, kind: socket.SocketKind = socket.SOCK_STREAM) -> Finding:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    name = f"Port {port} on {host}" if kind is socket.SOCK_STREAM else f"UDP port {port}"
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with socket.socket(family, kind) as probe:
+            if kind is socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        return Finding(Level.FAIL, f"Port {port} on {host} cannot be used ({error.strerror}).")
-    return Finding(Level.OK, f"Port {port} on {host} is free.")
+        return Finding(Level.FAIL, f"{name} cannot be used ({error.strerror}).")
+    return Finding(Level.OK, f"{name} is free.")

@@ -193,6 +193,23 @@ def days_left(cert: Path, *, clock: Clock) -> int:
     return int(end.timestamp() - clock.now_ms() / 1000) // _DAY_S
 
 
+def names(cert: Path) -> tuple[str, ...]:
+    """The host names of the leaf certificate of a PEM file. Raises ValueError, OSError."""
+    from cryptography import x509
+
+    certificate = x509.load_pem_x509_certificate(cert.read_bytes())
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(found.get_values_for_type(x509.DNSName))
+
+
+def covers(names: Iterable[str], host: str) -> bool:
+    """Whether a certificate for `names` is good for `host` (RFC 9525: a wildcard stands for the whole first label)."""
+    return any(name.lower() in {host, f"*.{host.partition('.')[2]}"} for name in names)
+
+
 def _signing_only() -> x509.KeyUsage:
     """Key usage of an ECDSA server key."""
     from cryptography import x509

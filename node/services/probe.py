@@ -78,11 +78,12 @@ class Probe:
         return (self._clock.monotonic() - began) * 1000
 
     async def trace(self, text: str) -> Trace:
-        """Of a nid, domain, address or link. Raises Rejected if it is none of them, or this node's own."""
+        """Of a nid, domain, address or link. A domain that names this node leads no further. Raises Rejected if it is none
+        of them, or this node's own id."""
         nid, domain, places = _aim(text.strip())
         if nid == self._own:
             raise Rejected(Code.CONFLICT, "This is the address of this very node.")
-        walk = _Walk(self._clock, self._links)
+        walk = _Walk(self._clock, self._own, self._links)
         try:
             async with asyncio.timeout(TRACE_S), asyncio.TaskGroup() as group:
                 await walk.follow(self._resolver.explain(nid=nid, places=places, domain=domain), nid, group)
@@ -94,8 +95,9 @@ class Probe:
 class _Walk:
     """A trace under way."""
 
-    def __init__(self, clock: Clock, links: Links) -> None:
+    def __init__(self, clock: Clock, own: NodeId, links: Links) -> None:
         self._clock = clock
+        self._own = own
         self._links = links
         self._began = clock.monotonic()
         self.steps: list[Step] = []
@@ -118,6 +120,8 @@ class _Walk:
                         case _:
                             self.nid = said
                             self.add(DOMAIN, f"names {format_node(said)}", fine=True)
+                            if said == self._own:
+                                return
         except Rejected as refusal:
             self.add(DOMAIN, refusal.text)
 

@@ -14,7 +14,8 @@ import pytest
 from node.base.errors import ExitStatus
 from node.cli.boot import load
 from node.cli.desk import stopped
-from node.cli.doctor import Level, examine
+from node.cli.doctor import examine
+from node.cli.findings import Level
 from node.core.room import Room
 from node.runtime import tls
 from node.runtime.clock import ManualClock, SystemClock
@@ -31,6 +32,7 @@ def free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual ports may be taken on the machine that tests."""
     monkeypatch.setenv("STARTALK_HTTPS_PORT", "0")
     monkeypatch.setenv("STARTALK_HTTP_PORT", "0")
+    monkeypatch.setenv("STARTALK_DHT_PORT", "0")
 
 
 def faults(out: str) -> list[str]:

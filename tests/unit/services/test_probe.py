@@ -86,6 +86,11 @@ async def test_a_domain_leads_to_its_node() -> None:
     assert [step.source for step in trace.steps] == ["well-known", "domain", "last"]
 
 
+async def test_the_own_domain_leads_no_further() -> None:
+    trace = await World(Word("well-known", "…", fine=True), OWN, at(GOOD)).probe.trace("casa.example")
+    assert (trace.nid, [step.source for step in trace.steps]) == (OWN, ["well-known", "domain"])
+
+
 async def test_a_domain_that_says_nothing() -> None:
     world = World(refusal=Rejected(Code.PEER_UNREACHABLE, "This domain does not say which node it has."))
     trace = await world.probe.trace("casa.example")
