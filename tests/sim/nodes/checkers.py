@@ -269,6 +269,14 @@ class Watch:
                 if text not in self.found:
                     self.found.append(text)
 
+    def look_away(self, machines: Sequence[Machine], old: Sequence[Machine]) -> None:
+        """Nobody who has met a node talks to an older copy of it."""
+        for machine in machines:
+            self.found += _old_links(machine)
+        for machine in old:
+            if machine.node is not None and machine.node.federation.open_links():
+                self.found.append(f"{machine.name} is an old copy and was taken in")
+
     def _check_cursors(self, machine: Machine) -> Iterator[str]:
         """What was heard of a peer is not heard again."""
         for peer, run, last in machine.services.db.view(lambda tx: tx.all("SELECT peer, run, last FROM peer_in")):
@@ -309,6 +317,14 @@ class Watch:
                     continue
                 if idx and len(links) >= idx and links[idx - 1].log_hash != at:
                     yield f"{name} called entry {idx} stable, {ledger.machine.name} has another one"
+
+
+def _old_links(machine: Machine) -> Iterator[str]:
+    services = machine.services
+    for nid, session in () if machine.node is None else machine.node.federation._links.items():
+        row = services.db.view(lambda tx, nid=nid: services.peers.find(tx, nid))  # type: ignore[misc]
+        if row is not None and session.up and session.peer.incarnation < row.incarnation:
+            yield f"{machine.name} has a link with an older copy of a node"
 
 
 def _hashes(machine: Machine) -> dict[tuple[bytes, int], bytes]:

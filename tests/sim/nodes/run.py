@@ -19,6 +19,7 @@ from tests.sim.loop import SimLoop
 from tests.sim.machine import Tampering
 from tests.sim.net import Network
 from tests.sim.nodes import checkers
+from tests.sim.nodes.copies import copy
 from tests.sim.nodes.nemesis import Nemesis
 from tests.sim.nodes.workload import live
 from tests.sim.nodes.world import SHRUNK, Nodes, Plan, plan
@@ -71,13 +72,15 @@ def play(seed: int, planned: Plan, story: Callable[[Nodes, Errors], Coroutine[An
 async def _story(world: Nodes, errors: Errors) -> Outcome:
     seed, loop = world.seed, world.loop
     watch = checkers.Watch()
-    errors.but = world.machines[0].host if world.bad is not None else ""
+    errors.but = world.machines[0].host if world.has_villain else ""
     await world.begin()
     until_s = loop.time() + world.plan.live_s
     world.connect_devices()
     world.spawn(loop.create_task(_watch(world, watch, until_s)))
     nemesis = Nemesis(world)
     people = [loop.create_task(live(world, device, until_s)) for device in world.devices]
+    if world.plan.theme in {"old copy", "clone"}:
+        await copy(world)
     await asyncio.gather(nemesis.run(until_s), *people)
     world.note("healing")
     nemesis.heal()
@@ -115,12 +118,14 @@ async def _watch(world: Nodes, watch: checkers.Watch, until_s: float) -> None:
     while True:
         await asyncio.sleep(1.0 if world.loop.time() < until_s else 15.0)
         watch.look(world.honest, world.villain)
+        if world.plan.theme == "old copy":
+            watch.look_away(world.honest, world.extra)
 
 
 async def _settle(world: Nodes) -> list[str]:
     """Waits until nobody has anything to do; what is left when that takes too long."""
     began = world.loop.time()
-    if world.bad is not None:
+    if world.has_villain:
         await world.meet()
     await asyncio.sleep(HEAL_S_MIN)
     while True:

@@ -153,8 +153,13 @@ class Nodes:
 
     @property
     def honest(self) -> list[Machine]:
-        """All but the villain's."""
-        return self.machines if self.bad is None else self.machines[1:]
+        """All but the villain's, or the one with a double."""
+        return self.machines[1:] if self.has_villain else self.machines
+
+    @property
+    def has_villain(self) -> bool:
+        """Whether the first node cannot be trusted."""
+        return self.bad is not None or self.plan.theme == "clone"
 
     async def meet(self) -> None:
         """Honest nodes open links with each other."""
@@ -167,7 +172,7 @@ class Nodes:
     @property
     def villain(self) -> NodeId | None:
         """The node that lies, if one does."""
-        return self.machines[0].services.identity.nid if self.bad is not None else None
+        return self.machines[0].services.identity.nid if self.has_villain else None
 
     def unreachable(self, machine: Machine) -> set[NodeId]:
         """Nodes whose items need never arrive: they lie, or no way leads there."""
