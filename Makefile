@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 
 .PHONY: help setup run test check lint types contracts api-types webui webui-dev webui-check generate sim browser bench \
-	bench-chat bench-webui bench-dht docs cover constraints fresh-clone clean system-packages
+	bench-chat bench-webui bench-dht bench-federation docs cover constraints fresh-clone clean system-packages
 
 help:  ## Shows the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ bench-chat: setup  ## Measures chat only
 
 bench-webui: setup webui system-packages  ## Measures a chat of 100,000 messages in Chromium, writes build/bench/webui.json
 	@$(BIN)/python -m bench.webui
+
+bench-federation: setup  ## Measures two nodes that share chats, writes build/bench/federation.json
+	@$(BIN)/python -m bench.federation
 
 bench-dht: setup  ## Measures the DHT under attack, writes build/bench/dht.json and docs/reference/benchmarks-dht.md
 	@$(BIN)/python -m bench.dht

@@ -133,58 +133,79 @@ class Load:
 
     async def direct(self, persons: list[int], sides: list[int], in_flight: int, total: int) -> dict[str, float]:
         """`total` messages from the person on the given side to the counterpart; a new one for each that arrived."""
-        body = encode({"text": "hello world, this is a message"})
-        latencies: list[float] = []
-        number = 0
-        authors: dict[int, LoadSocket] = {}
-        finished = asyncio.get_running_loop().create_future()
-        began_at: dict[int, list[float]] = {person: [] for person in persons}
-
-        def post(person: int) -> None:
-            nonlocal number
-            number += 1
-            began_at[person].append(time.perf_counter())
-            authors[person].send(c2s.Post(number, self.room(person), os.urandom(16), "text", body))
-
-        def on_author(device: LoadSocket, frame: Frame) -> None:
-            if frame[0] == "entries":
-                device.send(c2s.Ack(frame[1][-1][0]))
-            elif frame[0] in {"refused", "error"}:
-                raise RuntimeError(str(frame))
-
-        def on_reader(person: int, device: LoadSocket, frame: Frame) -> None:
-            if frame[0] != "entries":
-                return
-            device.send(c2s.Ack(frame[1][-1][0]))
-            now = time.perf_counter()
-            for _ in frame[1]:
-                latencies.append(now - began_at[person].pop(0))  # a chat is in order
-                if number < total:
-                    post(person)
-            if len(latencies) >= total and not finished.done():
-                finished.set_result(None)
-
-        devices = []
+        run = Conversations(self, total)
         for person, side in zip(persons, sides, strict=True):
-            authors[person] = await self.open(side, person, on_author)
-            devices.append(await self.open(1 - side, person, functools.partial(on_reader, person)))
+            await run.seat(person, side)
         await asyncio.sleep(2)
         cpu, began = [server.cpu_s for server in self.servers], time.perf_counter()
-        for person in persons:
-            for _ in range(in_flight):
-                post(person)
-        await finished
+        await run.talk(in_flight)
         took = time.perf_counter() - began
         spent = sum(server.cpu_s - before for server, before in zip(self.servers, cpu, strict=True))
-        for device in (*authors.values(), *devices):
-            device.close()
-        latencies.sort()
+        run.close()
+        latencies = sorted(run.latencies)
         return {
             "per_s": total / took,
             "p50_ms": 1e3 * statistics.median(latencies),
             "p99_ms": 1e3 * latencies[len(latencies) * 99 // 100],
             "cpu_ms": 1e3 * spent / total,
         }
+
+
+class Conversations:
+    """People who write to their counterparts on the other node, and the times that took."""
+
+    def __init__(self, load: Load, total: int) -> None:
+        self._load = load
+        self._total = total
+        self._number = 0
+        self._body = encode({"text": "hello world, this is a message"})
+        self._authors: dict[int, LoadSocket] = {}
+        self._readers: list[LoadSocket] = []
+        self._began: dict[int, list[float]] = {}
+        self._finished = asyncio.get_running_loop().create_future()
+        self.latencies: list[float] = []
+
+    async def seat(self, person: int, side: int) -> None:
+        """Opens the devices of an author and of the counterpart."""
+        self._began[person] = []
+        self._authors[person] = await self._load.open(side, person, self._on_author)
+        self._readers.append(await self._load.open(1 - side, person, functools.partial(self._on_reader, person)))
+
+    async def talk(self, in_flight: int) -> None:
+        """Until everything has arrived."""
+        for person in self._authors:
+            for _ in range(in_flight):
+                self._post(person)
+        await self._finished
+
+    def close(self) -> None:
+        """Hangs up."""
+        for device in (*self._authors.values(), *self._readers):
+            device.close()
+
+    def _post(self, person: int) -> None:
+        self._number += 1
+        self._began[person].append(time.perf_counter())
+        post = c2s.Post(self._number, self._load.room(person), os.urandom(16), "text", self._body)
+        self._authors[person].send(post)
+
+    def _on_author(self, device: LoadSocket, frame: Frame) -> None:
+        if frame[0] == "entries":
+            device.send(c2s.Ack(frame[1][-1][0]))
+        elif frame[0] in {"refused", "error"}:
+            raise RuntimeError(str(frame))
+
+    def _on_reader(self, person: int, device: LoadSocket, frame: Frame) -> None:
+        if frame[0] != "entries":
+            return
+        device.send(c2s.Ack(frame[1][-1][0]))
+        now = time.perf_counter()
+        for _ in frame[1]:
+            self.latencies.append(now - self._began[person].pop(0))  # a chat is in order
+            if self._number < self._total:
+                self._post(person)
+        if len(self.latencies) >= self._total and not self._finished.done():
+            self._finished.set_result(None)
 
 
 def _entries(data: Path) -> int:

@@ -40,6 +40,7 @@ PY
 start() {
     began=$(now_ms)
     setsid env HOME="$work/home" STARTALK_HTTP_PORT="$port" STARTALK_HTTPS_PORT="$((port + 1))" \
+        STARTALK_MDNS=false STARTALK_DHT=false STARTALK_PORTMAP=false \
         make --no-print-directory -C "$work/clone" run <"/dev/null" >"$work/$1.log" 2>&1 &
     pid=$!
     until healthy; do

@@ -5,12 +5,13 @@ It can be killed like a power cut and started again on the same address, so that
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import TextIO
+
+from tests import offline
 
 ROOT = Path(__file__).parents[2]
 STOP_S = 20
@@ -74,7 +75,7 @@ class Program:
         return subprocess.Popen(
             [sys.executable, "-m", "node", "run", *options, "--password-cost", "small"],
             cwd=self._root,
-            env={name: value for name, value in os.environ.items() if not name.startswith("STARTALK_")},
+            env=offline.environment(),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -19,6 +18,7 @@ from node.base.errors import ExitStatus
 from node.client.admin import AdminClient
 from node.runtime import tls
 from node.wire import address, api
+from tests import offline
 
 ROOT = Path(__file__).parents[2]
 START_S = 20
@@ -78,8 +78,7 @@ class RunningNode:
 
 
 def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("STARTALK_")}
-    return kept | {"STARTALK_PASSWORD_COST": "small"}
+    return offline.environment() | {"STARTALK_PASSWORD_COST": "small"}
 
 
 def startalk(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

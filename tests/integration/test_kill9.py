@@ -39,6 +39,7 @@ from node.services.post import Post
 from node.services.sessions import Origin
 from node.services.settings import RATE_MAX, RATES, Change
 from node.wire import c2s
+from tests import offline
 
 ROOT: Final = Path(__file__).parents[2]
 PASSWORD: Final = "a-long-enough-word"
@@ -158,7 +159,7 @@ def _command(verb: str, data: Path, *options: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("STARTALK_")}
+    return offline.environment()
 
 
 class Impatient(SeededEntropy):

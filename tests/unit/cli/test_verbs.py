@@ -17,6 +17,7 @@ from node.base.errors import ExitStatus
 from node.storage.keys import KeyFolder
 from node.storage.lock import DataLock
 from node.wire import address, keys
+from tests import offline
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Startalk
@@ -196,7 +197,7 @@ class Terminal:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "node", *arguments],
             cwd=Path(__file__).parents[3],
-            env=os.environ | {"STARTALK_PASSWORD_COST": "small", "TERM": "dumb"},
+            env=os.environ | offline.OFFLINE | {"STARTALK_PASSWORD_COST": "small", "TERM": "dumb"},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
