@@ -88,7 +88,7 @@ class Exchange:
 
     def __init__(self, *, db: Database, steps: Steps) -> None:
         self._db = db
-        self._steps = steps
+        self.steps = steps
         self._tasks: asyncio.TaskGroup | None = None
         self._wakes: dict[NodeId, asyncio.Event] = {}
         self._loops: dict[NodeId, asyncio.Task[None]] = {}
@@ -108,7 +108,7 @@ class Exchange:
     async def run(self, ready: Callable[[], None]) -> None:
         """Tends the peers that are linked."""
         with suppress(Rejected):  # a disk that refuses writes now is asked again at the next start
-            await self._db.write(self._steps.forwarding.sign_again)
+            await self._db.write(self.steps.forwarding.sign_again)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -122,36 +122,36 @@ class Exchange:
 
     def attach(self, links: PeerLinks) -> None:
         """The edge exists."""
-        self._steps.followers.links = links
+        self.steps.followers.links = links
         for step in (
-            self._steps.catchup,
-            self._steps.acks,
-            self._steps.gossip,
-            self._steps.marks,
-            self._steps.names,
-            self._steps.signals,
-            self._steps.statements,
+            self.steps.catchup,
+            self.steps.acks,
+            self.steps.gossip,
+            self.steps.marks,
+            self.steps.names,
+            self.steps.signals,
+            self.steps.statements,
         ):
             step.links = links
 
     def drop_by(self, dropper: Dropper) -> None:
         """Whoever closes the links of nodes whose owner ended them."""
-        self._steps.statements.dropper = dropper
+        self.steps.statements.dropper = dropper
 
     def linked(self, peer: Peer) -> None:
         """A link opened: compare and go on."""
-        self._steps.submissions.meet(peer)
-        self._steps.names.forget(peer.nid)
-        self._steps.gossip.forget(peer.nid)
-        self._steps.statements.forget(peer.nid)
-        self._steps.catchup.forget(peer.nid)
-        self._steps.acks.linked(peer)
+        self.steps.submissions.meet(peer)
+        self.steps.names.forget(peer.nid)
+        self.steps.gossip.forget(peer.nid)
+        self.steps.statements.forget(peer.nid)
+        self.steps.catchup.forget(peer.nid)
+        self.steps.acks.linked(peer)
         if self._tasks is None or peer.nid in self._loops:
             self.nudge(peer.nid)
             return
         self._wakes[peer.nid] = asyncio.Event()
         self._loops[peer.nid] = self._tasks.create_task(self._tend(peer))
-        self._steps.signals.linked(peer)
+        self.steps.signals.linked(peer)
 
     def unlinked(self, peer: Peer) -> None:
         """The last link is gone."""
@@ -159,7 +159,7 @@ class Exchange:
         self._wakes.pop(peer.nid, None)
         if task is not None:
             task.cancel()
-        self._steps.signals.unlinked(peer)
+        self.steps.signals.unlinked(peer)
 
     def nudge(self, nid: NodeId) -> None:
         """There may be something to do for this peer."""
@@ -175,7 +175,7 @@ class Exchange:
 
     async def _tend(self, peer: Peer) -> None:
         wake, retry_s = self._wakes[peer.nid], WORK_RETRY_S
-        todo: tuple[Step, ...] = (self._steps.catchup.compare, *self._work)
+        todo: tuple[Step, ...] = (self.steps.catchup.compare, *self._work)
         while True:
             wake.clear()
             failed = [step for step in todo if not await self._attempt(peer, step)]
@@ -184,7 +184,7 @@ class Exchange:
             with suppress(TimeoutError):
                 async with asyncio.timeout(retry_s if failed else None):
                     await wake.wait()
-            again = (self._steps.catchup.compare,) if self._steps.catchup.compare in failed else ()
+            again = (self.steps.catchup.compare,) if self.steps.catchup.compare in failed else ()
             todo = (*again, *self._work)
 
     async def _attempt(self, peer: Peer, step: Step) -> bool:
@@ -212,9 +212,9 @@ class Exchange:
     def _prepare_room(self, peer: Peer, item: RoomItem) -> Prepared:
         match item:
             case Entry():
-                return self._steps.replicas.prepare(peer, item)
+                return self.steps.replicas.prepare(peer, item)
             case Submit():
-                return self._steps.submissions.prepare(peer, item)
+                return self.steps.submissions.prepare(peer, item)
             case News():
                 return item
 
@@ -227,16 +227,16 @@ class Exchange:
                 )
                 envelope.check(key, signed, item.signature)
             case Profile():
-                self._steps.names.check(item)
+                self.steps.names.check(item)
             case Proof():
-                self._steps.gossip.check(item)
+                self.steps.gossip.check(item)
             case _:
                 pass
         return item
 
     def apply(self, tx: Tx, peer: Peer, item: object) -> None:
         """The effect. Raises Rejected before its first change."""
-        steps = self._steps
+        steps = self.steps
         match item:
             case Checked():
                 steps.replicas.apply(tx, peer, item)
@@ -275,20 +275,20 @@ class Exchange:
         if isinstance(
             item, Entry
         ):  # say how far the room is: the peer fetches what it could not take, with all that proves it
-            self._steps.followers.send(tx, peer.nid, News(item.room, item.idx))
+            self.steps.followers.send(tx, peer.nid, News(item.room, item.idx))
         if isinstance(item, Submit):
             text = "It could not be delivered." if code == Code.UNDELIVERABLE else "The other node does not take it."
-            self._steps.forwarding.refused(tx, envelope.event_id(item.event), code, text)
+            self.steps.forwarding.refused(tx, envelope.event_id(item.event), code, text)
 
     def render(self, tx: Tx, peer: Peer, rows: Sequence[OutRow]) -> list[bytes | None]:
         """Bytes of entries, at the time they are sent."""
-        return self._steps.catchup.render(tx, peer, rows, head_class=HEAD)
+        return self.steps.catchup.render(tx, peer, rows, head_class=HEAD)
 
     # --- who has to do with whom --------------------------------------------------------------------------
 
     def share_room(self, peer: Peer, nid: NodeId) -> bool:
         """Whether a room has members of both nodes."""
-        return self._steps.followers.share_room(peer.nid, nid)
+        return self.steps.followers.share_room(peer.nid, nid)
 
     def own_record(self) -> bytes:
         """This node's newest location record; empty while it publishes none."""
@@ -299,13 +299,13 @@ class Exchange:
     def whisper(self, peer: Peer, topic: str, body: bytes) -> None:
         """A signal; whatever is wrong with it is ignored."""
         try:
-            self._steps.signals.heard(peer, topic, body)
+            self.steps.signals.heard(peer, topic, body)
         except Rejected:
             return
 
     async def serve(self, peer: Peer, method: str, args: bytes) -> bytes:
         """Answers a request. Raises Rejected."""
-        steps = self._steps
+        steps = self.steps
         match method:
             case exchange.LOG_RANGE:
                 return await steps.catchup.serve_range(peer, exchange.decode_range(args))
