@@ -63,7 +63,7 @@ class TwoFaced(Villain):
 
     def tamper(self, services: Services) -> Services:
         """The same services with an exchange that lies."""
-        made = TwoFacedExchange(db=services.db, steps=services.exchange._steps, villain=self)
+        made = TwoFacedExchange(db=services.db, steps=services.exchange.steps, villain=self)
         return replace(services, exchange=made)
 
 
@@ -92,7 +92,7 @@ class TwoFacedExchange(Exchange):
         return exchange.encode_item(RangePage(tuple(entries), page.head_idx))
 
     def _entry(self, tx: Tx, peer: Peer, entry: Entry) -> Entry:
-        catchup = self._steps.catchup
+        catchup = self.steps.catchup
         row = catchup._rooms.peek(tx, RoomId(entry.room))
         assert row is not None
         fork = self._villain.forks.get(row.room) or self._plot(tx, row, entry)
@@ -107,7 +107,7 @@ class TwoFacedExchange(Exchange):
     def _plot(self, tx: Tx, row: RoomRow, entry: Entry) -> Fork | None:
         """Now and then, at a message of an own user in a group of several nodes."""
         event = envelope.decode_event(entry.event)
-        followers = self._steps.catchup._nodes.of(row)
+        followers = self.steps.catchup._nodes.of(row)
         villain = self._villain
         if event.kind != "text" or entry.signature is not None or len(followers) < 2 or villain.random.random() < 0.6:
             return None
@@ -127,7 +127,7 @@ class TwoFacedExchange(Exchange):
 
     def _head(self, tx: Tx, row: RoomRow, fork: Fork, idx: int) -> Head:
         known = max((at for at in fork.heads if at <= idx), default=fork.first - 1)
-        log = self._steps.catchup._log
+        log = self.steps.catchup._log
         for link in log.links(tx, row.pk, known + 1, idx - known):
             before = fork.heads.get(link.idx - 1) or Head(link.epoch, link.idx - 1, _hash_before(log, tx, row, link))
             event = fork.event if link.idx == fork.first else link.event
@@ -153,7 +153,7 @@ class Liar(Villain):
 
     def tamper(self, services: Services) -> Services:
         """The same services with an exchange that lies."""
-        made = LyingExchange(db=services.db, steps=services.exchange._steps, villain=self, services=services)
+        made = LyingExchange(db=services.db, steps=services.exchange.steps, villain=self, services=services)
         return replace(services, exchange=made)
 
 
@@ -192,7 +192,7 @@ class LyingExchange(Exchange):
                 await self._lies[name](peer, row)
 
     async def _ask(self, peer: Peer, method: str, item: Struct) -> None:
-        links = self._steps.acks.links
+        links = self.steps.acks.links
         assert links is not None
         await links.request(peer.nid, method, exchange.encode_item(item))
 
@@ -200,7 +200,7 @@ class LyingExchange(Exchange):
         def write(tx: Tx) -> None:
             for item in items:
                 cls = exchange.CLASS_ROOM if isinstance(item, Entry | Submit) else exchange.CLASS_DIRECT
-                followers = self._steps.followers
+                followers = self.steps.followers
                 followers._outbox.enqueue(tx, followers.pk(tx, peer.nid), cls, body=exchange.encode_item(item))
                 followers._wake(tx, peer.nid)
 
@@ -214,17 +214,17 @@ class LyingExchange(Exchange):
             Head(1, row.head.idx, random.randbytes(32)), Head(1, row.head.idx + 5, row.head.hash), Head(7, row.head.idx, row.head.hash),
             Head(1, 1 << 40, row.head.hash),
         ))  # fmt: skip
-        said = self._steps.acks._signer.ack(row.room, head)
+        said = self.steps.acks._signer.ack(row.room, head)
         await self._ask(peer, exchange.ACKS, Acks((said, replace(said, nid=peer.nid), replace(said, nid=row.hub))))
 
     async def _old_ack(self, peer: Peer, row: RoomRow) -> None:
         said = self._villain.said
-        said.append(exchange.encode_item(Acks((self._steps.acks._signer.ack(row.room, row.head),))))
+        said.append(exchange.encode_item(Acks((self.steps.acks._signer.ack(row.room, row.head),))))
         await self._ask(peer, exchange.ACKS, exchange.decode_acks(self._villain.random.choice(said[-20:])))
 
     async def _acks_of_others(self, peer: Peer, row: RoomRow) -> None:
         """All of them have it, believe me."""
-        said = self._steps.acks._signer.ack(row.room, row.head)
+        said = self.steps.acks._signer.ack(row.room, row.head)
         await self._ask(peer, exchange.ACKS, Acks(tuple(replace(said, nid=nid) for nid in nodes_of(row.state))))
 
     # --- posts and entries ------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ class LyingExchange(Exchange):
         """Event, salt, body."""
         random, raw = self._villain.random, content.encode_body(body)
         salt = random.randbytes(hub.SALT_BYTES)
-        keys = self._steps.forwarding._signer
+        keys = self.steps.forwarding._signer
         event = envelope.make_event(
             room=row.room, author=author, device=DeviceId(random.randbytes(16)), nid=keys.nid, incarnation=keys.incarnation,
             author_seq=random.randint(1, 1 << 40), kind=kind, body_hash=hub.body_hash(salt, raw),
@@ -241,7 +241,7 @@ class LyingExchange(Exchange):
         return event, salt, raw
 
     async def _forged_posts(self, peer: Peer, row: RoomRow) -> None:
-        random, keys = self._villain.random, self._steps.forwarding._signer
+        random, keys = self._villain.random, self.steps.forwarding._signer
         users = sorted(row.state.members)
         forged: list[exchange.Item] = []
         for author in (random.choice(users), UserId(f"nobody@{users[0].partition('@')[2]}")):
@@ -266,10 +266,10 @@ class LyingExchange(Exchange):
 
     async def _foreign_entry(self, peer: Peer, row: RoomRow) -> None:
         """To whoever is there, as if this node ordered the room; to the hub itself, too."""
-        keys, mine = self._steps.forwarding._signer, sorted(row.state.members)
+        keys, mine = self.steps.forwarding._signer, sorted(row.state.members)
         event, salt, raw = self._made(row, self._villain.random.choice(mine), content.Text(text="forged"), "text")
         head = hub.append(row.room, row.head, envelope.event_id(event), 1)
-        signed = self._steps.catchup._signer.sign_head(row.room, head)
+        signed = self.steps.catchup._signer.sign_head(row.room, head)
         await self._send(
             peer, Entry(row.room, head.epoch, head.idx, 1, head.hash, event, keys.sign_event(event), salt, raw, signed)
         )
@@ -279,7 +279,7 @@ class LyingExchange(Exchange):
         again = self._db.view(lambda tx: list(self._services.log.links(tx, row.pk, max(1, row.head.idx - 3), 4)))
         for link in again:
             event = EventId(hub.digest(link.event))
-            signature = self._steps.submissions._signer.sign_reject(row.room, event, "forbidden")
+            signature = self.steps.submissions._signer.sign_reject(row.room, event, "forbidden")
             await self._send(peer, Reject(row.room, event, "forbidden", "no", signature))
         for user in sorted(row.state.invited):
             await self._send(peer, Withdraw(row.room, user))
@@ -287,7 +287,7 @@ class LyingExchange(Exchange):
     async def _accusation(self, peer: Peer, row: RoomRow) -> None:
         """Heads that the hub never signed."""
         head = SeenHead(1, row.head.idx, self._villain.random.randbytes(32), 1, bytes(64))
-        mine = self._steps.catchup._signer.sign_head(row.room, Head(1, row.head.idx, head.hash))
+        mine = self.steps.catchup._signer.sign_head(row.room, Head(1, row.head.idx, head.hash))
         shown = (Shown(row.room, row.hub, head), Shown(row.room, row.hub, replace(head, signature=mine)))
         await self._ask(peer, exchange.SEEN, Seen(shown))
 
@@ -296,12 +296,12 @@ class LyingExchange(Exchange):
         await self._ask(peer, exchange.MARKS, Marks(marks))
 
     async def _noise(self, peer: Peer, row: RoomRow) -> None:
-        random, links = self._villain.random, self._steps.acks.links
+        random, links = self._villain.random, self.steps.acks.links
         assert links is not None
         links.whisper(peer.nid, random.choice((exchange.TYPING, exchange.PRESENCE, "what")), random.randbytes(40))
 
         def write(tx: Tx) -> None:
-            followers = self._steps.followers
+            followers = self.steps.followers
             for cls in (exchange.CLASS_ROOM, exchange.CLASS_DIRECT, 9):
                 followers._outbox.enqueue(tx, followers.pk(tx, peer.nid), cls, body=random.randbytes(60))
             followers._wake(tx, peer.nid)
