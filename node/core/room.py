@@ -298,6 +298,7 @@ def _decide_guest(
     user = UserId(body.user)
     match body:
         case content.Invite():
+            _check_name(user)
             _check_ban(room, user, now_ms)
             if user in room.members or user in room.invited:
                 raise Rejected(Code.ALREADY_DONE, "This person is in the chat or invited already.", field="user")
@@ -313,6 +314,13 @@ def _decide_guest(
         case content.Unban():
             if user not in room.bans:
                 raise Rejected(Code.NOT_FOUND, "This person is not banned.", field="user")
+
+
+def _check_name(user: UserId) -> None:
+    try:
+        parse_user(user)
+    except ValueError as error:
+        raise Rejected(Code.BAD_REQUEST, f"This is not a user id: {error}.", field="user") from None
 
 
 def _decide_moderation(

@@ -33,6 +33,14 @@ class Budget:
         self._scale = scale
         self._buckets: dict[Hashable, tuple[float, float]] = {}  # key -> (tokens, at)
 
+    def affords(self, key: Hashable) -> bool:
+        """Takes one token if there is one."""
+        try:
+            self.spend(key)
+        except Rejected:
+            return False
+        return True
+
     def spend(self, key: Hashable, amount: int = 1) -> None:
         """Takes `amount` tokens. Raises Rejected with `rate_limited` and when to come back."""
         per_s = self._rates.rate(self._per_s) / self._scale

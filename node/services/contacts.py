@@ -65,7 +65,7 @@ class Contacts:
 
     def __init__(
         self, *, db: Database, node: NodeId, users: Users, rooms: Rooms, feed: Feed, followers: Followers, tokens: ContactTokens,
-        people: People, asking: Budget, clock: Clock,
+        people: People, asking: Budget, strangers: Budget, clock: Clock,
     ) -> None:  # fmt: skip
         self._db = db
         self._node = node
@@ -76,6 +76,7 @@ class Contacts:
         self._tokens = tokens
         self._people = people
         self._asking = asking
+        self._strangers = strangers
         self._clock = clock
         self.say: Say | None = None  # posts a first message; set by the composition root
 
@@ -185,6 +186,8 @@ class Contacts:
             self._settle(tx, account, me, sender, item, found)
         elif found is None and contacts.count(tx, account, ContactState.ASKING) < limits.REQUESTS_OPEN_MAX:
             content.check_text(item.text, "text")
+            if not self._strangers.affords(account):
+                return
             self._name(tx, sender, item.name)
             self._put_for(tx, account, sender, ContactState.ASKING, item.text)
             self._told(tx, me)

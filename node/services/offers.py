@@ -1,12 +1,18 @@
-"""Invitations into groups of other nodes. Nothing is joined by an offer: it is shown as a question until its person answers."""
+"""Invitations into groups of other nodes. Nothing is joined by an offer: it is shown as a question until its person answers.
+
+An open one belongs to the hub that made it: another node cannot take it over. What strangers may leave here is bounded, by person and
+by hub; beyond that there is silence, as for somebody who does not exist.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId, RoomId, UserId, parse_user
 from node.core.content import check_line
+from node.services.budget import Budget
 from node.services.feed import Feed
 from node.storage import contacts, pending
 from node.storage.contacts import ContactState, OfferRow
@@ -26,11 +32,12 @@ class People(Protocol):
 class Offers:
     """Keeps open offers."""
 
-    def __init__(self, *, node: NodeId, users: Users, people: People, feed: Feed) -> None:
+    def __init__(self, *, node: NodeId, users: Users, people: People, feed: Feed, strangers: Budget) -> None:
         self._node = node
         self._users = users
         self._people = people
         self._feed = feed
+        self._strangers = strangers
 
     def offered(self, tx: Tx, peer: Peer, item: Offer) -> None:
         """The hub `peer` asks somebody in. Who does not exist, or blocked the inviter, is silent. Raises Rejected."""
@@ -39,15 +46,28 @@ class Offers:
         if _node_of(user) != self._node or not self._people.exists(tx, user):
             return
         pk = self._users.pk(tx, user)
-        known = contacts.find(tx, pk, by)
-        if known is not None and known.state is ContactState.BLOCKED:
-            return
         if item.by_name:
             check_line(item.by_name, "name")
+        found = contacts.offer(tx, pk, RoomId(item.room))
+        if found is None and not self._has_room(tx, pk, peer.nid, by):
+            return
+        if found is not None and (found.hub, found.by) != (peer.nid, by):
+            return
+        if item.by_name:
             self._users.suggest_name(tx, self._users.pk(tx, by), item.by_name)
         row = OfferRow(user, RoomId(item.room), peer.nid, item.name, item.members, by, item.at_ms, accepted=False)
         contacts.put_offer(tx, pk, row)
         self._feed.stage_card(tx, user, RoomId(item.room))
+
+    def _has_room(self, tx: Tx, pk: int, hub: NodeId, by: UserId) -> bool:
+        """Whether one more invitation is kept for this person. Contacts do not use up what strangers may leave."""
+        known = contacts.find(tx, pk, by)
+        if known is not None and known.state is ContactState.BLOCKED:
+            return False
+        of_person, of_hub = contacts.count_offers(tx, pk, hub)
+        if of_person >= limits.OFFERS_OPEN_MAX or of_hub >= limits.OFFERS_PER_HUB_MAX:
+            return False
+        return (known is not None and known.state is ContactState.CONTACT) or self._strangers.affords(pk)
 
     def withdrawn(self, tx: Tx, peer: Peer, item: Withdraw) -> None:
         """The hub takes an offer back, or has got the answer "no"."""

@@ -174,7 +174,9 @@ class Replicas:
         return entry
 
     def _is_second(self, tx: Tx, author: UserId, checked: Checked) -> bool:
-        """Whether another node's event has a place already: a hub gives it only one."""
+        """Whether an event has a place already: a hub gives it only one, another node's even when it was signed anew."""
+        if self._log.has_event(tx, checked.event_id):
+            return True
         if checked.item.signature is None:
             return False
         pk = self._users.known(tx, author)

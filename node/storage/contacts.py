@@ -117,6 +117,16 @@ def offers_of(tx: Tx, user_pk: int) -> list[OfferRow]:
     return [_offer(row) for row in tx.all(f"{_OFFER} WHERE o.user = ? ORDER BY o.at_ms DESC", (user_pk,))]
 
 
+def count_offers(tx: Tx, user_pk: int, hub: NodeId) -> tuple[int, int]:
+    """How many open invitations one person has, and how many of all people's are from this hub."""
+    row = tx.one(
+        "SELECT (SELECT count(*) FROM offers WHERE user = ?), (SELECT count(*) FROM offers WHERE hub = ?)",
+        (user_pk, hub),
+    )
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
 def drop_offer(tx: Tx, user_pk: int, room: RoomId) -> bool:
     """The invitation is no more; False when there was none."""
     return tx.execute("DELETE FROM offers WHERE user = ? AND room = ?", (user_pk, room)).rowcount > 0

@@ -179,6 +179,10 @@ class Log:
         room = RoomId((tx.one(sql, (found[0],)) or (b"",))[0])
         return Appended(found[0], room, found[2], EventId(found[4]), found[3], _entry(room, found))
 
+    def has_event(self, tx: Tx, event: EventId) -> bool:
+        """Whether this event has a place in some log."""
+        return tx.one("SELECT 1 FROM entries WHERE event_id = ?", (event,)) is not None
+
     def has_authored(self, tx: Tx, author_pk: int, author_seq: int) -> bool:
         """Whether this event of another node's user has a place in some log."""
         sql = "SELECT 1 FROM entries WHERE author = ? AND author_seq = ? AND signature IS NOT NULL"
