@@ -38,6 +38,7 @@ class Ledger(Struct, frozen=True):
     nid: NodeId
     logs: dict[bytes, Chronicle]
     links: dict[bytes, list[Link]]
+    posts: dict[tuple[bytes, bytes], bytes]  # by (device, client id), the event that a post is now
 
 
 def read(machine: Machine) -> Ledger:
@@ -48,7 +49,13 @@ def read(machine: Machine) -> Ledger:
     def look(tx: Tx) -> dict[bytes, list[Link]]:
         return {key: list(services.log.links(tx, log.row.pk, 1, 1 << 30)) for key, log in logs.items()}
 
-    return Ledger(machine, services.identity.nid, logs, services.db.view(look))
+    sql = """SELECT d.device, p.client_id, p.event_id FROM {} p JOIN devices d ON d.id = p.device"""
+    posts = {
+        (device, client_id): event
+        for table in ("entries", "pending")
+        for device, client_id, event in services.db.view(lambda tx, table=table: tx.all(sql.format(table)))  # type: ignore[misc]
+    }
+    return Ledger(machine, services.identity.nid, logs, services.db.view(look), posts)
 
 
 def check(ledgers: Sequence[Ledger], world: Nodes) -> list[str]:
@@ -212,8 +219,9 @@ def check_posts(ledger: Ledger, by_nid: dict[NodeId, Ledger], world: Nodes) -> I
             truth = _truth(wish, ledger, by_nid)
             if truth is None or truth.row.hub in world.unreachable(ledger.machine):
                 continue
-            idx = next((line.idx for line in truth.lines if line.event == wish.posted.event_id), 0)
-            yield from _check_wish(device, wish, idx)
+            event = ledger.posts.get((device.device, wish.client_id), wish.posted.event_id)
+            idx = next((line.idx for line in truth.lines if line.event == event), 0)
+            yield from _check_wish(device, wish, event, idx)
             if idx and (device.device, wish.client_id) not in ledger.machine.refused:
                 placed[wish.posted.room].append(idx)
         for idxs in placed.values():
@@ -233,10 +241,10 @@ def _truth(wish: Wish, ledger: Ledger, by_nid: dict[NodeId, Ledger]) -> Chronicl
     )
 
 
-def _check_wish(device: Device, wish: Wish, idx: int) -> Iterator[str]:
+def _check_wish(device: Device, wish: Wish, event: bytes, idx: int) -> Iterator[str]:
     assert wish.posted is not None
     where = f"{device.name}: post {wish.number} ({wish.kind})"
-    item = device.waiting.get(wish.posted.event_id)
+    item = device.waiting.get(event)
     refused = "" if item is None else item.code
     if wish.refused:
         yield f"{where} was refused with {wish.refused} and accepted"
@@ -287,7 +295,7 @@ class Watch:
 
     def _check_stable(self, machine: Machine, held: Held, villain: NodeId | None) -> Iterator[str]:
         services = machine.services
-        acks = services.exchange._steps.acks
+        acks = services.exchange.steps.acks
 
         def marks(tx: Tx) -> list[tuple[bytes, NodeId, int, bytes, tuple[NodeId, ...]]]:
             found = []

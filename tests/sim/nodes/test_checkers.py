@@ -40,7 +40,7 @@ def with_step(name: str, kind: type[Any]) -> Callable[[Services], Services]:
     """Services whose exchange works with another step."""
 
     def tampered(services: Services) -> Services:
-        steps = services.exchange._steps
+        steps = services.exchange.steps
         changed = replace(steps, **{name: as_other(getattr(steps, name), kind)})
         return replace(services, exchange=Exchange(db=services.db, steps=changed))
 
