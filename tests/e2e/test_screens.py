@@ -67,6 +67,8 @@ def inside(olga: Person, village: Village, look: str) -> Iterator[str]:
         ("invite", f"/c/{room}/invite", "dialog[open] [role=checkbox]"),
         ("new-group", "/new", "dialog[open] [role=checkbox]"),
         ("contacts", "/contacts", "aside ul li"),
+        ("add", "/add", "dialog[open] form"),
+        ("my-link", "/add/link", "dialog[open] svg path[d^=M]"),
         ("person", f"/contacts/{village.last}", "main section h1"),
         *((f"settings-{page}", f"/settings/{page}", SHEET) for page in ("profile", "password", "look", "about")),
         ("settings-devices", "/settings/devices", "main li"),
@@ -74,6 +76,7 @@ def inside(olga: Person, village: Village, look: str) -> Iterator[str]:
         ("settings", "/settings", "aside nav a"),
         *((f"admin-{page}", f"/admin/{page}", SHEET) for page in ("invites", "node")),
         ("admin-users", "/admin/users", "main li"),
+        ("admin-peers", "/admin/peers", "main section h2"),
         ("admin", "/admin", "aside nav a"),
         ("lost", "/nowhere", "main p"),
     ):

@@ -145,6 +145,17 @@ describe('a node that is away', () => {
     await vi.waitFor(() => expect(away()).toBe(false));
   });
 
+  test('is not called away after a reconnect, before the own node says so again', async () => {
+    linked(false);
+    await vi.waitFor(() => expect(away()).toBe(true));
+    await lose();
+    const card = client.state.rooms.value.get(room);
+    node.rooms.delete(room); // a resumed snapshot holds only what changed
+    await again();
+    await vi.waitFor(() => expect(away()).toBe(false));
+    expect(client.state.rooms.value.get(room)?.nodes).toHaveLength(card?.nodes.length ?? -1);
+  });
+
   test('is noticed when a post waits longer than a moment', async () => {
     linked(true);
     const one = await say('one');

@@ -58,7 +58,7 @@ export class Sync {
     ]);
     this.cursor = cursor;
     batch(() => {
-      this.#state.rooms.value = new Map(rooms.map((room) => [room.room, room]));
+      this.#state.rooms.value = new Map(rooms.map((room) => [room.room, hopeful(room)]));
       this.#learnDomains(rooms.flatMap(({ nodes }) => nodes));
       this.#state.people.value = new Map(people.map(({ user, name }) => [user, name]));
       this.#state.outbox.value = outbox;
@@ -114,7 +114,11 @@ export class Sync {
     this.#head = head;
     this.#state.waiting.value = new Map(); // what still waits is told anew
     this.#asked = new Set(this.#state.invitations.value.map((room) => room.room));
-    if (resumed) return null;
+    if (resumed) {
+      const rooms = [...this.#state.rooms.value];
+      this.#state.rooms.value = new Map(rooms.map(([id, room]) => [id, hopeful(room)]));
+      return null;
+    }
     if (this.durable) await this.#db.forget();
     this.cursor = null;
     batch(() => {
@@ -439,6 +443,12 @@ export class Sync {
     }
   }
 }
+
+/** Which nodes are linked was true when it was stored; until the node tells of them again they are not called away. */
+const hopeful = (room: Room): Room =>
+  room.nodes?.some(({ linked }) => !linked)
+    ? { ...room, nodes: room.nodes.map((mark) => ({ ...mark, linked: true })) }
+    : room;
 
 /** The domain that an address shows; a key address says that none is verified. */
 function domainIn({ address, person }: Contact): [string, string] {
