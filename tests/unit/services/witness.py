@@ -17,6 +17,7 @@ class Witness:
         self.entries: list[int] = []
         self.frames: list[c2s.Frame] = []
         self.cards: list[RoomId] = []
+        self.moved: list[RoomId] = []
 
     def deliver(self, chunks: list[Chunk]) -> None:
         """Entries came."""
@@ -36,6 +37,9 @@ class Witness:
         """A small frame."""
         self.heard.append(c2s.describe(frame))
         self.frames.append(frame)
+
+    def nodes(self, room: RoomId) -> None:
+        self.moved.append(room)
 
     def receipts(self, frame: c2s.Receipts) -> None:
         """Marks moved."""
