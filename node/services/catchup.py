@@ -86,7 +86,7 @@ class CatchUp:
             room = self._rooms.peek_pk(tx, room_pk).room
             entries = {row.idx: row.seq for row in mine if row.cls != head_class}
             for link in self._links(tx, room_pk, entries):
-                entry = self._entry(tx, room, link, peer.nid, told, with_head=link.idx == max(entries))
+                entry = self._entry(tx, room, link, peer, told, with_head=link.idx == max(entries))
                 found[entries[link.idx]] = exchange.encode_item(entry)
             found |= {row.seq: exchange.encode_item(News(room, row.idx)) for row in mine if row.cls == head_class}
         return [found.get(row.seq) for row in rows]
@@ -97,7 +97,7 @@ class CatchUp:
             yield from self._log.links(tx, room_pk, first, number)
 
     def _entry(
-        self, tx: Tx, room: RoomId, link: Link, to: NodeId, told: set[tuple[bytes, int]], *, with_head: bool
+        self, tx: Tx, room: RoomId, link: Link, to: Peer, told: set[tuple[bytes, int]], *, with_head: bool
     ) -> Entry:
         head = self._signer.sign_head(room, Head(link.epoch, link.idx, link.log_hash)) if with_head else None
         return Entry(
@@ -106,13 +106,13 @@ class CatchUp:
             signers=self._identities(tx, link, to, told),
         )  # fmt: skip
 
-    def _identities(self, tx: Tx, link: Link, to: NodeId, told: set[tuple[bytes, int]]) -> tuple[SignerCert, ...]:
+    def _identities(self, tx: Tx, link: Link, to: Peer, told: set[tuple[bytes, int]]) -> tuple[SignerCert, ...]:
         """Of the node that signed the event, unless the receiver is that node or was told."""
         if link.signature is None:
             return ()
         event = envelope.decode_event(link.event)
         place = (event.nid, event.incarnation)
-        if event.nid == to or place in told:
+        if place == (to.nid, to.incarnation) or place in told:
             return ()
         cert = self._signers.cert(tx, NodeId(event.nid), event.incarnation)
         if cert is None:
@@ -134,7 +134,7 @@ class CatchUp:
         for link in self._log.links(tx, row.pk, asked.first, asked.limit):
             if link.idx > end:
                 break
-            entry = self._entry(tx, row.room, link, peer.nid, told, with_head=False)
+            entry = self._entry(tx, row.room, link, peer, told, with_head=False)
             size += _size(entry)
             if entries and size > PAGE_BYTES:
                 break

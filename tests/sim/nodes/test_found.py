@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from node.core import content
+from node.runtime.entropy import SeededEntropy
 from tests.sim.device import Device
 from tests.sim.machine import Machine
 from tests.sim.nodes import checkers
@@ -133,3 +134,32 @@ async def renew(one: Machine, other: Machine) -> None:
     """A new link in the place of a half-open one."""
     assert one.node is not None
     one.node.federation._campaign(other.services.identity.nid, renew=True)
+
+
+def test_a_node_with_a_new_key_gets_back_what_it_signed_with_the_old_one() -> None:
+    """The hub left the identity out, for the event was the receiver's own; but a renewed node does not know its earlier key there."""
+
+    async def story(world: Nodes, alice: Device, bob: Device) -> None:
+        room = await invited(alice, bob)
+        bob.wish(room, content.Join())
+        await until(lambda: bool(bob.rooms("member")))
+        a, b = world.machines
+        for pipe in world.network.between(a.host, b.host):
+            (pipe if pipe.local[0] == a.host else pipe.peer).lose()
+        bob.wish(room, content.Text(text="hello"))
+        await until(lambda: bool(alice.messages(room)))
+        await b.stop()
+        await renewed(b)
+        await until(lambda: bool(bob.messages(room)))
+
+    on_two_nodes(story)
+
+
+async def renewed(machine: Machine) -> None:
+    """The same node with a new op key."""
+    machine.open()
+    identity = machine.services.identity
+    identity.renew(identity.phrase(), entropy=SeededEntropy("renewal"))
+    await machine.services.close()
+    machine.open()
+    await machine.start()
