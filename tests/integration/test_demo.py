@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from node.base.errors import ExitStatus
 from node.base.ids import format_id
 from node.cli.demo import CAST, PASSWORD
 from node.cli.scene import GROUP
+from node.client.admin import AdminClient
 from node.client.api import Api
 from node.runtime.entropy import SystemEntropy
 from node.storage.lock import is_locked
@@ -66,10 +68,22 @@ class Demo:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
+    """Fresh, with everybody in the group."""
     running = Demo(tmp_path / "demo")
     yield running
     if running.process.poll() is None:
         running.end()
+
+
+def api_of(demo: Demo, domain: str) -> AdminClient:
+    return AdminClient(demo.folder / domain)
+
+
+def verb(demo: Demo, *arguments: str, domain: str = "a.test") -> str:
+    """What a verb prints that must succeed."""
+    said = startalk(*arguments, "--data", str(demo.folder / domain))
+    assert said.returncode == 0, said.stderr + said.stdout
+    return said.stdout
 
 
 async def signed_in(demo: Demo, local: str) -> Api:
@@ -118,9 +132,34 @@ async def test_an_address_is_found_by_its_name(demo: Demo) -> None:
     finally:
         await alice.http.close()
     assert (met.kind, met.address, met.home) == ("person", "carol@c.test", False)
-    listed = startalk("peer", "list", "--data", str(demo.folder / "a.test"))
-    assert listed.returncode == 0, listed.stderr
-    assert {"b.test", "c.test"} <= {line.split()[1] for line in listed.stdout.splitlines()}
+
+
+def test_the_admin_s_verbs_on_nodes_that_are_linked(demo: Demo) -> None:
+    listed = verb(demo, "peer", "list", "--json")
+    assert {(peer["domain"], peer["domain_state"], peer["state"]) for peer in json.loads(listed)} == {
+        ("b.test", "verified", "linked"), ("c.test", "verified", "linked"),
+    }  # fmt: skip
+    words = verb(demo, "peer", "add", "b.test").split()[-12:]
+    node = api_of(demo, "a.test").get("/node", api.NodeInfo).node
+    assert words == verb(demo, "peer", "add", node, domain="b.test").split()[-12:], "both admins see the same"
+    assert "least" in verb(demo, "peer", "ping", "c.test", "-n", "2")
+    assert "the node answers here" in verb(demo, "peer", "trace", "c.test")
+    assert verb(demo, "peer", "block", "c.test", "--yes") == "c.test is blocked.\n"
+    assert verb(demo, "peer", "list").splitlines()[-1].startswith("blocked")
+    assert verb(demo, "peer", "unblock", "c.test", "--yes") == "c.test may connect again.\n"
+
+
+def test_the_doctor_lets_another_node_call_back(demo: Demo) -> None:
+    report = json.loads(verb(demo, "doctor", "--json"))
+    assert report["ok"]
+    texts = "\n".join(finding["text"] for finding in report["findings"])
+    assert "b.test called back and reached this node" in texts
+    assert "https://a.test/.well-known/startalk: a.test names" in texts
+    assert '_startalk.a.test. 3600 IN TXT "v=1;id=' in texts
+    assert "The clock agrees with 2 nodes" in texts
+    again = verb(demo, "doctor")
+    assert "less than a minute ago" in again
+    assert "FAIL" not in again
 
 
 def test_a_kept_demo_goes_on_and_a_node_that_dies_ends_it(demo: Demo) -> None:

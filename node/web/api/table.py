@@ -6,13 +6,17 @@ from typing import Final
 
 from node.web.api.account import AccountResource
 from node.web.api.admin import AdminResource
+from node.web.api.contacts import ContactResource
 from node.web.api.door import DoorResource
+from node.web.api.peers import PeerResource
 from node.web.api.people import PeopleResource
 from node.web.api.rooms import RoomResource
 from node.web.api.setup import SetupResource
 from node.web.endpoints import Endpoint, declared
 
-RESOURCES: Final = (DoorResource, AccountResource, PeopleResource, RoomResource, SetupResource, AdminResource)
+RESOURCES: Final = (
+    DoorResource, AccountResource, PeopleResource, RoomResource, ContactResource, PeerResource, SetupResource, AdminResource,
+)  # fmt: skip
 
 
 def endpoints() -> list[Endpoint]:

@@ -15,7 +15,7 @@ from node.base.errors import ExitStatus
 from node.cli.boot import load
 from node.cli.desk import stopped
 from node.cli.doctor import examine
-from node.cli.findings import Level
+from node.cli.findings import Level, Report
 from node.core.room import Room
 from node.runtime import tls
 from node.runtime.clock import ManualClock, SystemClock
@@ -135,3 +135,31 @@ def test_a_phrase_that_waits_is_a_warning(startalk: Startalk, data: Path) -> Non
     said = startalk("doctor")
     assert said.status == 0
     assert "waits to be written down" in said.out
+
+
+def test_a_certificate_of_another_name(casa: Startalk, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls.own_certificate(data / "keys" / "tls", domain="", clock=SystemClock())
+    monkeypatch.setenv("STARTALK_DOMAIN", "casa.example")
+    said = casa("doctor")
+    assert said.status == 0, said.out
+    assert "does not name casa.example" in said.out
+
+
+def test_json(casa: Startalk, data: Path) -> None:
+    report = msgspec.json.decode(casa("doctor", "--json").out, type=Report)
+    assert report.ok
+    assert all(finding.level is not Level.FAIL for finding in report.findings)
+    (data / "keys" / "noise.key").chmod(0o640)
+    said = casa("doctor", "--json")
+    assert said.status == ExitStatus.FAILED
+    assert not msgspec.json.decode(said.out, type=Report).ok
+
+
+def test_the_table_s_port_in_use(casa: Startalk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("", 0))
+        port = other.getsockname()[1]
+        monkeypatch.setenv("STARTALK_DHT_PORT", str(port))
+        said = casa("doctor")
+    assert said.status == ExitStatus.FAILED
+    assert f"UDP port {port} cannot be used" in said.out

@@ -230,3 +230,12 @@ def test_the_digest_of_the_leaf_is_that_of_its_bytes(folder: Path, clock: Manual
     with pytest.raises(Fatal) as fault:
         tls.leaf_digest(Path(__file__))
     assert fault.value.status is ExitStatus.USAGE
+
+
+def test_the_names_of_a_certificate(tmp_path: Path) -> None:
+    pem = tmp_path / "cert.pem"
+    pem.write_bytes(tls.make_certificate(["casa.example", "*.hut.example"], ["127.0.0.1"], now_s=1_800_000_000))
+    assert tls.names(pem) == ("casa.example", "*.hut.example")
+    covered = ("casa.example", "a.hut.example")
+    assert all(tls.covers(tls.names(pem), host) for host in covered)
+    assert not any(tls.covers(tls.names(pem), host) for host in ("b.casa.example", "hut.example", "a.b.hut.example"))
