@@ -94,7 +94,7 @@ class ContactResource:
         return api.Empty()
 
     @endpoint("POST", "/contact-links", answer=api.Link, access=Access.USER, errors=(Code.LIMIT_REACHED,))
-    async def make_link(self, call: Call[None]) -> api.Link:
+    async def make_contact_link(self, call: Call[None]) -> api.Link:
         """A link, told only now, that makes one person on another node a contact without asking."""
         made = await self._invites.make_contact(call.actor)
         origin = self._origins.of(call)
