@@ -339,6 +339,8 @@ def test_a_group_whose_node_is_gone_goes_on(pair: tuple[Village, Village], meet:
     peer = f"/admin/peers/{far.user.partition('@')[2]}"
     casa.olga.patch(peer, {"policy": "block"})
     sven.writes("Is anybody there?")
+    sven.sees(re.compile("cannot be reached; what you write waits here"))
+    sven.goes(f"/c/{room}/info")
     sven.presses("Go on as a new group")
     sven.shot("58-go-on-as-a-new-group")
     sven.page.get_by_role("dialog").get_by_role("button", name="Go on as a new group").click()

@@ -65,7 +65,7 @@ export function Card({
   );
 }
 
-export function Login() {
+export function Login({ note }: { note?: string }) {
   const info = node.value;
   const [local, setLocal] = useState('');
   const [password, setPassword] = useState('');
@@ -104,7 +104,7 @@ export function Login() {
     );
   }
   return (
-    <Card title={info?.name || 'Startalk'} text={t('auth.welcome')}>
+    <Card title={info?.name || 'Startalk'} text={note ?? t('auth.welcome')}>
       <form class={s.form} onSubmit={submit}>
         <Field
           label={t('auth.user')}

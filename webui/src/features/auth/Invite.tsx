@@ -47,7 +47,7 @@ export default function Invite() {
   if (error) return <Broken error={error} />;
   if (link && (away || personal)) {
     if (me.value && client.value) return <Opened hash={hash} away={away} local={link.subject} />;
-    return away ? <SignInFirst /> : <Greeting hash={hash} hint={link.hint || link.subject} />;
+    return away ? <Login note={t('elsewhere.sign_in')} /> : <Greeting hash={hash} hint={link.hint || link.subject} />;
   }
   if (link && elsewhere) return <Elsewhere hash={hash} onBack={() => setElsewhere(false)} />;
   if (!info || !link) return <Skeleton rows={1} />;
@@ -74,18 +74,6 @@ function Opened({ hash, away, local }: { hash: string; away: boolean; local: str
     go('/add', true);
   }, []);
   return <Skeleton rows={1} />;
-}
-
-/** The reader came from another node's page, but is not signed in here. */
-function SignInFirst() {
-  return (
-    <>
-      <p class={s.above} role="status">
-        {t('elsewhere.sign_in')}
-      </p>
-      <Login />
-    </>
-  );
 }
 
 /** Somebody's contact link on their own node's page: whoever reads it most likely lives elsewhere. */

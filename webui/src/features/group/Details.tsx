@@ -14,6 +14,7 @@ import { toast } from '../../ui/Toast/Toast.tsx';
 import { faceOf, roomName } from '../chats/model.ts';
 import { Where } from '../contacts/Domain.tsx';
 import shell from '../shell/Shell.module.css';
+import { GoOn, mayGoOn } from '../timeline/Standing.tsx';
 import s from './Details.module.css';
 import { Links } from './Links.tsx';
 import { Manage } from './Manage.tsx';
@@ -184,6 +185,18 @@ function Nodes({ room }: { room: Room }) {
           </li>
         ))}
       </ul>
+      {mayGoOn(state, room) && (
+        <nav class={s.links} aria-label={t('standing.go_on')}>
+          <GoOn room={room}>
+            {(ask) => (
+              <button type="button" onClick={ask}>
+                <Icon name="arrow-right-left" />
+                <span>{t('standing.go_on')}</span>
+              </button>
+            )}
+          </GoOn>
+        </nav>
+      )}
     </section>
   );
 }

@@ -1,4 +1,5 @@
 /** The line above the messages when something stands between the reader and the others: a node, a rule, a consent. */
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import * as http from '../../core/api.ts';
 import type { State } from '../../core/store/state.ts';
@@ -68,8 +69,14 @@ export function Standing({ room }: { room: Room }) {
         </button>
       )}
       <Successors room={room} />
-      {GONE.has(trouble) && room.role === 'owner' && room.kind === 'group' && room.hub !== state.home && (
-        <GoOn room={room} />
+      {BROKEN.has(trouble) && mayGoOn(state, room) && (
+        <GoOn room={room}>
+          {(ask) => (
+            <button type="button" onClick={ask}>
+              {t('standing.go_on')}
+            </button>
+          )}
+        </GoOn>
       )}
       {trouble === 'blocked' && contact && (
         <button type="button" onClick={() => void answer(contact, 'unblock')}>
@@ -80,7 +87,7 @@ export function Standing({ room }: { room: Room }) {
   );
 }
 
-const GONE: ReadonlySet<Trouble> = new Set<Trouble>(['forked', 'invalid', 'hub_away']);
+const BROKEN: ReadonlySet<Trouble> = new Set<Trouble>(['forked', 'invalid']);
 
 /** The groups that go on with this one; two are shown side by side, people choose. */
 function Successors({ room }: { room: Room }) {
@@ -98,8 +105,12 @@ function Successors({ room }: { room: Room }) {
   });
 }
 
-/** For the owner: the group goes on as a new one on the own node. */
-function GoOn({ room }: { room: Room }) {
+/** Only the owner, and only of a group that another node orders. */
+export const mayGoOn = (state: State, room: Room): boolean =>
+  room.kind === 'group' && room.state === 'member' && room.role === 'owner' && room.hub !== state.home;
+
+/** The group goes on as a new one on the own node, once its owner has confirmed; `children` draw what they press. */
+export function GoOn({ room, children }: { room: Room; children: (ask: () => void) => ComponentChildren }) {
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
   const make = async () => {
@@ -113,9 +124,7 @@ function GoOn({ room }: { room: Room }) {
   };
   return (
     <>
-      <button type="button" disabled={busy} onClick={() => setAsking(true)}>
-        {t('standing.go_on')}
-      </button>
+      {children(() => setAsking(!busy))}
       {asking && (
         <Confirm
           title={t('standing.go_on')}
