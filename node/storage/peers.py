@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from node.base.ids import NodeId
+from node.base.ids import NodeId, format_node
 from node.storage.database import Tx
 
 OPEN: Final = "open"
@@ -139,18 +139,25 @@ class PeerStore:
         return self.get(tx, row.pk)
 
     def forget_stranger(self, tx: Tx, pk: int) -> None:
-        """Removes the row of a stranger that left nothing behind; addresses go with it."""
+        """Removes all that a stranger left behind, unless it asked somebody here for something. An identity costs nothing, so whatever
+        is kept of strangers is kept of any number of them; what they send once more is known by its content."""
         bare = tx.one(
             """SELECT 1 FROM peers p WHERE id = ? AND known = 0 AND policy = 'open' AND domain = ''
                AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.peer = p.id)
-               AND NOT EXISTS (SELECT 1 FROM peer_in i WHERE i.peer = p.id AND i.last > 0)
-               AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.peer = p.id)""",
+               AND NOT EXISTS (SELECT 1 FROM offers o WHERE o.hub = p.nid)""",
             (pk,),
         )
-        if bare is not None:
-            tx.execute("DELETE FROM outbox_runs WHERE peer = ?", (pk,))
-            tx.execute("DELETE FROM peer_in WHERE peer = ?", (pk,))
+        if bare is not None and not self._has_people(tx, pk):
+            for table in ("outbox_runs", "peer_in", "quarantine"):
+                tx.execute(f"DELETE FROM {table} WHERE peer = ?", (pk,))  # noqa: S608 - names from above
             tx.execute("DELETE FROM peers WHERE id = ?", (pk,))
+
+    def _has_people(self, tx: Tx, pk: int) -> bool:
+        """Whether somebody of this node stands in the contacts of somebody here."""
+        row = self.get(tx, pk)
+        assert row is not None
+        sql = "SELECT 1 FROM contacts c JOIN users u ON u.id = c.user WHERE substr(u.user, -52) = ? LIMIT 1"
+        return tx.one(sql, (format_node(row.nid),)) is not None
 
     # --- what was noticed -------------------------------------------------------------------------------
 

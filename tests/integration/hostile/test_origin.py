@@ -27,6 +27,17 @@ def submission(s: Scene, author: str = "", **more: int) -> exchange.Submit:
     return s.villain.submit(s.room, author or s.villain.user(), TEXT, "text", **more)  # type: ignore[arg-type]
 
 
+def _creation(s: Scene) -> exchange.Submit:
+    event = s.villain.event(None, s.villain.user(), content.Create(name="Trap"), "create")
+    made = s.villain.submit(s.room, s.villain.user(), content.Create(name="Trap"), "create")
+    signature = envelope.sign_event(s.villain.home.who.op_key, event)
+    return replace(made, room=bytes(envelope.event_id(event)), event=event, signature=signature)
+
+
+def _named(s: Scene, user: str, profile: Profile) -> Profile:
+    return replace(profile, user=user)
+
+
 LIES: dict[str, tuple[Callable[[Scene], Struct], str]] = {
     "asks in the name of a user of another node": (
         lambda s: Ask(s.bob.user, "Bob", "alice", "It is me, Bob", 1),
@@ -76,17 +87,6 @@ LIES: dict[str, tuple[Callable[[Scene], Struct], str]] = {
         "bad_signature",
     ),
 }
-
-
-def _creation(s: Scene) -> exchange.Submit:
-    event = s.villain.event(None, s.villain.user(), content.Create(name="Trap"), "create")
-    made = s.villain.submit(s.room, s.villain.user(), content.Create(name="Trap"), "create")
-    signature = envelope.sign_event(s.villain.home.who.op_key, event)
-    return replace(made, room=bytes(envelope.event_id(event)), event=event, signature=signature)
-
-
-def _named(s: Scene, user: str, profile: Profile) -> Profile:
-    return replace(profile, user=user)
 
 
 @pytest.mark.parametrize("name", LIES)

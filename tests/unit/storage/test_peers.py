@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from node.base.ids import NodeId
+from node.base.ids import NodeId, make_user
 from node.runtime.clock import ManualClock
 from node.runtime.entropy import SeededEntropy
-from node.storage.database import Database
+from node.storage import contacts
+from node.storage.cursors import Cursors
+from node.storage.database import Database, Tx
 from node.storage.outbox import DIRECT, Outbox
 from node.storage.peers import ADDRESSES_KEPT, BLOCK, PeerStore, Proof, Quarantine, Quarantined
 
@@ -57,16 +59,41 @@ async def test_the_row_of_a_stranger_goes_with_its_link(db: Database) -> None:
     assert again.pk > row.pk, "numbers are given once"
 
 
-@pytest.mark.parametrize("tie", ["known", "blocked", "outbox", "quarantine"])
+async def test_what_a_stranger_was_refused_goes_with_its_link(db: Database) -> None:
+    row = await db.write(lambda tx: STORE.ensure(tx, NID, 1, known=False))
+    item = Quarantined(1, 0, "bad_request", b"x", 1)
+    await db.write(lambda tx: Cursors().begin(tx, row.pk, b"12345678", 1))
+    await db.write(lambda tx: Quarantine().put(tx, row.pk, b"12345678", item, 9))
+    await db.write(lambda tx: STORE.forget_stranger(tx, row.pk))
+    assert db.view(STORE.all) == []
+    assert db.view(lambda tx: Quarantine().count(tx, row.pk)) == 0
+
+
+def _ask(tx: Tx) -> None:
+    """Somebody of NID stands in the contacts of an account here."""
+    tx.execute("INSERT INTO users (id, user) VALUES (7, 'alice'), (8, ?)", (make_user("bob", NID),))
+    tx.execute(
+        "INSERT INTO accounts (id, local, skeleton, role, password, created_ms) VALUES (7, 'a', 'a', 'user', '', 1)"
+    )
+    contacts.put(tx, 7, 8, contacts.ContactState.ASKING, at_ms=1)
+
+
+def _offer(tx: Tx) -> None:
+    """A group of NID is offered to somebody here."""
+    tx.execute("INSERT INTO users (id, user) VALUES (7, 'alice')")
+    tx.execute("INSERT INTO offers (user, room, hub, at_ms) VALUES (7, x'00', ?, 1)", (NID,))
+
+
+@pytest.mark.parametrize("tie", ["known", "blocked", "outbox", "contact", "offer"])
 async def test_a_peer_that_matters_is_kept(db: Database, tie: str) -> None:
     outbox = Outbox(clock=ManualClock(), entropy=SeededEntropy("peers"))
     row = await db.write(lambda tx: STORE.ensure(tx, NID, 1, known=False))
-    item = Quarantined(1, 0, "bad_request", b"x", 1)
-    ties = {
+    ties: dict[str, Callable[[Tx], object]] = {
         "known": lambda tx: STORE.know(tx, row.pk),
         "blocked": lambda tx: STORE.set_policy(tx, row.pk, BLOCK),
         "outbox": lambda tx: outbox.enqueue(tx, row.pk, DIRECT, body=b"x"),
-        "quarantine": lambda tx: Quarantine().put(tx, row.pk, b"run", item, 9),
+        "contact": _ask,
+        "offer": _offer,
     }
     await db.write(ties[tie])
     await db.write(lambda tx: STORE.forget_stranger(tx, row.pk))
