@@ -2,7 +2,7 @@
 import { computed, type Signal, signal } from '@preact/signals';
 import type { Contact } from '../api.gen.ts';
 import { type Marks, marksOf, onTheWay } from '../pending.ts';
-import { type Entry, nodeOf, type Pending, type Receipt, type Room } from '../types.ts';
+import { type Entry, type NodeMark, nodeOf, type Pending, type Receipt, type Room } from '../types.ts';
 import type { WaitingItem } from '../wire.ts';
 
 export const WINDOW_MAX = 2_000; // entries of one chat in memory: a row costs about 1 KB, and each change looks at all
@@ -83,7 +83,11 @@ export class State {
   /** Whether the node that orders a chat cannot be reached, as far as can be told from here. */
   hubIsAway(room: Room): boolean {
     if (room.hub === this.home || !room.hub) return false;
-    return this.slow.value.has(room.hub) || room.nodes.some(({ node, linked }) => node === room.hub && !linked);
+    return this.slow.value.has(room.hub) || room.nodes.some((mark) => mark.node === room.hub && !this.isLinked(mark));
+  }
+
+  isLinked({ node, linked }: NodeMark): boolean {
+    return linked && !this.slow.value.has(node);
   }
 
   isRemote(user: string): boolean {
