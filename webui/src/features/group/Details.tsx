@@ -172,14 +172,14 @@ function Nodes({ room }: { room: Room }) {
             {room.hub === state.home && <small>{t('receipt.hub')}</small>}
           </div>
         </li>
-        {room.nodes.map(({ node, linked }) => (
-          <li key={node} class={s.member}>
-            <Icon name={linked ? 'globe' : 'unplug'} />
+        {room.nodes.map((mark) => (
+          <li key={mark.node} class={s.member}>
+            <Icon name={state.isLinked(mark) ? 'globe' : 'unplug'} />
             <div>
-              <b>{state.nodeName(node)}</b>
+              <b>{state.nodeName(mark.node)}</b>
               <small>
-                {t(linked ? 'group.node_linked' : 'group.node_away')}
-                {room.hub === node && ` · ${t('receipt.hub')}`}
+                {t(state.isLinked(mark) ? 'group.node_linked' : 'group.node_away')}
+                {room.hub === mark.node && ` · ${t('receipt.hub')}`}
               </small>
             </div>
           </li>

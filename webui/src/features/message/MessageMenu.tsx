@@ -145,7 +145,7 @@ function Journey({ entry, room }: { entry: Entry; room: Room }) {
             key={mark.node}
             name={state.nodeName(mark.node)}
             has={hasIt(room, mark, entry)}
-            linked={mark.linked}
+            linked={state.isLinked(mark)}
             hub={room.hub === mark.node}
           />
         ))}

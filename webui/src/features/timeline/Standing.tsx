@@ -37,9 +37,7 @@ export const stopsWriting = (trouble: Trouble | null): trouble is Exclude<Troubl
 /** The other person's node cannot be reached: then nobody knows whether they are there. */
 export function awayOf(state: State, room: Room): string {
   const mark = room.nodes.find(({ node }) => node === nodeOf(room.peer));
-  return mark && (!mark.linked || state.slow.value.has(mark.node))
-    ? t('presence.node_away', { node: state.nodeName(mark.node) })
-    : '';
+  return mark && !state.isLinked(mark) ? t('presence.node_away', { node: state.nodeName(mark.node) }) : '';
 }
 
 const ICONS: Readonly<Record<Trouble, string>> = {
