@@ -17,7 +17,7 @@ PARTITION_S = (1.0, 15.0)
 SKEWS_S = (-7200.0, 7200.0, 0.0, -300.0, 300.0, -30.0, 30.0)
 HARMS = {
     "split": 4, "one way": 3, "late": 3, "cut": 5, "restart": 5, "clock": 3, "slow disk": 2, "full disk": 2, "both dial": 3,
-    "neighbour": 2, "lazy": 1,
+    "neighbour": 2, "lazy": 1, "sweep": 2,
 }  # fmt: skip
 Pair = tuple[str, str]
 
@@ -35,7 +35,7 @@ class Nemesis:
         self._harms = {
             "split": self._split, "one way": self._one_way, "late": self._late, "cut": self._cut, "clock": self._clock,
             "slow disk": self._slow_disk, "full disk": self._full_disk, "both dial": self._both_dial,
-            "neighbour": self._bad_neighbour, "lazy": self._lazy, "restart": self._restart,
+            "neighbour": self._bad_neighbour, "lazy": self._lazy, "restart": self._restart, "sweep": self._sweep,
         }  # fmt: skip
         if world.plan.apart is not None:
             a, b = (world.machines[number].host for number in world.plan.apart)
@@ -188,6 +188,13 @@ class Nemesis:
         if machine is not None and machine.node is not None and not machine.services.db.trouble:
             machine.note("a bad neighbour in the batch")
             machine.services.db.submit(fail, lambda result, error: None)
+
+    def _sweep(self) -> None:
+        """Outboxes that are over their bounds are collapsed now and not in ten minutes."""
+        machine = self._machine()
+        if machine is not None and machine.node is not None:
+            machine.note("outboxes are swept")
+            machine.node.federation._sweep()
 
     def _lazy(self) -> None:
         device = self._random.choice(self._world.devices)

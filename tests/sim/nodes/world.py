@@ -39,6 +39,7 @@ SHRUNK: Final[dict[str, tuple[int, ...]]] = {
     "HEADS_AT_ONCE": (500, 500, 7),
     "MARKS_AT_ONCE": (500, 500, 2),
     "PENDING_MAX": (1000, 1000, 8),
+    "OUTBOX_ROWS_MAX": (50_000, 50_000, 10),
 }
 
 
