@@ -44,6 +44,9 @@ class LinkTable(Protocol):
     def dialling(self) -> Sequence[NodeId]:
         """Peers that this node tries to link."""
 
+    def wake(self, nid: NodeId) -> None:
+        """Begins to dial, if there is no link and somebody wants one: the peer will not call soon after it was refused."""
+
     def drop(self, nid: NodeId, reason: str = "closed") -> None:
         """Closes the link with `nid`."""
 
@@ -145,6 +148,7 @@ class Peers:
             if policy == BLOCK:
                 self._links.drop(nid, "blocked")
             else:
+                self._links.wake(nid)
                 self._links.nudge(nid)
 
     async def pin_domain(self, nid: NodeId, domain: str, proof: str) -> None:

@@ -24,7 +24,7 @@ from node.storage.lock import is_locked
 from node.wire import api
 from tests.integration.test_cli import ROOT, environment, startalk
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90), pytest.mark.xdist_group("demo")]
 PATIENCE_S = 40
 WORDS = "Who sees this on three nodes?"
 
@@ -66,9 +66,17 @@ class Demo:
         )
 
 
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One for all who leave it running."""
+    running = Demo(tmp_path_factory.mktemp("three") / "demo")
+    yield running
+    running.end()
+
+
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
-    """Fresh, with everybody in the group."""
+def brief(tmp_path: Path) -> Iterator[Demo]:
+    """One of its own, for who ends it."""
     running = Demo(tmp_path / "demo")
     yield running
     if running.process.poll() is None:
@@ -102,27 +110,33 @@ async def texts(person: Api, room: str) -> list[str]:
     return [str(entry.body["text"]) for entry in history.entries if entry.kind == "text" and entry.body]
 
 
-async def test_six_people_on_three_nodes_until_ctrl_c(demo: Demo) -> None:
-    people = [await signed_in(demo, local) for _, locals_ in CAST for local in locals_]
+async def say(person: Api, room: str) -> None:
+    fresh = format_id(SystemEntropy().uuid7(time.time_ns() // 1_000_000))
+    told = api.PostEvent(client_id=fresh, kind="text", body={"text": WORDS})
+    await person.call("POST", f"/rooms/{room}/events", api.Posted, told)
+
+
+async def reads(person: Api, room: str) -> None:
+    """Asks until the words are there."""
+    until = time.monotonic() + PATIENCE_S
+    while WORDS not in (shown := await texts(person, room)):
+        assert time.monotonic() < until, shown
+
+
+async def test_six_people_on_three_nodes_until_ctrl_c(brief: Demo) -> None:
+    people = [await signed_in(brief, local) for _, locals_ in CAST for local in locals_]
     try:
         rooms = [await group_of(person) for person in people]
         assert {(room.name, room.state, room.members) for room in rooms} == {(GROUP, "member", 6)}
         assert len({room.room for room in rooms}) == 1
-        room = rooms[0].room
-        told = api.PostEvent(
-            client_id=format_id(SystemEntropy().uuid7(time.time_ns() // 1_000_000)), kind="text", body={"text": WORDS}
-        )
-        await people[-1].call("POST", f"/rooms/{room}/events", api.Posted, told)
-        until = time.monotonic() + PATIENCE_S
+        await say(people[-1], rooms[0].room)
         for person in people:
-            while WORDS not in (shown := await texts(person, room)):
-                assert time.monotonic() < until, shown
+            await reads(person, rooms[0].room)
     finally:
         for person in people:
             await person.http.close()
-    status, err = demo.end()
-    assert (status, err) == (ExitStatus.OK, "")
-    assert demo.gone()
+    assert brief.end() == (ExitStatus.OK, "")
+    assert brief.gone()
 
 
 async def test_an_address_is_found_by_its_name(demo: Demo) -> None:
@@ -144,9 +158,21 @@ def test_the_admin_s_verbs_on_nodes_that_are_linked(demo: Demo) -> None:
     assert words == verb(demo, "peer", "add", node, domain="b.test").split()[-12:], "both admins see the same"
     assert "least" in verb(demo, "peer", "ping", "c.test", "-n", "2")
     assert "the node answers here" in verb(demo, "peer", "trace", "c.test")
-    assert verb(demo, "peer", "block", "c.test", "--yes") == "c.test is blocked.\n"
+
+
+async def test_what_is_written_while_a_node_is_blocked_arrives_later(demo: Demo) -> None:
+    assert verb(demo, "peer", "block", "b.test", "--yes") == "b.test is blocked.\n"
     assert verb(demo, "peer", "list").splitlines()[-1].startswith("blocked")
-    assert verb(demo, "peer", "unblock", "c.test", "--yes") == "c.test may connect again.\n"
+    alice, bob = await signed_in(demo, "alice"), await signed_in(demo, "bob")
+    try:
+        room = (await group_of(bob)).room
+        await say(bob, room)
+        assert WORDS not in await texts(alice, room)
+        assert verb(demo, "peer", "unblock", "b.test", "--yes") == "b.test may connect again.\n"
+        await reads(alice, room)
+    finally:
+        await alice.http.close()
+        await bob.http.close()
 
 
 def test_the_doctor_lets_another_node_call_back(demo: Demo) -> None:
@@ -162,9 +188,9 @@ def test_the_doctor_lets_another_node_call_back(demo: Demo) -> None:
     assert "FAIL" not in again
 
 
-def test_a_kept_demo_goes_on_and_a_node_that_dies_ends_it(demo: Demo) -> None:
-    assert demo.end(signal.SIGTERM) == (ExitStatus.OK, "")
-    again = Demo(demo.folder)
+def test_a_kept_demo_goes_on_and_a_node_that_dies_ends_it(brief: Demo) -> None:
+    assert brief.end(signal.SIGTERM) == (ExitStatus.OK, "")
+    again = Demo(brief.folder)
     os.kill(again.pids[1], signal.SIGKILL)
     _, err = again.process.communicate(timeout=PATIENCE_S)
     assert again.process.returncode == ExitStatus.FAILED

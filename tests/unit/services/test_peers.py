@@ -30,6 +30,9 @@ class Links:
     def open_links(self) -> list[PeerLink]:
         return self.links
 
+    def wake(self, nid: NodeId) -> None:
+        self.done.append(("wake", nid))
+
     def drop(self, nid: NodeId, reason: str = "closed") -> None:
         self.done.append((reason, nid))
 
@@ -100,7 +103,7 @@ async def test_a_policy_is_kept_and_takes_effect(office: Office) -> None:
     assert not office.peers.get(A).known, "to block somebody is not to know them"
     await office.peers.set_policy(A, ALLOW)
     await office.peers.set_policy(A, OPEN)
-    assert office.links.done == [("blocked", A), ("nudge", A), ("nudge", A)]
+    assert office.links.done == [("blocked", A), *[("wake", A), ("nudge", A)] * 2]
     with pytest.raises(Rejected):
         await office.peers.set_policy(A, "maybe")
 
