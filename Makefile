@@ -10,7 +10,7 @@ DATA ?= data
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 
-.PHONY: help setup run test check lint types contracts api-types webui webui-dev webui-check generate sim browser bench \
+.PHONY: help setup run demo test check lint types contracts api-types webui webui-dev webui-check generate sim browser bench \
 	bench-chat bench-webui bench-dht bench-federation docs cover constraints fresh-clone clean system-packages
 
 help:  ## Shows the verbs
@@ -44,6 +44,10 @@ setup: .venv/.all  ## Installs everything a developer needs into .venv
 run: .venv/.run  ## Installs what is missing, builds the web UI and starts a node in data/
 	@$(BIN)/python hatch_build.py
 	@exec $(BIN)/startalk run --data $(DATA) $(ARGS)
+
+demo: .venv/.run  ## Runs three nodes with six people on this machine until Ctrl-C; ARGS="--data FOLDER" keeps them
+	@$(BIN)/python hatch_build.py
+	@exec $(BIN)/startalk demo $(ARGS)
 
 webui: .venv/.run  ## Builds the web UI if its sources changed
 	@$(BIN)/python hatch_build.py
