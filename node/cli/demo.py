@@ -14,13 +14,9 @@ The folder is deleted at the end unless ``--data`` names one to keep. A kept dem
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -28,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from msgspec import Struct
 
-from node.base.errors import ExitStatus, Fatal, LocalError, Rejected, RemoteError
+from node.base.errors import ExitStatus, Fatal
 
 if TYPE_CHECKING:
     from node.cli.desk import StoppedDesk
@@ -41,9 +37,6 @@ PASSWORD: Final = "three small nodes"  # noqa: S105 - printed, and good on loopb
 PORT: Final = 8081
 READY: Final = "demo.ready"  # its folder has seen the first scene
 AUTHORITIES: Final = "ca.pem"
-LOG: Final = "node.log"
-STOP_S: Final = 20.0  # a node that takes longer to stop is killed
-START_S: Final = 60.0
 _CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
 
 
@@ -80,7 +73,7 @@ def demo(
             _believe(houses, folder / AUTHORITIES)
         except KeyboardInterrupt:
             return
-        asyncio.run(_run(houses, folder, fresh=fresh, kept=data is not None))
+        _perform(houses, folder, fresh=fresh, kept=data is not None)
 
 
 # --- before they run ------------------------------------------------------------------------------------
@@ -196,104 +189,21 @@ def _believe(houses: Sequence[House], target: Path) -> None:
 # --- while they run -------------------------------------------------------------------------------------
 
 
-async def _run(houses: Sequence[House], folder: Path, *, fresh: bool, kept: bool) -> None:
-    """All three, until a signal. Raises Fatal if one of them ends by itself or they do not find each other."""
-    stop, serving = asyncio.Event(), [asyncio.Event() for _ in houses]
-    with _signals(stop.set):
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(_serve(house, ready.set)) for house, ready in zip(houses, serving, strict=True)
-                ]
-                tasks.append(group.create_task(_open(houses, serving, folder, fresh=fresh, kept=kept)))
-                await stop.wait()
-                for task in tasks:
-                    task.cancel()
-        except* Fatal as faults:
-            raise _first(faults) from None
+def _perform(houses: Sequence[House], folder: Path, *, fresh: bool, kept: bool) -> None:
+    """The first scene, if it was not played yet, then what to tell the person at the terminal; until a signal. Raises Fatal."""
+    import asyncio
 
-
-def _first(faults: BaseExceptionGroup[Fatal]) -> Fatal:
-    fault = faults.exceptions[0]
-    return _first(fault) if isinstance(fault, BaseExceptionGroup) else fault
-
-
-@contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """While open, whatever asks us to end calls `stop`, however often."""
-    loop = asyncio.get_running_loop()
-    asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in asking:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in asking:
-            loop.remove_signal_handler(number)
-
-
-async def _serve(house: House, ready: Callable[[], None]) -> None:
-    """One node, in a session of its own: Ctrl-C reaches us, and we tell it. Raises Fatal when it ends by itself."""
-    import node
-    from node.cli.welcome import LAST_LINE
-
-    with (house.folder / LOG).open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "node", "run", "--data", str(house.folder),
-            cwd=Path(node.__file__).parents[1],
-            env={name: value for name, value in os.environ.items() if not name.startswith("STARTALK_")},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        async for line in process.stdout:
-            if line.decode("utf-8", "replace").strip() == LAST_LINE:
-                ready()
-        status = await process.wait()
-    finally:
-        await _end(process)
-    raise Fatal(ExitStatus.FAILED, f"{house.domain} ended with status {status}. {_last_line(house.folder / LOG)}")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Asks it to stop, and waits; kills one that does not."""
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        async with asyncio.timeout(STOP_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else ""
-
-
-async def _open(
-    houses: Sequence[House], serving: Sequence[asyncio.Event], folder: Path, *, fresh: bool, kept: bool
-) -> None:
-    """The first scene, if it was not played yet, and what to tell the person at the terminal."""
-    from node.cli import scene
+    from node.cli import scene, troupe
 
     seats = _seats(houses)
-    try:
-        async with asyncio.timeout(START_S):
-            for ready in serving:
-                await ready.wait()
+
+    async def opening() -> None:
         if fresh:
             await scene.play(seats, PASSWORD)
             (folder / READY).touch()
-    except (TimeoutError, Rejected, LocalError, RemoteError) as error:
-        why = str(error) or "it took too long"
-        raise Fatal(ExitStatus.FAILED, f"The demo's people did not find each other: {why}.") from error
-    print(_told(seats, folder, kept=kept), flush=True)
+        print(_told(seats, folder, kept=kept), flush=True)
+
+    asyncio.run(troupe.run(houses, opening))
 
 
 def _seats(houses: Sequence[House]) -> Mapping[str, Seat]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import ssl
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from node.base.errors import ExitStatus, Fatal
+from node.base.errors import ExitStatus
 from node.cli import demo
 from node.runtime import config
 from node.runtime.targets import Exceptions, Pin
@@ -75,13 +74,3 @@ def test_everybody_has_a_link_and_two_of_a_node_differ_in_host(tmp_path: Path) -
     assert demo.PASSWORD in told
     assert "deletes" in told
     assert "kept" in demo._told(seats, tmp_path, kept=True)
-
-
-@pytest.mark.slow
-async def test_a_node_that_cannot_start_ends_the_demo(tmp_path: Path) -> None:
-    houses = demo._houses(tmp_path, 0)[:1]
-    houses[0].folder.mkdir()
-    (houses[0].folder / config.FILE).write_text("https_port = 'many'\n")
-    with pytest.raises(Fatal, match=r"a\.test ended with status 2.*https_port"):
-        await demo._run(houses, tmp_path, fresh=False, kept=True)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
