@@ -275,7 +275,9 @@ class LyingExchange(Exchange):
         )
 
     async def _foreign_reject(self, peer: Peer, row: RoomRow) -> None:
-        """Posts of the peer's users that another hub has, or has not yet, given a place."""
+        """Posts of the peer's users that another hub has given a place, or will."""
+        if row.hub == self._steps.catchup._signer.nid:
+            return
         again = self._db.view(lambda tx: list(self._services.log.links(tx, row.pk, max(1, row.head.idx - 3), 4)))
         for link in again:
             event = EventId(hub.digest(link.event))
