@@ -156,6 +156,7 @@ class Forwarding:
         if isinstance(body, content.Join):  # who comes in is shown by name at once
             name, since_ms = self._users.named(tx, actor.user) or (actor.name, 0)
             self._followers.send(tx, hub_nid, self._signer.profile(actor.user, name, since_ms))
+            self._answer_offer(tx, actor.user, actor.user_pk, RoomId(post.room), accepted=True)
         self._tell(tx, waits)
         return waiting(RoomId(post.room), event_id, now_ms)
 
@@ -192,8 +193,16 @@ class Forwarding:
     def refused(self, tx: Tx, event: EventId, code: str, text: str) -> None:
         """The hub, or the link, gave it up."""
         row = pending.refuse(tx, event, code, text)
-        if row is not None:
-            self._tell(tx, row)
+        if row is None:
+            return
+        self._tell(tx, row)
+        if row.kind == "join":
+            self._answer_offer(tx, row.author, self._users.pk(tx, row.author), row.room, accepted=False)
+
+    def _answer_offer(self, tx: Tx, user: UserId, user_pk: int, room_id: RoomId, *, accepted: bool) -> None:
+        """The card of an invitation says that it waits for the hub, or is open again."""
+        if contacts.answer_offer(tx, user_pk, room_id, accepted=accepted):
+            self._feed.stage_card(tx, user, room_id)
 
     def refused_by(self, tx: Tx, nid: NodeId, event: EventId, code: str, text: str) -> None:
         """The hub refused it; only the hub it was sent to can."""

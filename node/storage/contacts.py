@@ -112,6 +112,12 @@ def offer(tx: Tx, user_pk: int, room: RoomId) -> OfferRow | None:
     return None if row is None else _offer(row)
 
 
+def answer_offer(tx: Tx, user_pk: int, room: RoomId, *, accepted: bool) -> bool:
+    """The person said yes and waits for the hub, or the hub did not let them in; whether there is such an offer."""
+    sql = "UPDATE offers SET accepted = ? WHERE user = ? AND room = ?"
+    return tx.execute(sql, (int(accepted), user_pk, room)).rowcount > 0
+
+
 def offers_of(tx: Tx, user_pk: int) -> list[OfferRow]:
     """Open invitations of one person."""
     return [_offer(row) for row in tx.all(f"{_OFFER} WHERE o.user = ? ORDER BY o.at_ms DESC", (user_pk,))]

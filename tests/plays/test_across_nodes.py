@@ -110,6 +110,17 @@ async def test_a_link_into_a_group_of_another_node(homes: tuple[Node, Node, Node
         await bob.ordered(again)
 
 
+async def test_who_said_yes_waits_for_the_node_of_the_group(homes: tuple[Node, Node, Node]) -> None:
+    alice, bob = await homes[0].person("alice"), await homes[1].person("bob")
+    room = await alice.create_group("Walk", [bob.user])
+    await offered(bob, room)
+    async with homes[0].cut(homes[1]):
+        await bob.accept(room)
+        await sees(bob, lambda: bob.rooms[room].card.joining)
+    await joined(bob, room)
+    assert not bob.rooms[room].card.joining
+
+
 async def test_a_contact_link_is_a_yes_in_advance(homes: tuple[Node, Node, Node]) -> None:
     alice, bob = await homes[0].person("alice"), await homes[1].person("bob")
     link = await alice.api.make_contact_link()
