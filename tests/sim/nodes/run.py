@@ -94,6 +94,7 @@ async def _story(world: Nodes, errors: Errors) -> Outcome:
     ledgers = [checkers.read(machine) for machine in world.machines]
     complaints = [
         *world.faults,
+        *(world.machines[0].faults if world.has_villain else ()),  # a liar that fails does not lie any more
         *loop.faults,
         *late,
         *checkers.check(ledgers, world),
@@ -134,6 +135,8 @@ async def _settle(world: Nodes) -> list[str]:
             break
         await asyncio.sleep(HEAL_STEP_S)
     world.note(f"settled after {world.loop.time() - began:.0f} s")
+    if world.bad is not None:
+        world.bad.over = True
     await asyncio.sleep(QUIET_S)
     return [f"not settled: {text}" for text in left]
 

@@ -34,6 +34,8 @@ Tell = Callable[[str], None]
 class Villain:
     """What survives a restart of a lying node: its plans."""
 
+    over = False  # enough lied
+
     def tamper(self, services: Services) -> Services:
         """The same services with an exchange that lies."""
         raise NotImplementedError
@@ -183,8 +185,9 @@ class LyingExchange(Exchange):
         random = self._villain.random
         while True:
             await asyncio.sleep(random.expovariate(0.7))
-            rows = self._db.view(lambda tx: sorted(self._services.rooms.everyone(tx), key=lambda one: one.room))
-            if not rows:
+            known = self._db.view(lambda tx: sorted(self._services.rooms.everyone(tx), key=lambda one: one.room))
+            rows = [row for row in known if row.state.members]
+            if not rows or self._villain.over:
                 continue
             row, name = random.choice(rows), random.choice(sorted(self._lies))
             self._villain.tell(f"tells {name}")
@@ -276,7 +279,7 @@ class LyingExchange(Exchange):
 
     async def _foreign_reject(self, peer: Peer, row: RoomRow) -> None:
         """Posts of the peer's users that another hub has given a place, or will."""
-        if row.hub == self._steps.catchup._signer.nid:
+        if row.hub == self.steps.catchup._signer.nid:
             return
         again = self._db.view(lambda tx: list(self._services.log.links(tx, row.pk, max(1, row.head.idx - 3), 4)))
         for link in again:
