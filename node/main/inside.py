@@ -43,6 +43,7 @@ from node.services.presence import Presence
 from node.services.reach import Reach
 from node.services.receipts import Receipts
 from node.services.replicas import Replicas
+from node.services.restoring import Restoring
 from node.services.roomkeys import RoomKeys
 from node.services.rooms import RoomBook
 from node.services.sessions import Sessions
@@ -223,6 +224,8 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         posting.post_in(tx, accounts.later(tx, account, device), Post(room, client_id, "text", body))
 
     contacts.say = say
+    restoring = Restoring(db=db, marker=data / database.RESTORED, rooms=rooms, replicas=replicas, own=keys)
+    identity.on_fence(restoring.suspect)
     acks = Acknowledging(
         db=db, rooms=rooms, log=log, feed=feed, signer=keys, signers=signers, nodes=followers, clock=clock
     )
@@ -256,6 +259,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
             sender=followers,
             give_up=replicas.give_up,
             own=identity,
+            forgotten=restoring.shown,
             clock=clock,
         ),
         marks=Marking(
@@ -264,7 +268,9 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         names=naming,
         signals=signals,
         statements=Statements(db=db, peers=peers, own=identity, clock=clock),
+        restoring=restoring,
     )
+    posting.may_append = steps.submissions.may_append = restoring.check
     exchange = Exchange(db=db, steps=steps)
     receipts.moved = exchange.nudge_all
     return Services(

@@ -123,7 +123,7 @@ class CatchUp:
     # --- hub: requests ------------------------------------------------------------------------------------
 
     async def serve_range(self, peer: Peer, asked: Range) -> bytes:
-        """A page of a room the peer follows or followed. Raises Rejected with `not_found`."""
+        """A page of a room the peer follows or followed, or orders and lost. Raises Rejected with `not_found`."""
         return await self._db.read(lambda tx: self._range(tx, peer, asked))
 
     def _range(self, tx: Tx, peer: Peer, asked: Range) -> bytes:
@@ -139,7 +139,7 @@ class CatchUp:
             if entries and size > PAGE_BYTES:
                 break
             entries.append(entry)
-        if entries:
+        if entries and row.hub == self._signer.nid:
             entries[-1] = self._with_head(entries[-1])
         return exchange.encode_item(RangePage(tuple(entries), end))
 
@@ -166,6 +166,8 @@ class CatchUp:
     def _followed(self, tx: Tx, peer: Peer, room: RoomId) -> tuple[RoomRow, int]:
         """A room of this hub and the last entry of it for the peer. Raises Rejected with `not_found`."""
         row = self._rooms.peek(tx, room)
+        if row is not None and row.hub == peer.nid:
+            return row, row.head.idx  # its hub comes back from an old backup
         if row is None or row.hub != self._signer.nid or not (end := self._end(tx, peer, row)):
             raise Rejected(Code.NOT_FOUND, "There is no such room for you.")
         return row, end
@@ -184,19 +186,21 @@ class CatchUp:
             after = page[-1][0]
             mine = Heads(tuple(RoomHead(room, head.epoch, head.idx, head.hash) for _, room, head in page))
             answer = exchange.decode_heads(await self._request(peer, exchange.HEADS, exchange.encode_item(mine)))
-            await self._remind(peer, answer.heads)
+            await self._remind(peer, mine.heads, answer.heads)
             if answer.heads:
                 await self._db.write(lambda tx, heads=answer.heads: self._note(tx, peer, heads))  # type: ignore[misc]
 
-    async def _remind(self, peer: Peer, theirs: tuple[RoomHead, ...]) -> None:
-        """A hub that has less than it sent before was restored from an old backup: it is shown what it signed."""
+    async def _remind(self, peer: Peer, mine: tuple[RoomHead, ...], theirs: tuple[RoomHead, ...]) -> None:
+        """A hub that has less than it sent before was restored from an old backup: it is shown what it signed. One with new keys is shown
+        all of it: it may know of a room no more."""
+        behind = {head.room: head.idx for head in theirs}
         shown: list[Shown] = []
-        for head in theirs:
+        for head in mine:
             row = self._db.view(lambda tx, head=head: self._rooms.peek(tx, RoomId(head.room)))  # type: ignore[misc]
-            if row is None or row.hub != peer.nid or head.idx >= row.head.idx:
+            seen = None if row is None else self._db.view(lambda tx, pk=row.pk: heads.seen(tx, pk))  # type: ignore[misc]
+            if row is None or seen is None:
                 continue
-            seen = self._db.view(lambda tx, pk=row.pk: heads.seen(tx, pk))  # type: ignore[misc]
-            if seen is not None and seen.idx > head.idx:
+            if seen.idx > behind.get(head.room, seen.idx) or seen.incarnation < peer.incarnation:
                 word = SeenHead(seen.epoch, seen.idx, seen.hash, seen.incarnation, seen.signature)
                 shown.append(Shown(row.room, row.hub, word))
         if shown:

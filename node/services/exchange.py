@@ -33,6 +33,7 @@ from node.services.naming import Naming
 from node.services.offers import Offers
 from node.services.ports import PeerLinks
 from node.services.replicas import Checked, Replicas
+from node.services.restoring import Restoring
 from node.services.signals import Signals
 from node.services.statements import Dropper, Statements
 from node.services.submissions import Submission, Submissions
@@ -79,6 +80,7 @@ class Steps(Struct, frozen=True, kw_only=True):
     names: Naming
     signals: Signals
     statements: Statements
+    restoring: Restoring
 
 
 class Exchange:
@@ -95,6 +97,7 @@ class Exchange:
         self._later: asyncio.TimerHandle | None = None
         self._work = (
             steps.statements.tell,
+            steps.restoring.adopt,
             steps.catchup.pull,
             steps.acks.say,
             steps.gossip.tell,
@@ -131,6 +134,7 @@ class Exchange:
             self.steps.names,
             self.steps.signals,
             self.steps.statements,
+            self.steps.restoring,
         ):
             step.links = links
 
@@ -310,7 +314,9 @@ class Exchange:
             case exchange.LOG_RANGE:
                 return await steps.catchup.serve_range(peer, exchange.decode_range(args))
             case exchange.HEADS:
-                return steps.catchup.serve_heads(peer, exchange.decode_heads(args))
+                asked = exchange.decode_heads(args)
+                steps.restoring.compared(peer, asked.heads)
+                return steps.catchup.serve_heads(peer, asked)
             case exchange.ACKS:
                 await steps.acks.heard(peer, exchange.decode_acks(args))
                 self.nudge_all()
@@ -320,6 +326,7 @@ class Exchange:
                 return b""
             case exchange.SEEN:
                 await steps.gossip.heard(peer, exchange.decode_seen(args))
+                self.nudge(peer.nid)
                 return b""
             case exchange.STATEMENTS:
                 await steps.statements.heard(exchange.decode_statements(args))

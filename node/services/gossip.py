@@ -51,6 +51,7 @@ class Own(Protocol):
 
 
 GiveUp = Callable[[Tx, RoomRow, str], None]
+Forgotten = Callable[[Peer, RoomId, Head], None]  # a head of our own that is beyond our log
 
 
 class Gossip:
@@ -67,6 +68,7 @@ class Gossip:
         sender: Sender,
         give_up: GiveUp,
         own: Own,
+        forgotten: Forgotten,
         clock: Clock,
     ) -> None:
         self._db = db
@@ -77,6 +79,7 @@ class Gossip:
         self._sender = sender
         self._give_up = give_up
         self._own = own
+        self._forgotten = forgotten
         self._clock = clock
         self._told: dict[NodeId, dict[int, int]] = {}
         self.links: PeerLinks | None = None
@@ -114,7 +117,7 @@ class Gossip:
 
     async def heard(self, peer: Peer, said: Seen) -> None:
         """Keeps heads that the hub did sign, until they can be compared."""
-        self._reminded([shown for shown in said.shown if shown.hub == self._node])
+        self._reminded(peer, [shown for shown in said.shown if shown.hub == self._node])
         good = [shown for shown in said.shown if shown.hub != self._node and self._is_signed(shown)]
 
         def write(tx: Tx) -> None:
@@ -127,13 +130,14 @@ class Gossip:
         if good:
             await self._db.write(write)
 
-    def _reminded(self, shown: list[Shown]) -> None:
-        """Somebody has heads of ours beyond our own log: this is an old copy. A lie changes nothing."""
+    def _reminded(self, peer: Peer, shown: list[Shown]) -> None:
+        """Somebody has heads of ours beyond our own log: this is an old copy, or was one before it got new keys. A lie changes nothing."""
         for one in shown:
             row = self._db.view(lambda tx, one=one: self._rooms.peek(tx, RoomId(one.room)))  # type: ignore[misc]
-            if row is not None and row.hub == self._node and one.head.idx > row.head.idx:
+            if row is None or (row.hub == self._node and one.head.idx > row.head.idx):
                 with suppress(RemoteError):
-                    self._own.note_later_state(_as_shown_head(one))
+                    if not self._own.note_later_state(_as_shown_head(one)):
+                        self._forgotten(peer, RoomId(one.room), Head(one.head.epoch, one.head.idx, one.head.hash))
 
     def _is_signed(self, shown: Shown) -> bool:
         key = self._signers.find(NodeId(shown.hub), shown.head.incarnation)

@@ -93,6 +93,7 @@ class Posting:
         self._by_account = Budget(**budget, per_s="posts_per_account_per_s", burst="posts_per_account_burst")  # type: ignore[arg-type]
         self._by_room = Budget(**budget, per_s="posts_per_room_per_s", burst="posts_per_room_burst")  # type: ignore[arg-type]
         self._creations = Budget(**budget, per_s="rooms_created_per_h", burst="rooms_created_per_h", scale=3600)  # type: ignore[arg-type]
+        self.may_append: Callable[[RoomRow], None] = lambda row: None  # raises Rejected; set by the composition root
         self._invitations = Budget(**budget, per_s="invitations_per_h", burst="invitations_per_h", scale=3600)  # type: ignore[arg-type]
 
     # --- doors ------------------------------------------------------------------------------------------
@@ -165,6 +166,7 @@ class Posting:
             self._check_person(tx, body)
             return self._forwarding.forward(tx, actor, post, body, hub_nid, now_ms)
         row = self._row(tx, actor, post, body, now_ms)
+        self.may_append(row)
         self._forwarding.check_consent(tx, actor, row)
         target = self._log.target(tx, row.pk, body)
         command = room.decide(row.state, Command(actor.user, post.kind, body), now_ms, target)

@@ -7,6 +7,7 @@ bad post never holds up the next.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -88,6 +89,7 @@ class Submissions:
         self._links = links
         self._signers = signers
         self._clock = clock
+        self.may_append: Callable[[RoomRow], None] = lambda row: None  # raises Rejected; set by the composition root
 
     def meet(self, peer: Peer) -> None:
         """Keeps what proves the peer's key: its users' events are handed on to others."""
@@ -132,6 +134,7 @@ class Submissions:
         event, body, now_ms = submission.event.value, submission.body, self._clock.now_ms()
         author = UserId(event.author)
         row = self._row(tx, submission, author, body, now_ms)
+        self.may_append(row)
         target = self._log.target(tx, row.pk, body)
         command = room.decide(row.state, Command(author, event.kind, body), now_ms, target)
         self._check_person(tx, body)

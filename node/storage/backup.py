@@ -31,6 +31,7 @@ from node.runtime.config import FILE as BOOT_FILE
 from node.runtime.privatefile import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder
 from node.storage import checkup, migrations
 from node.storage.database import FILE as DATABASE
+from node.storage.database import RESTORED
 from node.storage.keys import FOLDER as KEYS
 from node.storage.keys import KeyFolder
 from node.wire.keys import node_id
@@ -93,6 +94,7 @@ def unpack(source: Path, data: Path) -> About:
         KeyFolder(draft)
         if damages := checkup.find_damage(draft):
             raise Fatal(ExitStatus.DATA_CORRUPT, f"The database in {source} is damaged: {damages[0]}.")
+        (draft / RESTORED).touch(mode=PRIVATE_FILE)
         draft.rename(data)
         sync_folder(data.parent)
     except OSError as error:

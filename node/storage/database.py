@@ -37,6 +37,9 @@ T = TypeVar("T")
 Params = tuple[Any, ...]
 
 FILE: Final = "startalk.db"
+RESTORED: Final = (
+    "restored"  # beside it in a copy from a backup, until others were asked what it lacks (services/restoring.py)
+)
 RETRY_S: Final = 5.0  # a full disk is tried again this often
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
