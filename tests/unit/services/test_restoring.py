@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ OTHERS = [NodeId(bytes([n]) * 32) for n in (1, 2, 3)]
 
 
 @pytest_asyncio.fixture
-async def node(tmp_path: Path) -> Iterator[Services]:  # type: ignore[misc]
+async def node(tmp_path: Path) -> AsyncIterator[Services]:
     services = main.open_services(
         Config(data=str(tmp_path / "node"), password_cost="small"),
         clock=ManualClock(),
