@@ -11,7 +11,7 @@ subscriber *behind* on purpose, so that the rules of who may read what stand in 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeVar
 
 from msgspec import Raw
@@ -115,6 +115,8 @@ class Feed:
         self._by_user: dict[UserId, Followers] = {}
         self._by_room: dict[int, Followers] = {}
         self._staged: _Staged | None = None
+        self.there: Callable[[UserId], str] = _absent  # what was last heard of people elsewhere
+        self.entered: Callable[[int], None] = _nobody  # told of rooms that got a member, after the commit
 
     # --- subscribers ------------------------------------------------------------------------------------
 
@@ -154,6 +156,10 @@ class Feed:
     def online(self, user: UserId) -> bool:
         """Whether the user has a socket."""
         return user in self._by_user
+
+    def is_there(self, user: UserId) -> bool:
+        """Whether the user has a socket, here or as far as is heard from elsewhere."""
+        return user in self._by_user or self.there(user) != "offline"
 
     def end_device(self, device: DeviceId, code: str, text: str) -> None:
         """Ends the sockets of a device that was signed out."""
@@ -227,6 +233,8 @@ class Feed:
         return staged
 
     def _publish(self, staged: _Staged) -> None:
+        for room_pk in dict.fromkeys(room_pk for _, room_pk, _ in staged.entered):
+            self.entered(room_pk)
         for user, room_pk, room in staged.entered:
             for subscriber in self.of_user(user):
                 self._by_room.setdefault(room_pk, set()).add(subscriber)
@@ -255,6 +263,15 @@ class Feed:
                 work[subscriber].append(chunk)
         for subscriber, mine in work.items():
             subscriber.deliver(mine)
+
+
+def _nobody(room_pk: int) -> None:
+    """Nobody else wants to know."""
+
+
+def _absent(user: UserId) -> str:
+    """Nothing was heard of anybody."""
+    return "offline"
 
 
 def to_waiting(row: PendingRow) -> c2s.WaitingItem:

@@ -6,6 +6,7 @@ after the link's handshake proved the nid (services/ports.py `PeerLinks.reach`).
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Protocol
 
 from msgspec import Struct
@@ -85,7 +86,8 @@ class Introductions:
         nid = NodeId(invitation.nid)
         home = nid == self.node
         if not home:
-            await self._reach(nid, places=invitation.addresses, domain=host)
+            domain, place = _where(host)
+            await self._reach(nid, places=(*invitation.addresses, *place), domain=domain)
         match invitation.kind:
             case LinkKind.ROOM:
                 return Introduction(
@@ -124,3 +126,15 @@ class Introductions:
         row = self._db.view(lambda tx: self._peers.find(tx, nid))
         domain = row.domain if row is not None and row.domain_state == "verified" else ""
         return f"{local}@{domain}" if domain else f"{local}@{format_node(nid)}.startalk.alt"
+
+
+def _where(host: str) -> tuple[str, tuple[Place, ...]]:
+    """The host of a link as a domain, or as an address to try: (domain, places)."""
+    name, colon, port = host.rpartition(":")
+    if not (colon and port.isdigit()):
+        name, port = host, "443"
+    try:
+        address = ip_address(name.strip("[]"))
+    except ValueError:
+        return name, ()
+    return "", (Place(address.packed, int(port)),)

@@ -55,12 +55,21 @@ class BannedView(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class BannedNodeView(Struct, frozen=True, kw_only=True):
+    """A node whose people are kept out; `node` as text."""
+
+    node: str
+    by: UserId
+    reason: str
+
+
 class Membership(Struct, frozen=True, kw_only=True):
     """Everybody who has to do with a room; bans only for those who may end them."""
 
     members: tuple[MemberView, ...]
     invited: tuple[GuestView, ...]
     banned: tuple[BannedView, ...]
+    nodes_banned: tuple[BannedNodeView, ...]
 
 
 class RoomBook:
@@ -123,13 +132,17 @@ class RoomBook:
                     delivered_idx=marks.get(user, none).delivered_idx,
                     read_idx=marks.get(user, none).read_idx,
                     read_ms=marks.get(user, none).read_ms,
-                    online=self._feed.online(user),
+                    online=self._feed.is_there(user),
                 )
                 for user, member in state.members.items()
             ),
             invited=tuple(
                 GuestView(user=user, name=names.get(user, ""), by=asked.by, at_ms=asked.at_ms)
                 for user, asked in state.invited.items()
+            ),
+            nodes_banned=tuple(
+                BannedNodeView(node=node, by=ban.by, reason=ban.reason)
+                for node, ban in (state.nodes_banned.items() if may_unban else ())
             ),
             banned=tuple(
                 BannedView(user=user, name=names.get(user, ""), by=ban.by, until_ms=ban.until_ms, reason=ban.reason)

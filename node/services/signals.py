@@ -37,6 +37,7 @@ class Signals:
         self._nodes = nodes
         self._there: dict[NodeId, dict[UserId, str]] = {}
         self.links: PeerLinks | None = None
+        feed.entered, feed.there = self.shared, self.there
 
     # --- from here ------------------------------------------------------------------------------------------
 
@@ -49,6 +50,14 @@ class Signals:
         """A person here came or went."""
         row = self._db.view(lambda tx: self._rooms.peek_pk(tx, room_pk))
         self._spread(row, exchange.PRESENCE, exchange.encode_item(PresenceNow(row.room, user, state)))
+
+    def shared(self, room_pk: int) -> None:
+        """A room got a member, perhaps on another node: those who are here are shown there at once."""
+        row = self._db.view(lambda tx: self._rooms.peek_pk(tx, room_pk))
+        if self._nodes.of(row):
+            for user in row.state.members:
+                if parse_user(user)[1] == self._node and self._feed.online(user):
+                    self.presence(room_pk, user, "online")
 
     def _spread(self, row: RoomRow, topic: str, body: bytes, *, but: NodeId | None = None) -> None:
         if self.links is None or len(row.state.members) > limits.PRESENCE_ROOM_MEMBERS_MAX:
@@ -98,6 +107,7 @@ class Signals:
             for user in row.state.members:
                 if parse_user(user)[1] == self._node and self._feed.online(user):
                     self._spread_to(peer.nid, row, user)
+            self._feed.nodes_moved(row.pk, row.room)
 
     def _spread_to(self, node: NodeId, row: RoomRow, user: UserId) -> None:
         if self.links is not None and len(row.state.members) <= limits.PRESENCE_ROOM_MEMBERS_MAX:
@@ -108,3 +118,5 @@ class Signals:
         for user in self._there.pop(peer.nid, {}):
             for subscriber in self._feed.everyone():
                 subscriber.send(c2s.PresenceSignal(user, "offline"))
+        for row in self._db.view(lambda tx: self._rooms.shared_with(tx, peer.nid)):
+            self._feed.nodes_moved(row.pk, row.room)

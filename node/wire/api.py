@@ -449,12 +449,21 @@ class Banned(Answer, frozen=True, kw_only=True):
     reason: str
 
 
+class BannedNode(Answer, frozen=True, kw_only=True):
+    """A node whose people are kept out."""
+
+    node: str
+    by: str
+    reason: str
+
+
 class Members(Answer, frozen=True, kw_only=True):
-    """`banned` is filled for those who may unban."""
+    """`banned` and `nodes_banned` are filled for those who may unban."""
 
     members: list[Member]
     invited: list[Guest]
     banned: list[Banned]
+    nodes_banned: list[BannedNode]
 
 
 class PostEvent(Request, frozen=True, kw_only=True):

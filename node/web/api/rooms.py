@@ -139,6 +139,9 @@ class RoomResource:
                 )
                 for guest in found.invited
             ],
+            nodes_banned=[
+                api.BannedNode(node=banned.node, by=banned.by, reason=banned.reason) for banned in found.nodes_banned
+            ],
             banned=[
                 api.Banned(
                     user=banned.user,

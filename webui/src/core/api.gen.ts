@@ -359,11 +359,19 @@ export interface Banned {
   reason: string;
 }
 
-/** `banned` is filled for those who may unban. */
+/** A node whose people are kept out. */
+export interface BannedNode {
+  node: string;
+  by: string;
+  reason: string;
+}
+
+/** `banned` and `nodes_banned` are filled for those who may unban. */
 export interface Members {
   members: Member[];
   invited: Guest[];
   banned: Banned[];
+  nodes_banned: BannedNode[];
 }
 
 /** Any kind of event; `body` has the fields of node/core/content.py, ids in it as text. */

@@ -70,6 +70,7 @@ export function Members({ room }: { room: Room }) {
       )}
       {list && list.invited.length > 0 && <Invited list={list.invited} room={room} act={act} />}
       {list && list.banned.length > 0 && <Bans list={list.banned} act={act} />}
+      {list && list.nodes_banned.length > 0 && <BannedNodes list={list.nodes_banned} act={act} />}
       {layer?.name === 'menu' && (
         <Menu
           label={t('group.member_menu', { name: layer.member.name })}
@@ -284,6 +285,28 @@ function Invited({ list, room, act }: { list: readonly http.api.Guest[]; room: R
                 onClick={() => void act('uninvite', { user: guest.user })}
               />
             )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function BannedNodes({ list, act }: { list: readonly http.api.BannedNode[]; act: Act }) {
+  const { state } = here();
+  return (
+    <section>
+      <h3 class={s.section}>{t('group.banned_nodes')}</h3>
+      <ul>
+        {list.map((ban) => (
+          <li key={ban.node} class={s.member}>
+            <div>
+              <b>{state.nodeName(ban.node)}</b>
+              {ban.reason && <small>{ban.reason}</small>}
+            </div>
+            <Button small onClick={() => void act('unban_node', { node: ban.node })}>
+              {t('group.unban')}
+            </Button>
           </li>
         ))}
       </ul>
