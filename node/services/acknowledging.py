@@ -145,8 +145,9 @@ class Acknowledging:
             if row is None or not self._may_say(row, peer, NodeId(ack.nid)):
                 continue
             known = self._log.hash_at(tx, row.pk, ack.idx)
+            first = not acks.has(tx, row.pk, NodeId(ack.nid))
             if known == ack.hash and acks.put(tx, row.pk, ack):
-                tx.after_commit(lambda row=row: self._moved(row))  # type: ignore[misc]
+                tx.after_commit(lambda row=row, first=first: self._moved(row, first=first))  # type: ignore[misc]
             elif known is not None and known != ack.hash:
                 self._suspect(NodeId(ack.nid))
 
@@ -163,7 +164,9 @@ class Acknowledging:
             return nid == peer.nid and nid in self._nodes.of(row)
         return row.hub == peer.nid
 
-    def _moved(self, row: RoomRow) -> None:
+    def _moved(self, row: RoomRow, *, first: bool) -> None:
+        if first:
+            self._feed.entered(row.pk)  # its node holds the room from now on and can be told who is there
         if row.hub == self._signer.nid:
             for node in self._nodes.of(row):
                 self._owed[node].add(row.pk)

@@ -16,6 +16,11 @@ def of_room(tx: Tx, room_pk: int, room: bytes) -> dict[NodeId, Ack]:
     }
 
 
+def has(tx: Tx, room_pk: int, nid: NodeId) -> bool:
+    """Whether this node ever acknowledged anything of the room."""
+    return tx.one("SELECT 1 FROM acks WHERE room = ? AND nid = ?", (room_pk, nid)) is not None
+
+
 def put(tx: Tx, room_pk: int, ack: Ack) -> bool:
     """Remembers an acknowledgement that was checked; False when a later one is known."""
     sql = """INSERT INTO acks (room, nid, epoch, idx, hash, incarnation, signature) VALUES (?, ?, ?, ?, ?, ?, ?)
