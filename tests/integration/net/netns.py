@@ -97,6 +97,21 @@ class Internet:
         self._ip(host, f"addr add {ip}/24 dev eth0")
         self._ip(host, "link set eth0 up")
 
+    def space(self, name: str) -> str:
+        """The namespace of `name`."""
+        return self._prefix + name
+
+    def cut(self, host: str) -> None:
+        """The far end of the cable of `host` is pulled out, so nobody notices at once."""
+        self._ip("wan", f"link set {self._far(host)} down")
+
+    def heal(self, host: str) -> None:
+        """It is plugged in again."""
+        self._ip("wan", f"link set {self._far(host)} up")
+
+    def _far(self, host: str) -> str:
+        return f"{self._prefix}{host}"[-14:]
+
     def _inside(self, host: str, router: str, ip: str) -> None:
         self._space(host)
         self._cable(host, router, "br0")
@@ -111,7 +126,7 @@ class Internet:
 
     def _cable(self, name: str, to: str, bridge: str) -> None:
         """A veth pair: eth0 in `name`, the other end on `bridge` in `to`."""
-        far = f"{self._prefix}{name}"[-14:]
+        far = self._far(name)
         ends = f"link add {far} netns {self._prefix}{to} type veth peer name eth0 netns {self._prefix}{name}"
         subprocess.run(["ip", *ends.split()], check=True)
         self._ip(to, f"link set {far} master {bridge} up")
