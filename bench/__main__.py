@@ -38,7 +38,7 @@ def page(result: dict[str, Any]) -> str:
         "# Benchmarks",
         "",
         (
-            f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {_machine()}; the node on one core, the generator on another, "
+            f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}; the node on one core, the generator on another, "
             "plain WebSocket over loopback. Every message is on disk before it is acknowledged. For scale, other programs measured "
             "earlier on a machine of the same size stand beside (ejabberd 23.01, Prosody 0.12, Synapse; their default stores do not sync "
             "each message)."
@@ -48,7 +48,7 @@ def page(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for name, unit, what, aim, others in ROWS:
-        lines.append(f"| `{name}` | {_number(result[name])} {unit} | {what} | {aim} | {others} |".replace("  ", " "))
+        lines.append(f"| `{name}` | {number(result[name])} {unit} | {what} | {aim} | {others} |".replace("  ", " "))
     raised = ", ".join(f"`{name}`" for name in sorted(result["rates"]))
     lines += [
         "",
@@ -58,11 +58,13 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """As people read it."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What this was measured on."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
 
