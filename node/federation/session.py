@@ -38,6 +38,7 @@ CLOSE_GOING: Final = 1001
 CLOSE_BAD_FRAME: Final = 4400
 CLOSE_SILENT: Final = 4408
 YIELD_EVERY: Final = 16  # frames read at a stretch before others have a turn
+YIELD_BYTES: Final = 4_096  # a frame above this size is a stretch by itself
 log = Log("federation.session")
 
 
@@ -211,7 +212,7 @@ class Session:
                 await self.receiver.ready()
                 await self._drained()
                 count += 1
-                if not count % YIELD_EVERY:
+                if not count % YIELD_EVERY or len(data) > YIELD_BYTES:
                     await asyncio.sleep(0)
                 data = await self._socket.receive()
         except RemoteError as error:

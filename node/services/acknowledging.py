@@ -7,6 +7,7 @@ is queued: what was not confirmed is said again.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import Protocol
 
@@ -120,12 +121,29 @@ class Acknowledging:
     # --- hearing ------------------------------------------------------------------------------------------
 
     async def heard(self, peer: Peer, said: Acks) -> None:
-        """Checks each and keeps the newest ones. Those that do not fit are ignored: the peer may be ahead of us, or lie."""
-        at_s = self._clock.now_ms() // 1000
-        for cert in said.signers:
-            self._signers.learn(cert, at_s)
-        good = [ack for ack in said.acks if self._is_signed(peer, ack)]
-        await self._db.write(lambda tx: self._keep(tx, peer, good))
+        """Checks each and keeps the newest ones. Those that do not fit are ignored: the peer may be ahead of us, or lie. Signatures
+        cost, so only those that would matter are checked, and others have their turn between two of them."""
+        wanted = self._db.view(lambda tx: [ack for ack in said.acks if self._matters(tx, peer, ack)])
+        nids, at_s = {ack.nid for ack in wanted}, self._clock.now_ms() // 1000
+        for cert in said.signers if wanted else ():
+            if self._signers.names(cert) in nids:
+                self._signers.learn(cert, at_s)
+                await asyncio.sleep(0)
+        good: list[Ack] = []
+        for ack in wanted:
+            if self._is_signed(peer, ack):
+                good.append(ack)
+            await asyncio.sleep(0)
+        if good:
+            await self._db.write(lambda tx: self._keep(tx, peer, good))
+
+    def _matters(self, tx: Tx, peer: Peer, ack: Ack) -> bool:
+        row = self._rooms.peek(tx, RoomId(ack.room))
+        return (
+            row is not None
+            and self._may_say(row, peer, NodeId(ack.nid))
+            and self._log.hash_at(tx, row.pk, ack.idx) is not None
+        )
 
     def _is_signed(self, peer: Peer, ack: Ack) -> bool:
         nid = NodeId(ack.nid)

@@ -78,6 +78,8 @@ class Replicas:
 
     def prepare(self, peer: Peer, item: Entry) -> Checked:
         """Checks everything that needs no state of the room. Raises Rejected: poison."""
+        if len(item.signers) > 1:
+            raise Rejected(Code.BAD_REQUEST, "An entry comes with the identity of its author's node and no other.")
         for cert in item.signers:
             self._signers.learn(cert, item.at_ms // 1000)
         event = self._verified(peer, item)

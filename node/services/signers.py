@@ -50,6 +50,13 @@ class Signers:
         self._remember(SignerRow(key, cert))
         return key
 
+    def names(self, cert: SignerCert) -> NodeId:
+        """Whose identity this is, if it holds: cheap, and proves nothing. Raises Rejected."""
+        try:
+            return keys.node_id(keys.decode_chain(cert.chain)[0])
+        except (RemoteError, IndexError) as error:
+            raise Rejected(Code.BAD_SIGNATURE, f"The identity of a signer does not hold: {error}") from None
+
     def learn_peer(self, peer: Peer) -> None:
         """The key of a linked peer, with the identity that its handshake showed. Raises Rejected."""
         row = self._db.view(lambda tx: self._peers.get(tx, peer.pk))

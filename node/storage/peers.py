@@ -260,11 +260,12 @@ class Quarantine:
             "INSERT INTO quarantine (peer, run, seq, class, code, body, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (peer_pk, run, item.seq, item.cls, item.code, item.body, item.at_ms),
         )
-        tx.execute(
-            """DELETE FROM quarantine WHERE peer = ? AND id NOT IN (
-                 SELECT id FROM quarantine WHERE peer = ? ORDER BY id DESC LIMIT ?)""",
-            (peer_pk, peer_pk, keep),
-        )
+        if self.count(tx, peer_pk) > keep:  # some at once, so that in a flood not each costs a look at all of them
+            tx.execute(
+                """DELETE FROM quarantine WHERE peer = ? AND id NOT IN (
+                     SELECT id FROM quarantine WHERE peer = ? ORDER BY id DESC LIMIT ?)""",
+                (peer_pk, peer_pk, keep - keep // 16),
+            )
 
     def of_run(self, tx: Tx, peer_pk: int, run: bytes, limit: int) -> list[tuple[int, str]]:
         """(seq, code) of the newest of this run, rising: the peer may not have heard of them."""
