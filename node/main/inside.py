@@ -243,6 +243,9 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
             people=accounts,
             links=invites,
             signers=signers,
+            invitations=Budget(
+                clock=clock, rates=settings, per_s="invitations_per_h", burst="invitations_per_h", scale=3600
+            ),
             clock=clock,
         ),
         replicas=replicas,

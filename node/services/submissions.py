@@ -20,6 +20,7 @@ from node.core.content import Body
 from node.core.room import Command
 from node.runtime.clock import Clock
 from node.services.appending import Appender
+from node.services.budget import Budget
 from node.services.followers import Followers
 from node.services.signers import Signers
 from node.storage import contacts
@@ -77,7 +78,7 @@ class Submissions:
 
     def __init__(
         self, *, rooms: Rooms, log: Log, users: Users, appender: Appender, followers: Followers, signer: Signer, people: People,
-        links: RoomLinks, signers: Signers, clock: Clock,
+        links: RoomLinks, signers: Signers, invitations: Budget, clock: Clock,
     ) -> None:  # fmt: skip
         self._rooms = rooms
         self._log = log
@@ -88,6 +89,7 @@ class Submissions:
         self._people = people
         self._links = links
         self._signers = signers
+        self._invitations = invitations  # of each node: who is invited may live on nodes that nobody here knows
         self._clock = clock
         self.may_append: Callable[[RoomRow], None] = lambda row: None  # raises Rejected; set by the composition root
 
@@ -138,6 +140,8 @@ class Submissions:
         target = self._log.target(tx, row.pk, body)
         command = room.decide(row.state, Command(author, event.kind, body), now_ms, target)
         self._check_person(tx, body)
+        if isinstance(body, content.Invite):
+            self._invitations.spend(event.nid)
         if isinstance(body, content.Join) and body.via == "link":
             self._links.spend(tx, submission.item.token, now_ms)
         draft = Draft(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from node.base import limits
-from node.base.ids import RoomId, UserId, make_user
+from node.base.ids import NodeId, RoomId, UserId, make_user
+from node.core import content
 from node.storage.database import Tx
 from node.wire.exchange import Ask, Offer, Withdraw
 from tests.cast import offered, stands
@@ -158,3 +159,23 @@ async def test_friends_are_asked_and_answered_meanwhile(stage_set: Scene) -> Non
     assert await s.villain.gives(*offers) == []
     theirs = await carol.create_group("Friends", [s.alice.user])
     await offered(s.alice, theirs)
+
+
+async def test_a_member_elsewhere_cannot_make_the_hub_call_everybody(tmp_path: Path) -> None:
+    """Each invitation may name a node that nobody knows, which the hub would look for: a hundred an hour of one node."""
+    async with scene(tmp_path, relaxed=False) as s:
+        mallory = s.villain.user()
+        assert await s.villain.gives(Ask(mallory, "Mallory", "alice", "Let me in", 1)) == []
+        await s.alice.agree(mallory)
+        await s.alice.post(s.room, content.Invite(user=mallory))
+        assert await s.villain.gives(s.villain.submit(s.room, mallory, content.Join(), "join", seq=2)) == []
+        before = rows(s.a)["peers"]
+        invites = [
+            s.villain.submit(
+                s.room, mallory, content.Invite(user=make_user("xx", NodeId(bytes([n]) * 32))), "invite", seq=n + 3
+            )
+            for n in range(150)
+        ]
+        assert await s.villain.gives(*invites) == []
+        assert rows(s.a)["peers"] - before == limits.INVITATIONS_PER_H
+        await s.villain.home.until(lambda: sum(b"rate_limited" in raw for raw in s.villain.home.noted()) == 50)
