@@ -281,9 +281,9 @@ async def _befriend(home: Home, idlers: Idlers) -> None:
 
     def write(tx: Tx) -> None:
         now_ms = services.clock.now_ms()
-        for number, idler in enumerate(idlers.peers):
+        for place, idler in enumerate(idlers.peers):
             peer = services.peers.ensure(tx, idler.who.nid, now_ms)
-            url = f"ws://127.0.0.1:{idlers.port}/{number}/s2s"
+            url = f"ws://127.0.0.1:{idlers.port}/{place}/s2s"
             services.peers.address_ok(tx, peer.pk, url, "typed", now_ms, tls=False)
             services.peers.seen(tx, peer.pk, now_ms, 0)
 
