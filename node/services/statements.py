@@ -24,6 +24,7 @@ from node.wire.exchange import Statements as Said
 from node.wire.record import Record, RecordType, TransferBody
 
 REVOKED = "Its owner ended this identity; ask them for the new one."
+REVOKED_STATE = "revoked"  # beside verified and conflict: what is known of a peer's domain
 PROOF = "transfer"
 
 
@@ -45,6 +46,7 @@ class Dropper(Protocol):
 class _Judged(Struct, frozen=True):
     record: Record
     pk: int
+    domain: str
 
 
 class Statements:
@@ -91,7 +93,7 @@ class Statements:
             known = keys.decode_chain(row.chain) if row.chain else None
             found = record.verify_record(raw, now_s=self._clock.now_ms() // 1000, known=known)
             if found.typ in {RecordType.REVOKE, RecordType.TRANSFER}:
-                return _Judged(found, row.pk)
+                return _Judged(found, row.pk, row.domain)
         return None
 
     def _take(self, tx: Tx, judged: _Judged) -> None:
@@ -100,6 +102,7 @@ class Statements:
             self._peers.put_record(tx, judged.pk, judged.record.raw, judged.record.seq)
             self._peers.set_policy(tx, judged.pk, BLOCK)
             self._peers.dialled(tx, judged.pk, now_ms, REVOKED)
+            self._peers.set_domain(tx, judged.pk, judged.domain, REVOKED_STATE, now_ms)
         elif isinstance(body, TransferBody) and body.transfer.domain:
             new = NodeId(body.transfer.new)
             if self._peers.domain_owner(tx, body.transfer.domain) == judged.record.nid:
