@@ -26,6 +26,9 @@ export function Peers() {
 
 const nameOf = (peer: Peer): string => peer.domain || `${peer.node.slice(0, 8)}…`;
 const verified = (peer: Peer): boolean => peer.domain !== '' && peer.domain_state === 'verified';
+/** What is known of the node's name: its owner may have ended it for good. */
+const wordOf = (peer: Peer): 'peers.verified' | 'peers.unverified' | 'peers.revoked' =>
+  peer.domain_state === 'revoked' ? 'peers.revoked' : verified(peer) ? 'peers.verified' : 'peers.unverified';
 const stateOf = (peer: Peer): 'linked' | 'dialling' | 'offline' | 'blocked' =>
   peer.policy === 'block' ? 'blocked' : peer.state;
 
@@ -184,7 +187,7 @@ function PeerPage({ node }: { node: string }) {
           <span class={s.dot} data-state={stateOf(peer)} />
           <h2>{nameOf(peer)}</h2>
           <span class={s.tag} data-ok={verified(peer) ? 'yes' : 'no'}>
-            {t(verified(peer) ? 'peers.verified' : 'peers.unverified')}
+            {t(wordOf(peer))}
           </span>
         </div>
         <dl class={s.facts}>
