@@ -116,7 +116,11 @@ class Exchange:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 ready()
-                await asyncio.get_running_loop().create_future()
+                try:
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    for task in self._loops.values():  # in the order in which they began; a group knows none
+                        task.cancel()
         finally:
             self._tasks = None
             self._loops.clear()

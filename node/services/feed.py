@@ -91,8 +91,8 @@ class Subscriber(Protocol):
 
 
 K = TypeVar("K", int, UserId)
-Followers = set[Subscriber]
-_NOBODY: Final[frozenset[Subscriber]] = frozenset()
+Followers = dict[Subscriber, None]  # a set in the order in which they came: the same in every run
+_NOBODY: Final[Followers] = {}
 
 
 class _Staged:
@@ -124,9 +124,9 @@ class Feed:
         """From now on `subscriber` hears of these rooms. Returns whether its user was offline before."""
         user = subscriber.actor.user
         first = user not in self._by_user
-        self._by_user.setdefault(user, set()).add(subscriber)
+        self._by_user.setdefault(user, {})[subscriber] = None
         for pk in room_pks:
-            self._by_room.setdefault(pk, set()).add(subscriber)
+            self._by_room.setdefault(pk, {})[subscriber] = None
         return first
 
     def detach(self, subscriber: Subscriber, room_pks: Iterable[int]) -> bool:
@@ -237,7 +237,7 @@ class Feed:
             self.entered(room_pk)
         for user, room_pk, room in staged.entered:
             for subscriber in self.of_user(user):
-                self._by_room.setdefault(room_pk, set()).add(subscriber)
+                self._by_room.setdefault(room_pk, {})[subscriber] = None
                 subscriber.card(room)
                 subscriber.catch_up()
         for user, room_pk, room in staged.left:
@@ -284,6 +284,6 @@ def to_waiting(row: PendingRow) -> c2s.WaitingItem:
 def _discard(table: dict[K, Followers], key: K, subscriber: Subscriber) -> None:
     followers = table.get(key)
     if followers is not None:
-        followers.discard(subscriber)
+        followers.pop(subscriber, None)
         if not followers:
             del table[key]

@@ -154,7 +154,7 @@ async def test_a_neighbour_is_linked_by_its_id_alone(
         record_property("linked_s", round(seconds, 3))
         assert seconds < 1
         await bob.until(lambda: bob.federation.linked(alice.nid))
-        assert [near.nid for near in bob.discovery.nearby()] == [alice.nid]
+        await bob.until(lambda: [near.nid for near in bob.discovery.nearby()] == [alice.nid])
         (link,) = alice.federation.open_links()
         assert link.url == f"wss://127.0.0.1:{bob.port}/s2s"
 

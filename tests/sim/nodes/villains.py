@@ -177,9 +177,14 @@ class LyingExchange(Exchange):
             self._work = tuple(step for step in self._work if step != steps.acks.say)  # type: ignore[assignment]
 
     async def _tend(self, peer: Peer) -> None:
-        async with asyncio.TaskGroup() as both:
-            both.create_task(super()._tend(peer))
-            both.create_task(self._lie(peer))
+        """In a fixed order, also at the end: a group would cancel its tasks as they lie in memory."""
+        lying = asyncio.get_running_loop().create_task(self._lie(peer))
+        try:
+            await super()._tend(peer)
+        finally:
+            lying.cancel()
+            with suppress(asyncio.CancelledError):
+                await lying
 
     async def _lie(self, peer: Peer) -> None:
         random = self._villain.random
