@@ -10,11 +10,11 @@ import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Button, IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { Empty, Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
-import { presenceText } from '../chats/model.ts';
 import shell from '../shell/Shell.module.css';
 import { Where } from './Domain.tsx';
 import { addressOf, contactsLike, isMe, startChat, useDirectory } from './model.ts';
 import s from './Picker.module.css';
+import { Profile } from './Profile.tsx';
 import { RemoteCard } from './RemoteCard.tsx';
 import { RequestCard } from './Request.tsx';
 
@@ -189,26 +189,12 @@ function PersonCard({ local }: { local: string }) {
     setBusy(false);
   };
   return (
-    <div class={shell.scroll}>
-      <header class={shell.head}>
-        <IconButton
-          class={shell.backs ?? ''}
-          icon="arrow-left"
-          label={t('common.back')}
-          onClick={() => go('/contacts')}
-        />
-      </header>
-      <section class={s.profile} aria-label={name}>
-        <Avatar id={user} name={name} size={104} presence={presence} />
-        <h1>{name}</h1>
-        <p>{addressOf(local)}</p>
-        {presence && <p>{presenceText(presence)}</p>}
-        <div>
-          <Button look="primary" icon="message-circle" busy={busy} disabled={!user} onClick={() => void chat()}>
-            {t('contacts.message')}
-          </Button>
-        </div>
-      </section>
-    </div>
+    <Profile user={user} name={name} presence={presence} home={<p>{addressOf(local)}</p>}>
+      <div>
+        <Button look="primary" icon="message-circle" busy={busy} disabled={!user} onClick={() => void chat()}>
+          {t('contacts.message')}
+        </Button>
+      </div>
+    </Profile>
   );
 }

@@ -3,17 +3,14 @@ import { useState } from 'preact/hooks';
 import type * as http from '../../core/api.ts';
 import { nodeOf } from '../../core/types.ts';
 import { momentOf, t } from '../../i18n/index.ts';
-import { go } from '../../routes.ts';
 import { here } from '../../session.ts';
-import { Avatar } from '../../ui/Avatar/Avatar.tsx';
-import { Button, IconButton } from '../../ui/Button/Button.tsx';
+import { Button } from '../../ui/Button/Button.tsx';
 import { Confirm } from '../../ui/Dialog/Dialog.tsx';
 import { CopyLine } from '../../ui/Parts/Parts.tsx';
-import { presenceText } from '../chats/model.ts';
-import shell from '../shell/Shell.module.css';
 import { NodeBadge } from './Domain.tsx';
 import { add, answer, contactOf, fullAddress, startChat } from './model.ts';
 import s from './Picker.module.css';
+import { Profile } from './Profile.tsx';
 import { Answers } from './Request.tsx';
 
 export function RemoteCard({ user }: { user: string }) {
@@ -23,27 +20,13 @@ export function RemoteCard({ user }: { user: string }) {
   const presence = contact?.state === 'contact' ? state.presence.value.get(user) : undefined;
   const address = fullAddress(state, user);
   return (
-    <div class={shell.scroll}>
-      <header class={shell.head}>
-        <IconButton
-          class={shell.backs ?? ''}
-          icon="arrow-left"
-          label={t('common.back')}
-          onClick={() => go('/contacts')}
-        />
-      </header>
-      <section class={s.profile} aria-label={name}>
-        <Avatar id={user} name={name} size={104} presence={presence} />
-        <h1>{name}</h1>
-        <NodeBadge node={nodeOf(user)} />
-        {presence && <p>{presenceText(presence)}</p>}
-        <div class={s.address}>
-          <CopyLine label={t('contacts.address')} text={address} />
-        </div>
-        {!state.domains.value.get(nodeOf(user)) && <p class={s.note}>{t('contacts.unverified')}</p>}
-        <Standing contact={contact} user={user} name={name} />
-      </section>
-    </div>
+    <Profile user={user} name={name} presence={presence} home={<NodeBadge node={nodeOf(user)} />}>
+      <div class={s.address}>
+        <CopyLine label={t('contacts.address')} text={address} />
+      </div>
+      {!state.domains.value.get(nodeOf(user)) && <p class={s.note}>{t('contacts.unverified')}</p>}
+      <Standing contact={contact} user={user} name={name} />
+    </Profile>
   );
 }
 
