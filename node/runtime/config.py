@@ -24,8 +24,8 @@ from node.base.errors import ExitStatus, Fatal
 
 FILE: Final = "startalk.toml"
 PREFIX: Final = "STARTALK_"
-# Variables of the build and the tests that share the prefix and are no settings.
-FOREIGN: Final = frozenset({"STARTALK_NETNS", "STARTALK_WEBUI"})
+# What the build reads and shares the prefix, and is no setting.
+FOREIGN: Final = frozenset({"STARTALK_WEBUI"})
 _DOMAIN: Final = re.compile(
     r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )

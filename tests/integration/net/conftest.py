@@ -1,4 +1,4 @@
-"""Tests with network namespaces: skipped with a loud reason where these cannot be made, a failure in CI."""
+"""Tests with network namespaces: skipped with a reason where root may not make them; a missing tool is a failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.net.netns import REQUIRE, Internet, unavailable
+from tests.integration.net.netns import Internet, missing, unavailable
 
 
 @pytest.fixture
@@ -15,9 +15,10 @@ def internet(request: pytest.FixtureRequest, worker_id: str) -> Iterator[Interne
     """An empty Internet. The marker's arguments name further tools: ``@pytest.mark.netns("miniupnpd")``."""
     marker = request.node.get_closest_marker("netns")
     assert marker is not None, "a test with network namespaces has the marker netns"
-    reason = unavailable(*marker.args)
-    if reason and os.environ.get(REQUIRE) == "require":
-        pytest.fail(f"{REQUIRE}=require, but {reason}")
+    absent = [] if os.getuid() else missing(*marker.args)
+    if absent:
+        pytest.fail(f"{', '.join(absent)} not installed; tests/system_packages.sh does that")
+    reason = unavailable()
     if reason:
         pytest.skip(reason)
     with Internet(worker_id[-3:].replace("ter", "m")) as net:

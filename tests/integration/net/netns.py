@@ -23,19 +23,21 @@ from queue import Empty, Queue
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[3]
-REQUIRE = "STARTALK_NETNS"
 
 
-def unavailable(*tools: str) -> str:
-    """Why network namespaces cannot be made here; empty if they can."""
+def unavailable() -> str:
+    """Why network namespaces cannot be made here whatever is installed; empty if they can."""
     if os.getuid() != 0:
         return "network namespaces need root"
-    for tool in ("ip", "nft", *tools):
-        if shutil.which(tool) is None:
-            return f"{tool} is not installed: tests/system_packages.sh does that"
-    tried = subprocess.run(["ip", "netns", "add", "startalk-try"], capture_output=True, check=False)
-    subprocess.run(["ip", "netns", "del", "startalk-try"], capture_output=True, check=False)
+    name = f"startalk-try-{os.getpid()}"
+    tried = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False)
+    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
     return "" if tried.returncode == 0 else "`ip netns add` is not allowed here"
+
+
+def missing(*tools: str) -> list[str]:
+    """Those of `tools`, and of what every test here needs, that are not installed."""
+    return [tool for tool in ("ip", "nft", *tools) if shutil.which(tool) is None]
 
 
 class Internet:
