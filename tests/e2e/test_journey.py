@@ -317,6 +317,8 @@ def in_chinese_and_in_the_dark(carol: Person) -> None:
     carol.page.set_viewport_size(PHONE)
     carol.page.mouse.move(0, 0)
     expect(carol.page.get_by_role("button", name="前往最新消息")).to_have_count(0)
+    long = carol.page.get_by_role("main").get_by_role("heading", level=1).locator("span").first
+    assert long.evaluate("e => e.scrollWidth > e.clientWidth && getComputedStyle(e).textOverflow") == "ellipsis"
     carol.shot("24-phone-zh-dark")
 
 

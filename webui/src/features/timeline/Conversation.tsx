@@ -51,7 +51,7 @@ function Head({ room }: { room: Room }) {
       <Avatar id={faceOf(room)} name={name} size={42} group={room.kind === 'group'} presence={presence} />
       <a class={s.title} href={`/c/${room.room}/info`}>
         <h1>
-          {name}
+          <span>{name}</span>
           {room.kind === 'direct' && <Domain user={room.peer} />}
         </h1>
         <p class={typing ? `${s.sub} ${s.live}` : s.sub}>{typing || sub}</p>
