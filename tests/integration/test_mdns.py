@@ -29,8 +29,17 @@ TARGETS = Targets(exceptions=Exceptions.parse(allow=["127.0.0.0/8"]))
 GROUP = ("224.0.0.251", 5353)
 
 
+_SALT = [b""]
+
+
+@pytest.fixture(autouse=True)
+def strangers_to_each_other() -> None:
+    """Every test has its own nodes: a late packet of another test, or of another run on this machine, is about somebody else."""
+    _SALT[0] = os.urandom(16)
+
+
 def nid_of(name: str) -> NodeId:
-    return NodeId(hashlib.sha256(name.encode()).digest())
+    return NodeId(hashlib.sha256(_SALT[0] + name.encode()).digest())
 
 
 class House:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
+from node.base.errors import Code
 from node.base.ids import DeviceId, UserId
 from node.core.content import Body, decode_body, encode_body
 from node.wire import c2s
@@ -322,7 +323,8 @@ class Device:
         key = entry.room, entry.idx
         self.known.add(entry.event_id)
         was = self.waiting.pop(entry.event_id, None)
-        if was is not None and was.code:
+        given_up = "", Code.UNDELIVERABLE  # by this node, not by the hub, which may have it
+        if was is not None and was.code not in given_up:
             self._complain(f"an entry came although it was refused with {was.code}")
         if self.seen.setdefault(key, entry.event_id) != entry.event_id:
             self._complain(f"two entries at idx {entry.idx}")
