@@ -222,6 +222,12 @@ OUTBOX_ROWS_MAX: Final = 50_000  # waiting for one peer: a month of holiday
 OUTBOX_BYTES_MAX: Final = 256 * 1024 * 1024  # waiting for one peer
 OUTBOX_AGE_S_MAX: Final = 30 * 24 * 3600  # then what waits is given up and its author told
 
+# --- calls (docs/spec/media.md) -------------------------------------------------------------------------------
+CALL_TARGETS_MAX: Final = 32  # people rung at once
+CALL_TRACKS_MAX: Final = 4  # of one seat: microphone, camera, screen and its sound
+CALL_WISHES_MAX: Final = 160  # every track of every seat
+SDP_BYTES_MAX: Final = 64 * 1024
+
 # --- lifecycle --------------------------------------------------------------------------------------------
 RESTART_DELAY_S_MIN: Final = 1  # a service that failed starts again after this; doubles at each failure
 RESTART_DELAY_S_MAX: Final = 60  # and running this long makes it healthy again

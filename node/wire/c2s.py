@@ -15,21 +15,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 from node.base import limits
+from node.wire import frame
+from node.wire.calling import DeviceCallFrame, NodeCallFrame
 from node.wire.codec import Decoder, encode
+from node.wire.frame import Id16, Id32, Int, Kind, Room
 
 SUBPROTOCOL = "startalk.c2s.1"
 VERSION = 1
-
-Id32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
-Id16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
-Room = Annotated[bytes, Meta(max_length=32)]
-Int = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
-Kind = Annotated[str, Meta(min_length=1, max_length=limits.KIND_CHARS_MAX)]
-
-
-class Frame(Struct, frozen=True, array_like=True):
-    """Base of all frames."""
-
+Frame = frame.Frame
 
 # --- device -> node -------------------------------------------------------------------------------------
 
@@ -101,7 +94,7 @@ class Ping(Frame, tag="ping", frozen=True):
     t: Int = 0
 
 
-ClientFrame = Hello | Ack | Post | History | Read | Typing | Presence | Ping
+ClientFrame = Hello | Ack | Post | History | Read | Typing | Presence | Ping | DeviceCallFrame
 
 
 # --- node -> device -------------------------------------------------------------------------------------
@@ -358,7 +351,7 @@ class Error(Frame, tag="error", frozen=True):
 
 NodeFrame = (
     Welcome | Rooms | RoomChanged | Entries | Posted | Refused | Page | Done | Receipts | People | Waiting | Nodes | ContactsChanged
-    | TypingSignal | PresenceSignal | Pong | Error
+    | TypingSignal | PresenceSignal | Pong | Error | NodeCallFrame
 )  # fmt: skip
 
 decode_client_frame: Decoder[ClientFrame] = Decoder(ClientFrame)

@@ -21,7 +21,7 @@ from node.core import content, hub
 from node.core.content import Body
 from node.core.hub import Head
 from node.wire import c2s, envelope
-from tests.vectors import identities, links, rooms
+from tests.vectors import calls, identities, links, rooms
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "spec" / "vectors"
 T0: Final = 1_764_000_000_000  # unix ms at which the story begins
@@ -290,7 +290,10 @@ def node_frames() -> dict[str, c2s.Frame]:
 def c2s_vectors() -> list[dict[str, Any]]:
     """The list of c2s.json."""
     made: list[dict[str, Any]] = []
-    for direction, frames in (("client", client_frames()), ("node", node_frames())):
+    for direction, frames in (
+        ("client", client_frames() | calls.client_frames(ROOM, BOB)),
+        ("node", node_frames() | calls.node_frames(ROOM, ALICE, BOB)),
+    ):
         for name, frame in frames.items():
             data = c2s.encode_frame(frame)
             made.append(
