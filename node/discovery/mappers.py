@@ -1,4 +1,4 @@
-"""Three ways to ask a router to let connections in: PCP, NAT-PMP, UPnP. Each probes without changing anything, maps, unmaps.
+"""Three ways to ask a router to let connections, or datagrams, in: PCP, NAT-PMP, UPnP. Each probes without changing anything, maps, unmaps.
 
 A router is trusted as far as it must be: its answers come from its own address (the UDP sockets are connected, UPnP is
 spoken with the machine that answered the search and no other), are bounded in size and time, and what it says about its
@@ -67,8 +67,9 @@ class NatPmp:
 
     name = "NAT-PMP"
 
-    def __init__(self, *, gateway: IP, port: int = pmp.PORT) -> None:
+    def __init__(self, *, gateway: IP, transport: pmp.Transport = "tcp", port: int = pmp.PORT) -> None:
         self._router = (str(gateway), port)
+        self._transport = transport
 
     async def probe(self) -> None:
         """Raises RemoteError."""
@@ -88,10 +89,13 @@ class NatPmp:
         return await converse(self._router, lambda own: pmp.ask_address(), pmp.read_address, pmp.nat_pmp_waits())
 
     async def _map(self, internal: int, external: int, lifetime_s: int) -> pmp.Mapped:
-        packet = pmp.ask_map(internal=internal, external=external, lifetime_s=lifetime_s)
-        return await converse(
-            self._router, lambda own: packet, lambda data: pmp.read_map(data, internal=internal), pmp.nat_pmp_waits()
-        )
+        kind = self._transport
+        packet = pmp.ask_map(internal=internal, external=external, lifetime_s=lifetime_s, transport=kind)
+
+        def read(data: bytes) -> pmp.Mapped:
+            return pmp.read_map(data, internal=internal, transport=kind)
+
+        return await converse(self._router, lambda own: packet, read, pmp.nat_pmp_waits())
 
 
 class Pcp:
@@ -99,9 +103,18 @@ class Pcp:
 
     name = "PCP"
 
-    def __init__(self, *, gateway: IP, entropy: Entropy, source: str = "", port: int = pmp.PORT) -> None:
+    def __init__(
+        self,
+        *,
+        gateway: IP,
+        entropy: Entropy,
+        source: str = "",
+        transport: pmp.Transport = "tcp",
+        port: int = pmp.PORT,
+    ) -> None:
         """`source` is the own address to map; empty takes the one towards the router."""
         self._router = (str(gateway), port)
+        self._transport = transport
         self._source = source
         self._nonce = entropy.token_bytes(pmp.NONCE_BYTES)
 
@@ -129,10 +142,11 @@ class Pcp:
                 external=external,
                 external_ip=None,
                 lifetime_s=lifetime_s,
+                transport=self._transport,
             )
 
         def read(data: bytes) -> pmp.Mapped:
-            return pmp.read_pcp_map(data, nonce=self._nonce, internal=internal)
+            return pmp.read_pcp_map(data, nonce=self._nonce, internal=internal, transport=self._transport)
 
         return await converse(self._router, ask, read, pmp.pcp_waits(), source=self._source)
 
@@ -228,8 +242,11 @@ class Upnp:
 
     name = "UPnP"
 
-    def __init__(self, *, fetcher: Fetcher, entropy: Entropy, search: Search = ssdp_search) -> None:
+    def __init__(
+        self, *, fetcher: Fetcher, entropy: Entropy, search: Search = ssdp_search, transport: pmp.Transport = "tcp"
+    ) -> None:
         self._fetcher = fetcher
+        self._protocol = transport.upper()
         self._entropy = entropy
         self._search = search
         self._device: IgdDevice | None = None
@@ -286,7 +303,7 @@ class Upnp:
         await self._igd().async_add_port_mapping(
             remote_host=_ANY,
             external_port=external,
-            protocol="TCP",
+            protocol=self._protocol,
             internal_port=internal,
             internal_client=IPv4Address(self._own),
             enabled=True,
@@ -300,7 +317,9 @@ class Upnp:
         from async_upnp_client.exceptions import UpnpError
 
         try:
-            await self._igd().async_delete_port_mapping(remote_host=_ANY, external_port=external, protocol="TCP")
+            await self._igd().async_delete_port_mapping(
+                remote_host=_ANY, external_port=external, protocol=self._protocol
+            )
         except UpnpError as error:
             raise RemoteError(f"The router refused ({type(error).__name__}).") from error
 

@@ -1,4 +1,4 @@
-"""Keeps the HTTPS port open in the router, for as long as the node runs.
+"""Keeps a port open in the router, for as long as the node runs: of HTTPS (TCP), of calls and of the DHT (UDP).
 
 PCP, NAT-PMP and UPnP are looked for at once; the first of them, in this order, that a router speaks and grants is used. The
 lease is renewed at half of its time with the same outer port, and taken back at the end. What the router grants is a
@@ -20,6 +20,7 @@ from node.base import limits
 from node.base.errors import RemoteError
 from node.discovery.gateway import default_gateway, default_gateway_6
 from node.discovery.mappers import Granted, Mapper, NatPmp, Pcp, Upnp
+from node.discovery.proto.pmp import Transport
 from node.discovery.reachability import Endpoint
 from node.discovery.wellknown import Fetcher
 from node.runtime.entropy import Entropy
@@ -39,22 +40,27 @@ class Status(Struct, frozen=True, kw_only=True):
     problem: str = _NOT_ASKED
 
 
-def mappers_here(*, fetcher: Fetcher, entropy: Entropy) -> tuple[Mapper, ...]:
+def mappers_here(*, fetcher: Fetcher, entropy: Entropy, transport: Transport = "tcp") -> tuple[Mapper, ...]:
     """The ways to ask in the network this machine is in now, the preferred one first."""
     gateway = default_gateway()
-    udp: tuple[Mapper, ...] = (
-        (Pcp(gateway=gateway, entropy=entropy), NatPmp(gateway=gateway)) if gateway is not None else ()
+    small: tuple[Mapper, ...] = (
+        (
+            Pcp(gateway=gateway, entropy=entropy, transport=transport),
+            NatPmp(gateway=gateway, transport=transport),
+        )
+        if gateway is not None
+        else ()
     )
-    return (*udp, Upnp(fetcher=fetcher, entropy=entropy))
+    return (*small, Upnp(fetcher=fetcher, entropy=entropy, transport=transport))
 
 
-def pinholes_here(addresses: Sequence[str], *, entropy: Entropy) -> tuple[Mapper, ...]:
+def pinholes_here(addresses: Sequence[str], *, entropy: Entropy, transport: Transport = "tcp") -> tuple[Mapper, ...]:
     """The way to ask for a pinhole to the first public IPv6 address of `addresses`."""
     gateway = default_gateway_6()
     for text in addresses:
         ip = ip_address(text)
         if gateway is not None and isinstance(ip, IPv6Address) and is_public(ip):
-            return (Pcp(gateway=gateway, entropy=entropy, source=text),)
+            return (Pcp(gateway=gateway, entropy=entropy, source=text, transport=transport),)
     return ()
 
 

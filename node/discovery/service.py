@@ -92,13 +92,15 @@ class Discovery:
         port: Callable[[], int],
         lan: Lan | None = None,
         portmap: PortMap | None = None,
+        datagrams: Sequence[PortMap] = (),
         boards: Sequence[RecordBoard] = (),
         dialback: Dialback | None = None,
         network_changed: Callable[[], None] = lambda: None,
         published: Callable[[bytes], None] = lambda raw: None,
         addresses: Callable[[], Sequence[str]] = machine_addresses,
     ) -> None:
-        """`port` is the one that peers outside would use: of the HTTPS listener. `published` hears of each new own record
+        """`port` is the one that peers outside would use: of the HTTPS listener; `portmap` opens it in the router, `datagrams` open
+        the UDP ports of other parts. `published` hears of each new own record
         (to tell it over links); `network_changed` resets back-offs."""
         self._clock = clock
         self.resolver = resolver
@@ -108,6 +110,7 @@ class Discovery:
         self._port = port
         self._lan = lan
         self.portmap = portmap
+        self._portmaps = (*([portmap] if portmap is not None else []), *datagrams)
         self._boards = tuple(boards)
         self._dialback = dialback
         self._network_changed = network_changed
@@ -163,8 +166,7 @@ class Discovery:
         works: list[Work] = [self._keep_watch, self._keep_published]
         if self._lan is not None:
             works.append(self._lan.run)
-        if self.portmap is not None:
-            works.append(self.portmap.run)
+        works += [portmap.run for portmap in self._portmaps]
         if self._dialback is not None:
             works.append(self._keep_asking)
         return works
@@ -179,8 +181,8 @@ class Discovery:
                 continue
             before = now
             self._look_around()
-            if self.portmap is not None:
-                self.portmap.moved()
+            for portmap in self._portmaps:
+                portmap.moved()
             self._network_changed()
 
     def _look_around(self) -> None:

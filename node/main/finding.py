@@ -18,6 +18,7 @@ from node.discovery.lan import Lan, machine_addresses
 from node.discovery.memory import PeerMemory
 from node.discovery.outlook import Outlook
 from node.discovery.portmap import PortMap, mappers_here, pinholes_here
+from node.discovery.proto.pmp import Transport
 from node.discovery.reachability import Endpoint, Reachability, Witness
 from node.discovery.resolver import Resolver
 from node.discovery.service import Discovery
@@ -72,16 +73,8 @@ def find(services: Services, targets: Targets, links: Callable[[], Federation], 
         made.mapped(endpoint)
 
     witnesses = LinkWitnesses(links=links, observed=observed)
-    portmap = (
-        PortMap(
-            port=port,
-            mappers=lambda: mappers_here(fetcher=outgoing, entropy=services.entropy),
-            changed=mapped,
-            pinholes=lambda: pinholes_here(machine_addresses(), entropy=services.entropy),
-        )
-        if config.portmap
-        else None
-    )
+    portmap = _portmap(services, outgoing, "tcp", port, mapped) if config.portmap else None
+    datagrams = [_portmap(services, outgoing, "udp", lambda: config.dht_port)] if config.portmap and config.dht else []
     made = Discovery(
         clock=clock,
         resolver=resolver,
@@ -91,6 +84,7 @@ def find(services: Services, targets: Targets, links: Callable[[], Federation], 
         port=port,
         lan=lan,
         portmap=portmap,
+        datagrams=datagrams,
         boards=[dht] if dht is not None else [],
         dialback=witnesses,
         network_changed=lambda: links().nudge(),
@@ -121,6 +115,22 @@ def _lan(
         seq=seq,
         known=memory.knows,
         found=lambda nid: links().nudge(nid),
+    )
+
+
+def _portmap(
+    services: Services,
+    outgoing: Outgoing,
+    transport: Transport,
+    port: Callable[[], int],
+    changed: Callable[[Endpoint | None], None] = lambda endpoint: None,
+) -> PortMap:
+    """Keeps one port open in the router."""
+    return PortMap(
+        port=port,
+        mappers=lambda: mappers_here(fetcher=outgoing, entropy=services.entropy, transport=transport),
+        changed=changed,
+        pinholes=lambda: pinholes_here(machine_addresses(), entropy=services.entropy, transport=transport),
     )
 
 

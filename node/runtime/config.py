@@ -91,7 +91,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="First contacts of the shared table, as host:port, for a node that knows nobody."),
     ] = ()
     portmap: Annotated[
-        bool, Meta(description="Ask the router to forward the HTTPS port to this machine (PCP, NAT-PMP, UPnP).")
+        bool, Meta(description="Ask the router to forward this node's ports to this machine (PCP, NAT-PMP, UPnP).")
     ] = True
     net_allow: Annotated[
         tuple[str, ...],

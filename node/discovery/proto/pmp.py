@@ -4,7 +4,7 @@ NAT-PMP, to UDP port 5351 of the router, big-endian:
 
     external address    request   00 00
                         answer    00 80  result u16  epoch u32  address 4
-    map TCP             request   00 02  reserved u16  internal port u16  wanted external port u16  lifetime u32
+    map TCP (UDP: 1)    request   00 02  reserved u16  internal port u16  wanted external port u16  lifetime u32
                         answer    00 82  result u16  epoch u32  internal port u16  external port u16  lifetime u32
 
 PCP, to the same port, 60 bytes for MAP and 24 for ANNOUNCE:
@@ -23,7 +23,7 @@ import struct
 from collections.abc import Iterator
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -31,7 +31,7 @@ from node.base.errors import RemoteError
 from node.runtime.targets import IP
 
 PORT: Final = 5351
-TCP: Final = 6
+Transport = Literal["tcp", "udp"]
 NONCE_BYTES: Final = 12
 ANSWER_BYTES_MAX: Final = 1_100  # RFC 6887 section 7
 _NAT_PMP: Final = 0
@@ -39,7 +39,8 @@ _PCP: Final = 2
 _ANNOUNCE: Final = 0
 _MAP: Final = 1
 _ADDRESS_OP: Final = 0
-_MAP_TCP_OP: Final = 2
+_MAP_OPS: Final[dict[Transport, int]] = {"udp": 1, "tcp": 2}
+_PROTOCOLS: Final[dict[Transport, int]] = {"tcp": 6, "udp": 17}  # IANA protocol numbers
 _ANSWER: Final = 128
 
 
@@ -91,14 +92,14 @@ def read_address(data: bytes) -> IPv4Address:
     return IPv4Address(data[8:12])
 
 
-def ask_map(*, internal: int, external: int, lifetime_s: int) -> bytes:
-    """Map TCP `external` to our `internal`; lifetime 0 deletes."""
-    return struct.pack("!BBHHHI", _NAT_PMP, _MAP_TCP_OP, 0, internal, external, lifetime_s)
+def ask_map(*, internal: int, external: int, lifetime_s: int, transport: Transport = "tcp") -> bytes:
+    """Map `external` to our `internal`; lifetime 0 deletes."""
+    return struct.pack("!BBHHHI", _NAT_PMP, _MAP_OPS[transport], 0, internal, external, lifetime_s)
 
 
-def read_map(data: bytes, *, internal: int) -> Mapped:
+def read_map(data: bytes, *, internal: int, transport: Transport = "tcp") -> Mapped:
     """The answer to it. Raises RemoteError, Refused."""
-    _check_nat_pmp(data, _MAP_TCP_OP, 16)
+    _check_nat_pmp(data, _MAP_OPS[transport], 16)
     epoch_s, port_in, port_out, lifetime_s = struct.unpack("!IHHI", data[4:16])
     if port_in != internal:
         raise RemoteError("The router answers about another port.")
@@ -123,12 +124,21 @@ def pcp_announce(own: IP) -> bytes:
     return struct.pack("!BBHI", _PCP, _ANNOUNCE, 0, 0) + _sixteen(own)
 
 
-def pcp_map(*, own: IP, nonce: bytes, internal: int, external: int, external_ip: IP | None, lifetime_s: int) -> bytes:
-    """Map TCP `external` to our `internal`; the same nonce renews, lifetime 0 deletes."""
+def pcp_map(
+    *,
+    own: IP,
+    nonce: bytes,
+    internal: int,
+    external: int,
+    external_ip: IP | None,
+    lifetime_s: int,
+    transport: Transport = "tcp",
+) -> bytes:
+    """Map `external` to our `internal`; the same nonce renews, lifetime 0 deletes."""
     assert len(nonce) == NONCE_BYTES
     wanted = external_ip or (IPv4Address(0) if own.version == 4 else IPv6Address(0))
     head = struct.pack("!BBHI", _PCP, _MAP, 0, lifetime_s) + _sixteen(own)
-    return head + nonce + struct.pack("!B3xHH", TCP, internal, external) + _sixteen(wanted)
+    return head + nonce + struct.pack("!B3xHH", _PROTOCOLS[transport], internal, external) + _sixteen(wanted)
 
 
 def read_pcp(data: bytes) -> int:
@@ -140,7 +150,7 @@ def read_pcp(data: bytes) -> int:
     return data[3]
 
 
-def read_pcp_map(data: bytes, *, nonce: bytes, internal: int) -> Mapped:
+def read_pcp_map(data: bytes, *, nonce: bytes, internal: int, transport: Transport = "tcp") -> Mapped:
     """The answer to `pcp_map`. Raises RemoteError, Refused."""
     result = read_pcp(data)
     if data[0] == _PCP and data[1] != _ANSWER + _MAP:
@@ -151,7 +161,7 @@ def read_pcp_map(data: bytes, *, nonce: bytes, internal: int) -> Mapped:
         raise RemoteError("The answer of the router is too short.")
     lifetime_s, epoch_s = struct.unpack("!II", data[4:12])
     protocol, port_in, port_out = struct.unpack("!B3xHH", data[36:44])
-    if data[24:36] != nonce or protocol != TCP or port_in != internal:
+    if data[24:36] != nonce or protocol != _PROTOCOLS[transport] or port_in != internal:
         raise RemoteError("The router answers about another mapping.")
     return Mapped(_from_sixteen(data[44:60]), port_out, lifetime_s, epoch_s)
 

@@ -64,6 +64,7 @@ class Router(asyncio.DatagramProtocol):
         self.padding = 0  # bytes after the description
         self.outside = OUTSIDE
         self.mappings: dict[int, tuple[int, int]] = {}
+        self.transports: set[str] = set()  # that were mapped
         self.heard = 0
         self.port = 0
         self.http = 0
@@ -88,9 +89,10 @@ class Router(asyncio.DatagramProtocol):
             return struct.pack("!BBHI", 0, 128, 0, 100) + self.outside.packed
         internal, external, lifetime = struct.unpack("!HHI", data[4:12])
         if self.refuse:
-            return struct.pack("!BBHI", 0, 130, self.refuse, 100)
+            return struct.pack("!BBHI", 0, data[1] | 128, self.refuse, 100)
+        self.transports.add({1: "udp", 2: "tcp"}[data[1]])
         granted = self._map(internal, external, lifetime)
-        return struct.pack("!BBHIHHI", 0, 130, 0, 100, internal, granted, lifetime)
+        return struct.pack("!BBHIHHI", 0, data[1] | 128, 0, 100, internal, granted, lifetime)
 
     def _pcp(self, data: bytes) -> bytes:
         if not self.pcp:
@@ -101,6 +103,7 @@ class Router(asyncio.DatagramProtocol):
         if data[1] == 0 or self.refuse:
             return head + data[24:]
         internal, external = struct.unpack("!HH", data[40:44])
+        self.transports.add({6: "tcp", 17: "udp"}[data[36]])
         granted = self._map(internal, external, struct.unpack("!I", data[4:8])[0])
         return head + data[24:42] + struct.pack("!H", granted) + bytes(10) + b"\xff\xff" + self.outside.packed
 
@@ -136,6 +139,7 @@ class Router(asyncio.DatagramProtocol):
             fault = 718 if external in self.taken else 725 if lease and self.permanent_only else self.refuse
             if fault:
                 return _fault(fault)
+            self.transports.add(argument("NewProtocol").lower())
             self.mappings[external] = (int(argument("NewInternalPort")), lease)
         elif action == "DeletePortMapping":
             self.mappings.pop(int(argument("NewExternalPort")), None)

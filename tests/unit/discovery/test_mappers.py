@@ -9,7 +9,7 @@ import pytest
 
 from node.base import limits
 from node.base.errors import RemoteError
-from node.discovery.mappers import Found, NatPmp, Pcp, Upnp, converse, ssdp_search
+from node.discovery.mappers import Found, Mapper, NatPmp, Pcp, Upnp, converse, ssdp_search
 from node.discovery.proto import pmp
 from node.runtime.entropy import SeededEntropy
 from node.runtime.outgoing import Outgoing
@@ -19,16 +19,30 @@ from tests.unit.discovery.router import Router, router
 LOOPBACK = IPv4Address("127.0.0.1")
 
 
-def nat_pmp(by: Router) -> NatPmp:
-    return NatPmp(gateway=LOOPBACK, port=by.port)
+def nat_pmp(by: Router, transport: pmp.Transport = "tcp") -> NatPmp:
+    return NatPmp(gateway=LOOPBACK, transport=transport, port=by.port)
 
 
-def pcp(by: Router) -> Pcp:
-    return Pcp(gateway=LOOPBACK, entropy=SeededEntropy(1), port=by.port)
+def pcp(by: Router, transport: pmp.Transport = "tcp") -> Pcp:
+    return Pcp(gateway=LOOPBACK, entropy=SeededEntropy(1), transport=transport, port=by.port)
 
 
-def upnp(by: Router) -> Upnp:
-    return Upnp(fetcher=Outgoing(targets=Targets()), entropy=SeededEntropy(1), search=by.search)
+def upnp(by: Router, transport: pmp.Transport = "tcp") -> Upnp:
+    return Upnp(fetcher=Outgoing(targets=Targets()), entropy=SeededEntropy(1), search=by.search, transport=transport)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+@pytest.mark.parametrize("kind", [nat_pmp, pcp, pytest.param(upnp, marks=pytest.mark.slow)])
+async def test_a_mapping_is_of_the_transport_that_was_asked_for(
+    kind: Callable[[Router, pmp.Transport], Mapper], transport: pmp.Transport
+) -> None:
+    async with router(upnp=True) as by:
+        mapper = kind(by, transport)
+        await mapper.probe()
+        await mapper.map(8444, 8444)
+        assert by.transports == {transport}
+        await mapper.unmap(8444, 8444)
+        assert not by.mappings
 
 
 @pytest.mark.parametrize("kind", [nat_pmp, pcp])
