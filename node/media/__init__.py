@@ -1,1 +1,1 @@
-"""Calls: the node relays audio and video itself. The door is reserved; a later milestone builds it."""
+"""Calls: the node relays audio and video itself, packet by packet, in processes of their own (docs/spec/media.md)."""
