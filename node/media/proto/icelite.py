@@ -1,0 +1,158 @@
+"""The ICE-lite side of one transport (RFC 8445 section 2.5): it answers checks and goes where the other side nominates. Sans-IO.
+
+*Who may*: only a request whose MESSAGE-INTEGRITY was made with our password, and whose USERNAME begins with our ufrag. Such a request
+proves its source address for `CONSENT_S` (RFC 7675); media is sent to the nominated one among the proven, and taken from all of them.
+*Migration*: a nomination from another address moves the transport there. Whoever recorded a check and sends it again from elsewhere
+proves nothing: a transaction is believed from the address that was first with it.
+*Restart*: `restart` makes a second pair of credentials beside the first, which is dropped when the second is nominated or a third made.
+
+There is no connectivity check of ours, so two lite sides never connect. The caller hands in the source as an opaque key (and the
+address to be shown), and keeps its table of keys in step by what `receive` says.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from enum import IntEnum
+from typing import Final
+
+from msgspec import Struct
+
+from node.media.proto import stun
+
+CONSENT_S: Final = 30.0  # RFC 7675 section 5.1
+SOURCES_MAX: Final = 8  # proven addresses of one transport: Wi-Fi, mobile, two families, each before and behind a NAT
+TRANSACTIONS_MAX: Final = (
+    64  # remembered, against replay; browsers send one in 50 ms at most and wait for half a second
+)
+UFRAG_BYTES: Final = 6  # 8 characters, so that nobody's clashes with another's
+PWD_BYTES: Final = 18  # 24 characters: 144 bits
+
+
+class Credentials(Struct, frozen=True):
+    """Of one generation."""
+
+    ufrag: str
+    pwd: str
+
+
+class Verdict(IntEnum):
+    """What a request was."""
+
+    FORGED = 0  # unauthenticated, or none of ours: no answer
+    REFUSED = 1  # authenticated and wrong; `answer` says why
+    CHECKED = 2  # the source is proven
+    NOMINATED = 3  # and is where media goes from now on
+
+
+class Reply(Struct, frozen=True):
+    """`answer` goes back to the source of the request."""
+
+    verdict: Verdict
+    answer: bytes = b""
+    moved: bool = False  # the nominated address is another one than before
+    dropped: tuple[Hashable, ...] = ()  # keys that are no longer proven
+    retired: str = ""  # our ufrag that is no longer in use
+
+
+class IceLite:
+    """One transport. `selected` is the key of the nominated address, None before."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._current = credentials
+        self._former: Credentials | None = None
+        self._proven: dict[Hashable, float] = {}  # key -> time of the last check
+        self._transactions: OrderedDict[bytes, Hashable] = OrderedDict()
+        self.selected: Hashable | None = None
+
+    @property
+    def credentials(self) -> Credentials:
+        """To be told to the other side."""
+        return self._current
+
+    @property
+    def ufrags(self) -> tuple[str, ...]:
+        """Ours that are in use, the newest first."""
+        return (self._current.ufrag,) if self._former is None else (self._current.ufrag, self._former.ufrag)
+
+    @property
+    def sources(self) -> tuple[Hashable, ...]:
+        """Keys of all proven addresses."""
+        return tuple(self._proven)
+
+    def restart(self, credentials: Credentials) -> str:
+        """New credentials. Returns the ufrag that is no longer in use, or an empty string."""
+        if self._former is not None:
+            # The second generation was never nominated: the first still carries media and stays.
+            unused, self._current = self._current.ufrag, credentials
+            return unused
+        self._former, self._current = self._current, credentials
+        return ""
+
+    def receive(self, message: stun.Message, source: Hashable, shown: stun.Address, now: float) -> Reply:
+        """Answers a binding request from `source`, whose address is `shown`."""
+        generation = self._generation(message)
+        if generation is None or message.kind != stun.REQUEST:
+            return Reply(Verdict.FORGED)
+        password = generation.pwd.encode()
+        if not message.verified(password):
+            return Reply(Verdict.FORGED)
+        if message.unknown:
+            return Reply(Verdict.REFUSED, stun.error(message.transaction, 420, password, message.unknown))
+        if stun.ICE_CONTROLLED in message.attributes:  # a lite side is always the controlled one
+            return Reply(Verdict.REFUSED, stun.error(message.transaction, 487, password))
+        if self._replayed(message.transaction, source):
+            return Reply(Verdict.FORGED)
+        dropped = self._prove(source, now)
+        answer = stun.success(message.transaction, shown, password)
+        if stun.USE_CANDIDATE not in message.attributes:
+            return Reply(Verdict.CHECKED, answer, dropped=dropped)
+        retired = ""
+        if self._former is not None:
+            if generation is self._former and self.selected is not None and self.selected != source:
+                # The old generation moves no more once there is a new one.
+                return Reply(Verdict.CHECKED, answer, dropped=dropped)
+            if generation is self._current:
+                retired, self._former = self._former.ufrag, None
+        moved, self.selected = self.selected != source, source
+        return Reply(Verdict.NOMINATED, answer, moved=moved, dropped=dropped, retired=retired)
+
+    def consented(self, now: float) -> bool:
+        """Media may be sent to the nominated address."""
+        last = self._proven.get(self.selected) if self.selected is not None else None
+        return last is not None and now - last < CONSENT_S
+
+    def expire(self, now: float) -> tuple[Hashable, ...]:
+        """Forgets addresses whose proof is too old; returns their keys. The nominated one may be among them: then nothing is
+        selected until the next nomination."""
+        gone = tuple(key for key, last in self._proven.items() if now - last >= CONSENT_S)
+        for key in gone:
+            self._forget(key)
+        return gone
+
+    def _generation(self, message: stun.Message) -> Credentials | None:
+        receiver = message.users[0]
+        for credentials in (self._current, self._former):
+            if credentials is not None and receiver == credentials.ufrag.encode():
+                return credentials
+        return None
+
+    def _replayed(self, transaction: bytes, source: Hashable) -> bool:
+        known = self._transactions.setdefault(transaction, source)
+        if len(self._transactions) > TRANSACTIONS_MAX:
+            self._transactions.popitem(last=False)
+        return known != source
+
+    def _prove(self, source: Hashable, now: float) -> tuple[Hashable, ...]:
+        self._proven[source] = now
+        if len(self._proven) <= SOURCES_MAX:
+            return ()
+        oldest = min((key for key in self._proven if key not in {source, self.selected}), key=self._proven.__getitem__)
+        self._forget(oldest)
+        return (oldest,)
+
+    def _forget(self, key: Hashable) -> None:
+        del self._proven[key]
+        if self.selected == key:
+            self.selected = None
