@@ -8,8 +8,10 @@ The only names to import from here are below; docs/howto/echo-bot.md shows a who
 """
 
 from node.client.api import Api
+from node.client.calling import Call, Calls
 from node.client.client import Client
 from node.client.news import (
+    CallEnded,
     CardChanged,
     Connected,
     Disconnected,
@@ -17,13 +19,20 @@ from node.client.news import (
     Event,
     Named,
     PresenceChanged,
+    QualityHeard,
+    Rang,
     ReceiptMoved,
+    RosterChanged,
+    SpeakersChanged,
     TypingShown,
 )
 from node.client.room import Room
 
 __all__ = [
     "Api",
+    "Call",
+    "CallEnded",
+    "Calls",
     "CardChanged",
     "Client",
     "Connected",
@@ -32,7 +41,11 @@ __all__ = [
     "Event",
     "Named",
     "PresenceChanged",
+    "QualityHeard",
+    "Rang",
     "ReceiptMoved",
     "Room",
+    "RosterChanged",
+    "SpeakersChanged",
     "TypingShown",
 ]

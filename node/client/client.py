@@ -16,6 +16,7 @@ from weakref import WeakSet
 from node.base.ids import EVENT_ID_BYTES, ROOM_ID_BYTES, ClientId, EventId, RoomId, UserId, format_id, parse_id
 from node.client.api import Api, make_refusal, trust
 from node.client.backoff import Backoff
+from node.client.calling import Calls
 from node.client.connection import Connection
 from node.client.errors import Lost, SignedOut, Untrusted
 from node.client.events import Events
@@ -40,7 +41,7 @@ from node.core import content
 from node.core.content import Body
 from node.runtime.clock import Clock, SystemClock
 from node.runtime.entropy import Entropy, SystemEntropy
-from node.wire import api, c2s
+from node.wire import api, c2s, calling
 
 PROGRAM: Final = "startalk-client-python"
 GOODBYE_S: Final = 2.0
@@ -65,6 +66,7 @@ class Client:
         self._entropy = entropy
         self._program = program
         self._outbox = Outbox()
+        self.calls = Calls(ask=self._ask, number=self._outbox.next_number, send=self._signal, tell=self._tell)
         self._connection: Connection | None = None
         self._welcome: c2s.Welcome | None = None
         self._ready = asyncio.Event()
@@ -334,13 +336,16 @@ class Client:
 
     async def typing(self, room: RoomId, *, on: bool = True) -> None:
         """Shows or hides that this user is typing; lost when offline."""
-        if self._connection is not None:
-            await self._connection.send(c2s.Typing(room, on))
+        await self._signal(c2s.Typing(room, on))
 
     async def presence(self, state: str) -> None:
         """``online`` or ``away``; lost when offline."""
+        await self._signal(c2s.Presence(state))
+
+    async def _signal(self, frame: c2s.Frame) -> None:
+        """Says something that is not answered; lost when offline."""
         if self._connection is not None:
-            await self._connection.send(c2s.Presence(state))
+            await self._connection.send(frame)
 
     async def drop(self) -> None:
         """Closes the connection; the client comes back by itself."""
@@ -383,6 +388,7 @@ class Client:
                 await self._take(connection, await connection.receive())
         finally:
             self._connection = None
+            self._outbox.lose(connection)
             with suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
                     await connection.close()
@@ -406,10 +412,13 @@ class Client:
         self._connection = connection
         self._ready.set()
         await self._outbox.flush(connection)
+        if self.connections > 1:
+            self.calls.reconnected()
 
     async def _end(self, error: SignedOut | Untrusted) -> None:
         self.fault = error
         self._outbox.fail_all(error)
+        self.calls.end()
         self._ready.set()
         for reader in self._all_readers():
             reader.wake()
@@ -424,7 +433,7 @@ class Client:
             case c2s.Posted():
                 for item in frame.items:
                     self._outbox.settle(item.n, item)
-            case c2s.Page() | c2s.Done():
+            case c2s.Page() | c2s.Done() | calling.CallSeat() | calling.CallSdp():
                 self._outbox.settle(frame.n, frame)
             case c2s.Refused():
                 self._outbox.fail(frame.n, make_refusal(frame.code, frame.text, frame.detail))
@@ -473,8 +482,14 @@ class Client:
             case c2s.ContactsChanged():
                 self.contacts_seen += 1
                 await self._tell(ContactsChanged())
+            case c2s.Pong():
+                pass  # hearing it was enough
             case _:
-                pass  # pong: hearing it was enough
+                await self._news_of_calls(frame)
+
+    async def _news_of_calls(self, frame: c2s.NodeFrame) -> None:
+        if isinstance(frame, calling.NodeCallFrame):
+            await self.calls.take(frame)
 
     def _wait(self, item: c2s.WaitingItem) -> None:
         event = EventId(item.event_id)

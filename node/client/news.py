@@ -12,7 +12,7 @@ from node.base.errors import Rejected
 from node.base.ids import DeviceId, EventId, RoomId, UserId
 from node.core import content
 from node.core.content import Body
-from node.wire import c2s
+from node.wire import c2s, calling
 from node.wire.envelope import decode_event
 
 
@@ -87,6 +87,36 @@ class NodesChanged(Struct, frozen=True):
     nodes: c2s.Nodes
 
 
+class Rang(Struct, frozen=True):
+    """Somebody calls: answer with `Calls.join` or `Calls.decline` until `ring.expires_ms`."""
+
+    ring: calling.Ring
+
+
+class RosterChanged(Struct, frozen=True):
+    """A call goes on in a room, with these people."""
+
+    roster: calling.CallRoster
+
+
+class CallEnded(Struct, frozen=True):
+    """A call is over for this device."""
+
+    over: calling.CallOver
+
+
+class SpeakersChanged(Struct, frozen=True):
+    """Who speaks in a call."""
+
+    speakers: calling.CallSpeakers
+
+
+class QualityHeard(Struct, frozen=True):
+    """How the media of the own seat goes."""
+
+    quality: calling.CallQuality
+
+
 class Connected(Struct, frozen=True):
     """The node said welcome; not `resumed` means: forget what you know of its rooms."""
 
@@ -101,7 +131,7 @@ class Disconnected(Struct, frozen=True):
 
 Event = (
     Entry | CardChanged | ReceiptMoved | TypingShown | PresenceChanged | Named | ContactsChanged | WaitingChanged | NodesChanged
-    | Connected | Disconnected
+    | Rang | RosterChanged | CallEnded | SpeakersChanged | QualityHeard | Connected | Disconnected
 )  # fmt: skip
 
 

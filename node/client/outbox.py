@@ -1,7 +1,8 @@
 """Requests that wait for their answer. They outlive a connection: after a loss each is said again, in the first order.
 
 That is harmless: a post carries a `client_id` and a repeat is answered with the first result, a page or a read mark may
-be asked for twice. So a caller that awaits `Waiting.answer` gets exactly one result for exactly one effect.
+be asked for twice. So a caller that awaits `Waiting.answer` gets exactly one result for exactly one effect. What a call asks is
+of its moment: it waits for a connection, but one that was said on a connection that is gone fails with `Lost` and is not repeated.
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ from __future__ import annotations
 import asyncio
 
 from node.client.connection import Connection
-from node.wire import c2s
+from node.client.errors import Lost
+from node.wire import c2s, calling
 
-Answer = c2s.PostedItem | c2s.Page | c2s.Done
-Request = c2s.Post | c2s.History | c2s.Read
+Answer = c2s.PostedItem | c2s.Page | c2s.Done | calling.CallSeat | calling.CallSdp
+CallRequest = (
+    calling.CallStart | calling.CallJoin | calling.CallDecline | calling.CallLeave | calling.CallRemove | calling.CallUp
+    | calling.CallDown
+)  # fmt: skip
+Request = c2s.Post | c2s.History | c2s.Read | CallRequest
 
 
 class _Waiting:
@@ -54,6 +60,12 @@ class Outbox:
             if waiting.sent_on is not connection:
                 waiting.sent_on = connection  # before the await: another flush must not send it too
                 await connection.send(waiting.frame)
+
+    def lose(self, connection: Connection) -> None:
+        """This connection is gone."""
+        for n, waiting in list(self._waiting.items()):
+            if waiting.sent_on is connection and isinstance(waiting.frame, CallRequest):
+                self.fail(n, Lost("The connection was lost before the node answered."))
 
     def settle(self, n: int, answer: Answer) -> None:
         """Request `n` was answered."""

@@ -6,8 +6,9 @@ import pytest
 
 from node.base.errors import Code, Rejected
 from node.client.connection import Connection
+from node.client.errors import Lost
 from node.client.outbox import Outbox
-from node.wire import c2s
+from node.wire import c2s, calling
 
 
 class Ear(Connection):
@@ -50,3 +51,20 @@ async def test_answers_to_nobody_are_ignored() -> None:
     outbox.settle(1, c2s.Done(1))
     outbox.fail(7, Rejected(Code.NOT_FOUND, "x"))
     outbox.forget(7)
+
+
+async def test_what_a_call_asks_is_of_its_moment() -> None:
+    outbox, first, second = Outbox(), Ear(), Ear()
+    said = outbox.add(calling.CallDecline(outbox.next_number(), bytes(16)))
+    kept = outbox.add(read(outbox.next_number()))
+    await outbox.flush(first)
+    waiting = outbox.add(calling.CallDecline(outbox.next_number(), bytes(16)))
+    outbox.lose(first)
+    with pytest.raises(Lost):
+        await said
+    await outbox.flush(second)
+    assert second.heard == [read(2), calling.CallDecline(3, bytes(16))]
+    outbox.settle(2, c2s.Done(2))
+    outbox.settle(3, c2s.Done(3))
+    assert await kept == c2s.Done(2)
+    assert await waiting == c2s.Done(3)
