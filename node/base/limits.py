@@ -184,6 +184,8 @@ HANDSHAKE_MESSAGE_BYTES_MAX: Final = HANDSHAKE_PAYLOAD_BYTES_MAX + 96  # two key
 WHISPER_BYTES_MAX: Final = 16 * 1024  # never stored, so never large
 LINK_WHISPERS_PER_S: Final = 200  # of one peer; more are dropped
 LINK_CREDIT: Final = 256  # items under way and not acknowledged
+LINK_FRAME_ITEMS_MAX: Final = 16  # items in one frame: so many signatures are checked before others have a turn
+LINK_FRAME_ITEMS_BYTES_MAX: Final = 60 * 1024  # bodies gathered in one frame; with their heads they fit one Noise record
 LINK_REQUESTS_MAX: Final = 64  # open questions each way
 LINK_REKEY_RECORDS: Final = 2**20  # records under one key
 LINK_PINGS_MISSED_MAX: Final = 2  # then the peer is gone; pings are HEARTBEAT_S apart
@@ -234,7 +236,7 @@ CALL_EMPTY_S: Final = 60  # a group call without anybody ends then
 CALL_REENTRY_S: Final = 30  # who left this short ago is not rung again
 CALL_GONE_MAX: Final = 32  # seats that left, whose reason the roster still says
 CALL_PARTICIPANTS: Final = 32  # default of a live setting
-CALL_PARTICIPANTS_MAX: Final = 64  # what an admin may allow; the roster fits a whisper
+CALL_PARTICIPANTS_MAX: Final = 40  # what an admin may allow: the relay takes no more, and the roster fits a whisper
 CALL_CAMERAS: Final = 8  # seats that send video; default of a live setting
 CALL_UP_KBPS: Final = 6_000  # of one device; default of a live setting
 CALL_HOURS: Final = 24  # length of a call; default of a live setting
@@ -281,6 +283,26 @@ SPEAKERS_SHOWN_MAX: Final = 4
 OFFER_EVERY_S: Final = 0.3  # changes of what a device gets are gathered this long
 QUALITY_EVERY_S: Final = 3.0
 SEATS_PER_CALL_MAX: Final = 40  # eight who show themselves and thirty-two who listen
+
+# --- the relay of media: one worker ---------------------------------------------------------------------------
+MEDIA_PEERS_MAX: Final = 256  # seats; each has two transports
+MEDIA_BATCH: Final = 64  # datagrams of one system call
+MEDIA_SLOT_BYTES: Final = 2_048  # room for a datagram, its tag and a longer header
+MEDIA_DATAGRAM_BYTES_MAX: Final = 1_500  # longer ones were fragmented, and nobody sends them
+MEDIA_BUFFER_BYTES: Final = 4 * 1024 * 1024  # of the socket; at 212 KB bursts of 3,000 packets/s are lost
+MEDIA_PACKETS_PER_S: Final = 2_000  # RTP of one transport
+MEDIA_BYTES_PER_S: Final = 750_000  # the same: 6 Mbit/s
+MEDIA_RTCP_PER_S: Final = 100  # of one transport
+MEDIA_CHECKS_PER_S: Final = 100  # STUN and DTLS of one transport; a browser checks every 50 ms at most
+MEDIA_STRANGERS_PER_S: Final = 60  # STUN of one IPv4 address or IPv6 /64 that proved nothing yet
+MEDIA_STRANGERS_ALL_PER_S: Final = 2_000  # of all of them; each costs 10 µs
+MEDIA_CONSENT_S: Final = 30  # an address is proven this long by a check (RFC 7675)
+MEDIA_SOURCES_MAX: Final = 8  # proven addresses of one transport: Wi-Fi, mobile, two families, NAT or not
+MEDIA_TRANSACTIONS_MAX: Final = 64  # checks remembered against replay; three seconds of the quickest browser
+MEDIA_HANDSHAKES_MAX: Final = 64  # DTLS, half-open
+MEDIA_HANDSHAKES_PER_S: Final = 8  # DTLS, begun from one address
+MEDIA_HANDSHAKE_S: Final = 15  # for all of it; a retransmission comes after 1, 2 and 4 s
+MEDIA_FLIGHT_MAX: Final = 16  # DTLS datagrams that wait to be read; a flight has three
 
 # --- lifecycle --------------------------------------------------------------------------------------------
 RESTART_DELAY_S_MIN: Final = 1  # a service that failed starts again after this; doubles at each failure

@@ -1,7 +1,7 @@
 """The ICE-lite side of one transport (RFC 8445 section 2.5): it answers checks and goes where the other side nominates. Sans-IO.
 
 *Who may*: only a request whose MESSAGE-INTEGRITY was made with our password, and whose USERNAME begins with our ufrag. Such a request
-proves its source address for `CONSENT_S` (RFC 7675); media is sent to the nominated one among the proven, and taken from all of them.
+proves its source address for `MEDIA_CONSENT_S` (RFC 7675); media is sent to the nominated one among the proven, and taken from all of them.
 *Migration*: a nomination from another address moves the transport there. Whoever recorded a check and sends it again from elsewhere
 proves nothing: a transaction is believed from the address that was first with it.
 *Restart*: `restart` makes a second pair of credentials beside the first, which is dropped when the second is nominated or a third made.
@@ -19,13 +19,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from node.base import limits
 from node.media.proto import stun
 
-CONSENT_S: Final = 30.0  # RFC 7675 section 5.1
-SOURCES_MAX: Final = 8  # proven addresses of one transport: Wi-Fi, mobile, two families, each before and behind a NAT
-TRANSACTIONS_MAX: Final = (
-    64  # remembered, against replay; browsers send one in 50 ms at most and wait for half a second
-)
 UFRAG_BYTES: Final = 6  # 8 characters, so that nobody's clashes with another's
 PWD_BYTES: Final = 18  # 24 characters: 144 bits
 
@@ -121,12 +117,12 @@ class IceLite:
     def consented(self, now: float) -> bool:
         """Media may be sent to the nominated address."""
         last = self._proven.get(self.selected) if self.selected is not None else None
-        return last is not None and now - last < CONSENT_S
+        return last is not None and now - last < limits.MEDIA_CONSENT_S
 
     def expire(self, now: float) -> tuple[Hashable, ...]:
         """Forgets addresses whose proof is too old; returns their keys. The nominated one may be among them: then nothing is
         selected until the next nomination."""
-        gone = tuple(key for key, last in self._proven.items() if now - last >= CONSENT_S)
+        gone = tuple(key for key, last in self._proven.items() if now - last >= limits.MEDIA_CONSENT_S)
         for key in gone:
             self._forget(key)
         return gone
@@ -140,13 +136,13 @@ class IceLite:
 
     def _replayed(self, transaction: bytes, source: Hashable) -> bool:
         known = self._transactions.setdefault(transaction, source)
-        if len(self._transactions) > TRANSACTIONS_MAX:
+        if len(self._transactions) > limits.MEDIA_TRANSACTIONS_MAX:
             self._transactions.popitem(last=False)
         return known != source
 
     def _prove(self, source: Hashable, now: float) -> tuple[Hashable, ...]:
         self._proven[source] = now
-        if len(self._proven) <= SOURCES_MAX:
+        if len(self._proven) <= limits.MEDIA_SOURCES_MAX:
             return ()
         oldest = min((key for key in self._proven if key not in {source, self.selected}), key=self._proven.__getitem__)
         self._forget(oldest)
