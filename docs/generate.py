@@ -71,6 +71,8 @@ MEANINGS: Final[dict[Code, str]] = {
     Code.READ_ONLY: "The node cannot store anything now (disk full or faulty, or it is stopping). Keep it and try again.",
     Code.UPGRADING: "The node is being upgraded. Try again in a minute.",
     Code.SLOW_READER: "The device acknowledged nothing for a minute and was disconnected. Connect again and resume.",
+    Code.BUSY: "There is a call in this chat already (`call` names it). Join it.",
+    Code.UNAVAILABLE: "This part of the node does not work now, and the text says why. Try again later, or tell the admin.",
     Code.INTERNAL: "A fault of the node. `id` names it in the log; tell the admin.",
 }
 

@@ -62,6 +62,8 @@ class Code(StrEnum):
     READ_ONLY = "read_only"
     UPGRADING = "upgrading"
     SLOW_READER = "slow_reader"
+    BUSY = "busy"
+    UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 
 
@@ -106,6 +108,8 @@ HTTP_STATUS: Final[dict[Code, int]] = {
     Code.NOT_HUB: 421,
     Code.RATE_LIMITED: 429,
     Code.SLOW_READER: 429,
+    Code.BUSY: 409,
+    Code.UNAVAILABLE: 503,
     Code.PEER_UNREACHABLE: 502,
     Code.PEER_OFFLINE: 503,
     Code.UNDELIVERABLE: 504,

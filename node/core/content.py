@@ -6,7 +6,7 @@ Known kinds are decoded strictly. An unknown kind is accepted when it carries ``
 
 Kinds are of three sorts:
 
-* *content* (`text`, and every unknown kind): shown, counted as unread, can be a target;
+* *content* (`text`, `call`, and every unknown kind): shown, counted as unread, can be a target;
 * *marks* (`edit`, `recall`, `redact`, `reaction`): folded into the message they target (core/message.py);
 * *room* (`create` … `settings`): change the room's state (core/room.py), shown as notices.
 """
@@ -28,6 +28,7 @@ from node.core.roles import Role
 
 Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS_MAX)]
 Reason = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX)]
+Id16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Id32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 User = Annotated[str, Meta(min_length=55, max_length=85)]
 Node = Annotated[str, Meta(pattern="^[a-z2-7]{52}$")]
@@ -75,6 +76,24 @@ class Unknown(Body, frozen=True, kw_only=True):
     fallback: Annotated[str, Meta(min_length=1, max_length=limits.FALLBACK_CHARS_MAX)]
     reply_to: ReplyTo | None = None
     mentions: Mentions = ()
+
+
+class Call(Body, frozen=True, kw_only=True):
+    """A call began or is over; made by the node of who began it, never by a device. The end names the event of the `start` and says how
+    long people talked, how many were in it (`joined`), how it ended and who was called and was not reached in time (`missed`): for
+    them it counts as unread. `fallback` is for programs that know no calls."""
+
+    call: Id16
+    state: Annotated[str, Meta(pattern="^(start|end)$")]
+    media: Annotated[str, Meta(pattern="^(audio|video)$")]
+    start: Id32 | None = None
+    ms: Ms = 0
+    joined: Annotated[int, Meta(ge=0, le=limits.MEMBERS_MAX)] = 0
+    result: Annotated[
+        str, Meta(pattern="^(answered|missed|declined|busy|cancelled|unreachable|failed|ended|merged)?$")
+    ] = ""
+    missed: Annotated[tuple[User, ...], Meta(max_length=limits.CALL_TARGETS_MAX)] = ()
+    fallback: Annotated[str, Meta(max_length=limits.FALLBACK_CHARS_MAX)] = ""
 
 
 class Edit(Body, frozen=True, kw_only=True):
@@ -229,14 +248,16 @@ class Topic(Body, frozen=True, kw_only=True):
 
 
 class Settings(Body, frozen=True, kw_only=True):
-    """Windows of the room in seconds; a field left out stays as it is."""
+    """Windows of the room in seconds, and who may begin a call (`calls`: everybody, admins, nobody); a field left out stays as it is."""
 
     recall_window_s: Annotated[int, Meta(ge=0, le=limits.RECALL_WINDOW_S_MAX)] | None = None
     edit_window_s: Annotated[int, Meta(ge=0, le=limits.EDIT_WINDOW_S_MAX)] | None = None
+    calls: Annotated[str, Meta(pattern="^(everybody|admins|nobody)$")] | None = None
 
 
 KINDS: Final[dict[str, type[Body]]] = {
     "text": Text,
+    "call": Call,
     "edit": Edit,
     "recall": Recall,
     "redact": Redact,
@@ -262,7 +283,7 @@ KINDS: Final[dict[str, type[Body]]] = {
     "settings": Settings,
 }
 MARKS: Final = frozenset({"edit", "recall", "redact", "reaction"})
-ROOM_KINDS: Final = frozenset(KINDS) - MARKS - {"text"}
+ROOM_KINDS: Final = frozenset(KINDS) - MARKS - {"text", "call"}
 
 MENTION_ALL: Final = "all"
 _KIND_NAME = re.compile(r"[a-z][a-z0-9_.]{0,31}")
@@ -271,7 +292,12 @@ _CONTROL_ALLOWED = frozenset("\n\t")
 
 def is_content(kind: str) -> bool:
     """Whether messages of this kind are shown and counted as unread."""
-    return kind == "text" or kind not in KINDS
+    return kind in {"text", "call"} or kind not in KINDS
+
+
+def counts(kind: str, body: Body) -> bool:
+    """Whether this message is shown as the last one of its chat and may be unread; the beginning of a call is only shown in the log."""
+    return is_content(kind) and not (isinstance(body, Call) and body.state == "start")
 
 
 def check_kind(kind: str) -> None:
@@ -310,6 +336,10 @@ def _check_texts(body: Body) -> None:
                 raise Rejected(Code.BAD_REQUEST, "The message is empty.", field="text")
         case Unknown():
             check_text(body.fallback, "fallback")
+        case Call():
+            check_text(body.fallback, "fallback")
+            if (body.state == "end") != (body.start is not None and body.result != ""):
+                raise Rejected(Code.BAD_REQUEST, "The end of a call names its start and its result.", field="state")
         case Create() | Rename():
             check_line(body.name, "name")
         case _:

@@ -52,6 +52,8 @@ def check_recall(message: Message, actor: UserId, window_s: int, now_ms: int) ->
     _check_alive(message)
     if message.author != actor:
         raise Rejected(Code.ROLE_TOO_LOW, "Only the author can recall a message.", role_needed="author")
+    if message.kind == "call":
+        raise Rejected(Code.UNSUPPORTED, "A call cannot be taken back.", field="kind")
     if now_ms - message.at_ms > window_s * 1000:
         raise Rejected(Code.WINDOW_CLOSED, "This message is too old to be recalled.", limit=window_s)
 
@@ -97,6 +99,8 @@ def named_by(body: Body) -> EventId | None:
     """The message that a body acts on or replies to."""
     if isinstance(body, content.Text | content.Unknown) and body.reply_to is not None:
         return EventId(body.reply_to.event)
+    if isinstance(body, content.Call) and body.start is not None:
+        return EventId(body.start)
     return target_of(body)
 
 
@@ -125,7 +129,9 @@ def _react(reactions: dict[str, tuple[UserId, ...]], actor: UserId, body: Reacti
 
 
 def mentions(body: Body, actor: UserId) -> tuple[str, ...]:
-    """Users named by the body, without repeats and without the author; ``all`` stands for everyone."""
+    """Users named by the body, without repeats and without the author; ``all`` stands for everyone. A call names who missed it."""
     if isinstance(body, content.Text | content.Unknown):
         return tuple(dict.fromkeys(m.user for m in body.mentions if m.user != actor))
+    if isinstance(body, content.Call):
+        return tuple(dict.fromkeys(user for user in body.missed if user != actor))
     return ()

@@ -42,11 +42,12 @@ class Capability(StrEnum):
     TRANSFER = "transfer"
     LEAVE = "leave"
     MENTION_ALL = "mention_all"
+    CALL = "call"  # begin a call; taking part in one needs a voice (POST) only
 
 
 _C = Capability
 _READER = frozenset({_C.READ, _C.LEAVE})
-_MEMBER = _READER | {_C.POST, _C.REACT, _C.RECALL_OWN, _C.EDIT_OWN, _C.INVITE}
+_MEMBER = _READER | {_C.POST, _C.REACT, _C.RECALL_OWN, _C.EDIT_OWN, _C.INVITE, _C.CALL}
 _ADMIN = _MEMBER | {
     _C.LINK, _C.KICK, _C.MUTE, _C.REDACT, _C.RENAME, _C.TOPIC, _C.MUTE_ALL, _C.SETTINGS, _C.MENTION_ALL,
 }  # fmt: skip
@@ -60,7 +61,7 @@ GROUP_TABLE: Final[dict[Role, frozenset[Capability]]] = {
     Role.MUTED: _READER,
 }
 DIRECT_TABLE: Final[frozenset[Capability]] = frozenset(
-    {_C.READ, _C.POST, _C.REACT, _C.RECALL_OWN, _C.EDIT_OWN, _C.SETTINGS}
+    {_C.READ, _C.POST, _C.REACT, _C.RECALL_OWN, _C.EDIT_OWN, _C.SETTINGS, _C.CALL}
 )
 
 RANK: Final[dict[Role, int]] = {

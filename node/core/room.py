@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 GROUP = "group"
 DIRECT = "direct"
+EVERYBODY, ADMINS, NOBODY = "everybody", "admins", "nobody"  # who may begin a call
 
 
 class Member(Struct, frozen=True):
@@ -67,6 +68,7 @@ class Room(Struct, frozen=True, kw_only=True):
     muted_all: bool = False
     recall_window_s: int = limits.RECALL_WINDOW_S_DEFAULT
     edit_window_s: int = limits.EDIT_WINDOW_S_DEFAULT
+    calls: str = EVERYBODY
     members: dict[UserId, Member] = {}
     invited: dict[UserId, Invitation] = {}
     bans: dict[UserId, Exclusion] = {}
@@ -115,9 +117,11 @@ def capabilities(room: Room, user: UserId, now_ms: int) -> frozenset[Capability]
     if member is None:
         return frozenset()
     if room.kind == DIRECT:
-        return DIRECT_TABLE
+        return DIRECT_TABLE if room.calls != NOBODY else DIRECT_TABLE - {Capability.CALL}
     role = role_of(member, now_ms)
     allowed = GROUP_TABLE[role]
+    if room.calls == NOBODY or (room.calls == ADMINS and RANK[role] < RANK[Role.ADMIN]):
+        allowed = allowed - {Capability.CALL}
     if room.muted_all and RANK[role] < RANK[Role.ADMIN]:
         allowed = allowed - {Capability.POST, Capability.EDIT_OWN}  # an edit says something new, too
     return allowed
@@ -130,6 +134,8 @@ def require(room: Room, user: UserId, need: Capability, now_ms: int) -> Member:
         raise Rejected(Code.NOT_MEMBER, "You are not a member of this chat.")
     if need in capabilities(room, user, now_ms):
         return member
+    if need is Capability.CALL and room.calls == NOBODY:
+        raise Rejected(Code.FORBIDDEN, "Calls are switched off in this chat.")
     if room.kind == DIRECT:
         raise Rejected(Code.FORBIDDEN, "This is not possible in a direct chat.")
     role = role_of(member, now_ms)
@@ -137,7 +143,7 @@ def require(room: Room, user: UserId, need: Capability, now_ms: int) -> Member:
         raise Rejected(Code.MUTED, "You are muted in this chat.", until_ms=member.muted_until_ms)
     if need in {Capability.POST, Capability.EDIT_OWN} and room.muted_all and role is not Role.VISITOR:
         raise Rejected(Code.MUTED, "Only owner and admins can write while everyone is muted.", until_ms=0)
-    needed = lowest_with(need)
+    needed = Role.ADMIN if need is Capability.CALL and room.calls == ADMINS else lowest_with(need)
     raise Rejected(Code.ROLE_TOO_LOW, f"This needs the role {needed} in this chat.", role_needed=needed.value)
 
 
@@ -161,6 +167,8 @@ def decide(room: Room, command: Command, now_ms: int, target: Message | None = N
     match body:
         case content.Text() | content.Unknown():
             _decide_post(room, actor, body, now_ms, target)
+        case content.Call():
+            _decide_call(room, actor, body, now_ms, target)
         case content.Edit() | content.Recall() | content.Redact() | content.Reaction():
             _decide_mark(room, actor, body, now_ms, target)
         case content.Join() | content.Decline():
@@ -197,6 +205,16 @@ def _decide_post(
             raise Rejected(Code.BAD_REQUEST, "The quoted message has another author.", field="reply_to")
     if any(mention.user == content.MENTION_ALL for mention in body.mentions) and room.kind == GROUP:
         require(room, actor, Capability.MENTION_ALL, now_ms)
+
+
+def _decide_call(room: Room, actor: UserId, body: content.Call, now_ms: int, target: Message | None) -> None:
+    """The end belongs to a start of the same person, who may have lost their voice meanwhile."""
+    if body.state == "start":
+        require(room, actor, Capability.CALL, now_ms)
+        return
+    require(room, actor, Capability.READ, now_ms)
+    if target is None or target.kind != "call" or target.author != actor:
+        raise Rejected(Code.BAD_REQUEST, "This call did not begin in this chat.", field="start")
 
 
 def _decide_mark(room: Room, actor: UserId, body: Body, now_ms: int, target: Message | None) -> None:
@@ -391,10 +409,11 @@ def _decide_card(
             same = room.topic == body.topic
         case content.Settings():
             require(room, actor, Capability.SETTINGS, now_ms)
-            same = body.recall_window_s in {None, room.recall_window_s} and body.edit_window_s in {
-                None,
-                room.edit_window_s,
-            }
+            same = (
+                body.recall_window_s in {None, room.recall_window_s}
+                and body.edit_window_s in {None, room.edit_window_s}
+                and body.calls in {None, room.calls}
+            )
     if same:
         raise Rejected(Code.ALREADY_DONE, "It is set like this already.")
 
@@ -496,7 +515,8 @@ def _set_card(room: Room, body: content.MuteAll | content.Rename | content.Topic
         case content.Settings():
             recall = room.recall_window_s if body.recall_window_s is None else body.recall_window_s
             edit = room.edit_window_s if body.edit_window_s is None else body.edit_window_s
-            return replace(room, recall_window_s=recall, edit_window_s=edit)
+            calls = room.calls if body.calls is None else body.calls
+            return replace(room, recall_window_s=recall, edit_window_s=edit, calls=calls)
 
 
 def _without(table: dict[UserId, T], user: UserId) -> dict[UserId, T]:

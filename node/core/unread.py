@@ -27,6 +27,8 @@ class Counts:
             self.read(idx)
         elif content.is_content(kind):
             named = set(mentioned)
+            if kind == "call" and self.user not in named:
+                return  # a call is unread for who missed it
             self._counting[idx] = self.user in named or content.MENTION_ALL in named
 
     def erased(self, idx: int) -> None:

@@ -232,7 +232,7 @@ class Posting:
             body=body,
             kind=command.kind,
             author_pk=actor.user_pk,
-            counts=content.is_content(command.kind),
+            counts=content.counts(command.kind, command.body),
             device_pk=None if post is None else actor.device_pk,
             client_id=None if post is None else post.client_id,
         )

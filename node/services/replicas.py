@@ -163,7 +163,7 @@ class Replicas:
             body=item.body,
             kind=event.kind,
             author_pk=author_pk,
-            counts=content.is_content(event.kind) and item.body is not None,
+            counts=item.body is not None and content.counts(event.kind, command.body),
             device_pk=None if mine is None else mine[0],
             client_id=None if mine is None else mine[1],
             signature=item.signature,

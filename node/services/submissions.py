@@ -151,7 +151,7 @@ class Submissions:
             body=submission.item.body,
             kind=event.kind,
             author_pk=self._users.pk(tx, author),
-            counts=content.is_content(event.kind),
+            counts=content.counts(event.kind, body),
             signature=submission.item.signature,
             author_seq=event.author_seq,
         )

@@ -149,6 +149,7 @@ class Sync:
             muted_until_ms=member.muted_until_ms,
             recall_window_s=state.recall_window_s,
             edit_window_s=state.edit_window_s,
+            calls=state.calls,
             members=len(state.members),
             joined_idx=first_idx,
             head_idx=row.head.idx,

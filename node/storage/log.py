@@ -261,7 +261,17 @@ class Log:
         )
         assert row is not None
         assert named is not None
-        return int(row[0]), int(named[0])
+        calls = self._calls_not_missed(tx, room_pk, user_pk, read_idx, last) if row[0] else 0
+        return max(0, int(row[0]) - calls), int(named[0])
+
+    def _calls_not_missed(self, tx: Tx, room_pk: int, user_pk: int, read_idx: int, last: int) -> int:
+        """Counted calls of others that `user_pk` did not miss."""
+        sql = """SELECT count(*) FROM entries e WHERE room = ? AND kind = 'call' AND counts = 1 AND idx > ? AND idx <= ?
+                 AND author <> ? AND NOT EXISTS (
+                   SELECT 1 FROM mentions m WHERE m.user = ? AND m.room = e.room AND m.idx = e.idx)"""
+        found = tx.one(sql, (room_pk, read_idx, last, user_pk, user_pk))
+        assert found is not None
+        return int(found[0])
 
 
 def _entry(room: RoomId, row: tuple[Any, ...]) -> Raw:

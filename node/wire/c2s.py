@@ -172,6 +172,7 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
     muted_until_ms: int = 0
     recall_window_s: int = 0
     edit_window_s: int = 0
+    calls: str = "everybody"  # who may begin a call: everybody, admins, nobody
     members: int = 0
     joined_idx: int = 0  # first readable entry
     head_idx: int = 0

@@ -105,10 +105,7 @@ def stored(value: T, kind: type[T]) -> T:
 
 
 def _named(body: Body) -> EventId:
-    named = message.target_of(body)
-    if named is None and isinstance(body, content.Text | content.Unknown) and body.reply_to is not None:
-        named = EventId(body.reply_to.event)
-    return named or EventId(b"")
+    return message.named_by(body) or EventId(b"")
 
 
 def group(*members: UserId) -> Chronicle:

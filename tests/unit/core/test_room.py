@@ -367,7 +367,7 @@ def test_every_kind_has_a_rule() -> None:
     for kind, struct in content.KINDS.items():
         fields: dict[str, object] = {
             "user": ERIN, "target": bytes(32), "text": "x", "value": "x", "name": "x", "topic": "x", "on": True,
-            "role": Role.MEMBER, "node": "a" * 52,
+            "role": Role.MEMBER, "node": "a" * 52, "call": bytes(16), "state": "start", "media": "audio",
         }  # fmt: skip
         body = struct(**{name: fields[name] for name in struct.__struct_fields__ if name in fields})
         try:

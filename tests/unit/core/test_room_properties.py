@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from node.base.errors import Code, Rejected
 from node.base.ids import EventId, UserId
-from node.core import content, room
+from node.core import content, message, room
 from node.core.content import Body
 from node.core.roles import RANK, Role
 from node.core.room import Command
@@ -61,7 +61,13 @@ def say(log: Chronicle, step: Step) -> tuple[UserId, Body]:
         "unban_node": {"node": "a" * 52},
         "name": {"name": f"Garden {choice}"},
         "topic": {"topic": f"topic {choice}"},
-        "settings": {"recall_window_s": (0, 60, 120, 3600)[choice], "edit_window_s": (None, 60, 3600, 0)[choice]},
+        "settings": {
+            "recall_window_s": (0, 60, 120, 3600)[choice],
+            "edit_window_s": (None, 60, 3600, 0)[choice],
+            "calls": (None, "everybody", "admins", "nobody")[choice],
+        },
+        "call": {"call": bytes(16), "media": "audio"}
+        | ({"state": "start"} if choice < 2 else {"state": "end", "start": target, "result": "answered"}),
     }
     struct = content.KINDS.get(kind, content.Unknown)
     return actor, struct(**fields.get(kind, {"user": other}))
@@ -171,7 +177,7 @@ def run(plan: list[Step], log: Chronicle, books: Books) -> Chronicle:
 
 
 def _target(body: Body) -> EventId:
-    return EventId(getattr(body, "target", b""))
+    return message.named_by(body) or EventId(b"")
 
 
 def check_room(log: Chronicle, books: Books) -> None:
@@ -222,7 +228,15 @@ def test_a_direct_chat_keeps_its_two_people(plan: list[Step]) -> None:
         except Rejected:
             continue
         assert actor in {ALICE, BOB}
-        allowed = (content.Text, content.Unknown, content.Edit, content.Recall, content.Reaction, content.Settings)
+        allowed = (
+            content.Text,
+            content.Call,
+            content.Unknown,
+            content.Edit,
+            content.Recall,
+            content.Reaction,
+            content.Settings,
+        )
         assert isinstance(body, allowed)
     assert set(log.room.members) == {ALICE, BOB}
     assert log.replay(restarts=True).room == log.room
