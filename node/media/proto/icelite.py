@@ -6,7 +6,10 @@ proves its source address for `MEDIA_CONSENT_S` (RFC 7675); media is sent to the
 proves nothing: a transaction is believed from the address that was first with it.
 *Restart*: `restart` makes a second pair of credentials beside the first, which is dropped when the second is nominated or a third made.
 
-There is no connectivity check of ours, so two lite sides never connect. The caller hands in the source as an opaque key (and the
+*Return*: a check proves who sent it, not where from, for an address can be forged. The first nomination is followed by a handshake,
+which proves the way back; before media moves to another address, `Return` sends one check of our own there and waits for its answer.
+
+It never checks unasked, so two lite sides never connect. The caller hands in the source as an opaque key (and the
 address to be shown), and keeps its table of keys in step by what `receive` says.
 """
 
@@ -22,6 +25,7 @@ from msgspec import Struct
 from node.base import limits
 from node.media.proto import stun
 
+HOST_PRIORITY: Final = 126 << 24 | 65_535 << 8 | 255  # RFC 8445 section 5.1.2.1
 UFRAG_BYTES: Final = 6  # 8 characters, so that nobody's clashes with another's
 PWD_BYTES: Final = 18  # 24 characters: 144 bits
 
@@ -47,7 +51,6 @@ class Reply(Struct, frozen=True):
 
     verdict: Verdict
     answer: bytes = b""
-    moved: bool = False  # the nominated address is another one than before
     dropped: tuple[Hashable, ...] = ()  # keys that are no longer proven
     retired: str = ""  # our ufrag that is no longer in use
 
@@ -111,8 +114,8 @@ class IceLite:
                 return Reply(Verdict.CHECKED, answer, dropped=dropped)
             if generation is self._current:
                 retired, self._former = self._former.ufrag, None
-        moved, self.selected = self.selected != source, source
-        return Reply(Verdict.NOMINATED, answer, moved=moved, dropped=dropped, retired=retired)
+        self.selected = source
+        return Reply(Verdict.NOMINATED, answer, dropped=dropped, retired=retired)
 
     def consented(self, now: float) -> bool:
         """Media may be sent to the nominated address."""
@@ -126,6 +129,11 @@ class IceLite:
         for key in gone:
             self._forget(key)
         return gone
+
+    def drop(self, source: Hashable) -> None:
+        """A path is gone, however well it was proven. Unknown ones are ignored."""
+        if source in self._proven:
+            self._forget(source)
 
     def _generation(self, message: stun.Message) -> Credentials | None:
         receiver = message.users[0]
@@ -152,3 +160,31 @@ class IceLite:
         del self._proven[key]
         if self.selected == key:
             self.selected = None
+
+
+class Return:
+    """Whether somebody answers at an address that was nominated: one check there, its answer believed from there only."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[bytes, tuple[Hashable, bytes]] = OrderedDict()
+
+    def check(self, path: Hashable, transaction: bytes, *, theirs: Credentials, ours: str) -> bytes:
+        """A request to be sent to `path`; `transaction` is fresh."""
+        password = theirs.pwd.encode()
+        self._waiting[transaction] = (path, password)
+        if len(self._waiting) > limits.MEDIA_SOURCES_MAX:
+            self._waiting.popitem(last=False)
+        attributes = (
+            (stun.USERNAME, f"{theirs.ufrag}:{ours}".encode()),
+            (stun.ICE_CONTROLLED, transaction[:8]),
+            (stun.PRIORITY, HOST_PRIORITY.to_bytes(4, "big")),
+        )
+        return stun.build(stun.REQUEST, transaction, attributes, password)
+
+    def answered(self, message: stun.Message, path: Hashable) -> bool:
+        """The answer to a check that was sent to `path`, from there."""
+        expected = self._waiting.get(message.transaction)
+        if message.kind != stun.SUCCESS or expected is None or expected[0] != path or not message.verified(expected[1]):
+            return False
+        del self._waiting[message.transaction]
+        return True

@@ -1,0 +1,547 @@
+"""The one UDP port of a worker: every peer, every kind of packet; implements `seam.Mux` and `transport.Port`.
+
+*One socket*: of IPv6 that takes IPv4 too where the system has it, so that one batch serves both; else of IPv4. Replies leave from the
+address the kernel prefers for that peer; of two IPv6 addresses of a network it is told to prefer the lasting one.
+
+*In*: up to `MEDIA_BATCH` datagrams by one call. The table of paths says whose a datagram is; who is not in it may say STUN with a
+ufrag that somebody here has, at a limited rate, and nothing else. RTP is unprotected where it lies and handed on. All else is
+ordinary code. One peer's packet never harms others': a fault while reading it is logged and the loop goes on.
+
+*Out*: see seam.py. A path is the raw address on the fast path, the address tuple on the portable one, or a TCP stream.
+Whatever is not understood or not wanted is dropped and counted in `dropped`; nothing is ever answered to bytes that are not STUN.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import errno
+import socket
+from collections.abc import Coroutine, Hashable
+from contextlib import suppress
+from typing import Any, Final, Protocol, cast
+
+from node.base import limits
+from node.base.errors import Code, Rejected
+from node.media import compat, mmsg, seam
+from node.media.proto import icelite, sdp, stun
+from node.media.strangers import Strangers
+from node.media.transport import PeerTransport
+from node.runtime.clock import Clock
+from node.runtime.entropy import Entropy
+from node.runtime.log import Log
+
+ROUNDS_MAX: Final = 4  # batches of one wake-up, so that timers and control get their turn
+_IPV6_ADDR_PREFERENCES: Final = 72  # RFC 5014; Python has no names for them
+_IPV6_PREFER_SRC_PUBLIC: Final = 2
+_SO_RCVBUFFORCE: Final = 33
+_SO_SNDBUFFORCE: Final = 32
+_log = Log("media.udpmux")
+
+
+class Stream(Protocol):
+    """A path over TCP (`tcp.Stream`): framed, hashed by identity."""
+
+    shown: stun.Address
+
+    def write(self, packet: bytes | memoryview) -> bool:
+        """Frames and sends. False: it is clogged, the packet was dropped."""
+
+
+class _Batch:
+    """The send queue, over slots and message headers (`seam.Batch`)."""
+
+    def __init__(self, slots: compat.Slots, messages: mmsg.Messages) -> None:
+        self.queued = 0
+        self.capacity = limits.MEDIA_BATCH
+        self.size: Any = compat.ffi.new("int *")
+        self.views = slots.views
+        self.pointers = slots.pointers
+        self.iovs = messages.iovs
+        self.headers = messages.headers
+        self.protect = compat.protect
+
+
+class UdpMux:
+    """See above. Made on a running loop; `close` ends it."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        tasks: asyncio.TaskGroup,
+        certificate: compat.Certificate,
+        mmsg_works: bool,
+        direct: bool,
+    ) -> None:
+        """`mmsg_works` and `direct` are what the self test found; without them everything goes the portable way."""
+        self.certificate = certificate
+        self.direct = direct
+        self.candidates: tuple[sdp.Candidate, ...] = ()
+        self.dropped: dict[str, int] = {}
+        self.packets_in = 0
+        self.packets_out = 0
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._clock = clock
+        self._entropy = entropy
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._by_path: dict[Hashable, PeerTransport] = {}
+        self._by_ufrag: dict[bytes, PeerTransport] = {}
+        self._transports: dict[PeerTransport, None] = {}
+        self._strangers = Strangers()
+        self._handshakes = 0
+        self._rx = compat.Slots(limits.MEDIA_BATCH + 1)  # the last one is for what comes over TCP
+        self._tx = compat.Slots(limits.MEDIA_BATCH)
+        self._size: Any = compat.ffi.new("int *")
+        self._queue: list[tuple[Hashable, int]] = []  # of the portable path: (path, size) of the first slots
+        self._flushing = False
+        self._receiving = False
+        self.batch: _Batch | None = None
+        self._in: mmsg.Messages | None = None
+        self._out: mmsg.Messages | None = None
+        if mmsg_works and direct:
+            family = socket.AddressFamily(sock.family)
+            self._in, self._out = mmsg.Messages(self._rx, family), mmsg.Messages(self._tx, family)
+            self.batch = _Batch(self._tx, self._out)
+            self._loop.add_reader(self._fd, self._readable)
+        else:
+            self._loop.add_reader(self._fd, self._readable_portably)
+        self._ticking = self._loop.call_later(1.0, self._tick)
+
+    @property
+    def port(self) -> int:
+        """The UDP port."""
+        return int(self._sock.getsockname()[1])
+
+    @property
+    def transports(self) -> int:
+        """How many are open."""
+        return len(self._transports)
+
+    def open(self, sink: seam.Sink) -> PeerTransport:
+        """A new transport. Raises Rejected(limit_reached)."""
+        if len(self._transports) >= 2 * limits.MEDIA_PEERS_MAX:
+            raise Rejected(
+                Code.LIMIT_REACHED, "This node carries as many calls as it can.", limit=limits.MEDIA_PEERS_MAX
+            )
+        made = PeerTransport(self, sink)
+        self._transports[made] = None
+        return made
+
+    def close(self) -> None:
+        """Ends every transport and the port."""
+        for transport in tuple(self._transports):
+            transport.close()
+        self._ticking.cancel()
+        self._loop.remove_reader(self._fd)
+        self._sock.close()
+
+    def drop(self, reason: str) -> None:
+        """One more datagram was dropped."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    # --- in ---------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        """Batches from the kernel, the fast way."""
+        assert self._in is not None
+        messages, by_path = self._in, self._by_path
+        names, lengths, views, pointers = messages.names, messages.lengths, self._rx.views, self._rx.pointers
+        size_p, unprotect = self._size, compat.unprotect
+        self._receiving = True
+        for _ in range(ROUNDS_MAX):
+            count = messages.receive(self._fd)
+            if count <= 0:
+                break
+            now = self._clock.monotonic()
+            self.packets_in += count
+            for at in range(count):
+                try:
+                    size, view = lengths[at].msg_len, views[at]
+                    if 127 < view[0] < 192 and 21 < size < 1501 and not 191 < view[1] < 224:
+                        transport = by_path.get(names[at][:])
+                        if transport is None or transport.rx is None:
+                            self.drop("stranger" if transport is None else "early")
+                            continue
+                        transport.packets_left -= 1
+                        transport.bytes_left -= size
+                        if transport.packets_left < 0 or transport.bytes_left < 0:
+                            self.drop("flood")
+                            continue
+                        size_p[0] = size
+                        if unprotect(transport.rx, pointers[at], size_p):
+                            self.drop("unauthentic")
+                            continue
+                        transport.packets_in += 1
+                        transport.bytes_in += size
+                        transport.sink.rtp(view, size_p[0], now)
+                    else:
+                        self._take(at, size, names[at][:], now)
+                except Exception as error:  # noqa: BLE001 - the boundary between peers
+                    self._fault(error)
+            self.flush()
+            if count < limits.MEDIA_BATCH:
+                break
+        self._receiving = False
+
+    def _readable_portably(self) -> None:
+        """The same with the calls that every system has."""
+        self._receiving = True
+        for _ in range(ROUNDS_MAX * limits.MEDIA_BATCH):
+            try:
+                size, path = self._sock.recvfrom_into(self._rx.views[0])
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:  # an ICMP error about something that was sent
+                continue
+            self.packets_in += 1
+            self._guarded(0, size, path, self._clock.monotonic())
+        self.flush()
+        self._receiving = False
+
+    def receive(self, packet: bytes, path: Hashable) -> None:
+        """A packet that came over TCP."""
+        if len(packet) <= limits.MEDIA_DATAGRAM_BYTES_MAX:
+            at = limits.MEDIA_BATCH
+            self._rx.views[at][: len(packet)] = packet
+            self.packets_in += 1
+            self._guarded(at, len(packet), path, self._clock.monotonic())
+            self.flush()
+        else:
+            self.drop("size")
+
+    def _guarded(self, at: int, size: int, path: Hashable, now: float) -> None:
+        try:
+            self._take(at, size, path, now)
+        except Exception as error:  # noqa: BLE001 - the boundary between peers
+            self._fault(error)
+
+    def _take(self, at: int, size: int, path: Hashable, now: float) -> None:
+        """One datagram in receive slot `at`."""
+        if not 2 <= size <= limits.MEDIA_DATAGRAM_BYTES_MAX:
+            self.drop("size")
+            return
+        view = self._rx.views[at]
+        first = view[0]
+        transport = self._by_path.get(path)
+        if first < 4:
+            self._check(bytes(view[:size]), path, transport, now)
+        elif transport is None:
+            self.drop("stranger")
+        elif 127 < first < 192:
+            self._take_srtp(transport, at, size, now)
+        elif 19 < first < 64:
+            transport.checks_left -= 1
+            if transport.checks_left < 0 or not transport.dtls(bytes(view[:size])):
+                self.drop("flood")
+        else:
+            self.drop("malformed")
+
+    def _take_srtp(self, transport: PeerTransport, at: int, size: int, now: float) -> None:
+        view, pointer, srtp = self._rx.views[at], self._rx.pointers[at], transport.srtp
+        if srtp is None:
+            self.drop("early")
+            return
+        if 191 < view[1] < 224:
+            transport.rtcp_left -= 1
+            if transport.rtcp_left < 0:
+                self.drop("flood")
+                return
+            size = srtp.unprotect_rtcp(view, pointer, size)
+            if size < 8:
+                self.drop("unauthentic")
+                return
+            transport.sink.rtcp(bytes(view[:size]), now)
+            return
+        transport.packets_left -= 1
+        transport.bytes_left -= size
+        if transport.packets_left < 0 or transport.bytes_left < 0:
+            self.drop("flood")
+            return
+        transport.packets_in += 1
+        transport.bytes_in += size
+        size = srtp.unprotect(view, pointer, size)
+        if size < 12:
+            self.drop("unauthentic")
+            return
+        transport.sink.rtp(view, size, now)
+
+    def _check(self, data: bytes, path: Hashable, known: PeerTransport | None, now: float) -> None:
+        """STUN: a check of a peer, or somebody who asks where he is."""
+        source = self._shown(path)
+        if known is not None:
+            known.checks_left -= 1
+            if known.checks_left < 0:
+                self.drop("flood")
+                return
+        elif not self._strangers.admit(source[0], now):
+            self.drop("rate")
+            return
+        message = stun.parse(data)
+        if message is None or message.kind in {stun.INDICATION, stun.ERROR}:
+            if message is None:
+                self.drop("malformed")
+            return
+        if message.kind == stun.SUCCESS:
+            if known is None or not known.answered(message, path):
+                self.drop("forged")
+            return
+        if stun.USERNAME not in message.attributes:
+            self._reflect(message, path, source)
+            return
+        transport = self._by_ufrag.get(message.users[0])
+        if transport is None or (known is not None and known is not transport):
+            self.drop("unknown")
+        elif not transport.checked(message, path, source, now):
+            self.drop("forged")
+
+    def _reflect(self, message: stun.Message, path: Hashable, source: stun.Address) -> None:
+        """Plain STUN: the device learns its address as seen from here. The answer is hardly longer than the question."""
+        if message.signed:
+            self.send_to(path, stun.error(message.transaction, 400))
+        elif message.unknown:
+            self.send_to(path, stun.error(message.transaction, 420, unknown=message.unknown[:2]))
+        else:
+            self.send_to(path, stun.success(message.transaction, source))
+
+    def _fault(self, error: Exception) -> None:
+        self.drop("fault")
+        if self.dropped["fault"] & (self.dropped["fault"] - 1) == 0:  # the 1st, 2nd, 4th, 8th …
+            _log.error("a packet could not be handled", error, count=self.dropped["fault"])
+
+    # --- out --------------------------------------------------------------------------------------------
+
+    def slot(self) -> memoryview:
+        """The next send slot."""
+        return self._tx.views[self._queued]
+
+    def push(self, transport: seam.Transport, size: int) -> bool:
+        """Protects the slot for `transport` and queues it."""
+        peer = cast(PeerTransport, transport)
+        if not peer.writable or peer.srtp is None:
+            return False
+        at = self._queued
+        size = peer.srtp.protect(self._tx.views[at], self._tx.pointers[at], size)
+        if size < 0:
+            self.drop("protect")
+            return False
+        return self._queue_slot(peer, at, size)
+
+    def send_rtcp(self, transport: PeerTransport, packet: bytes) -> None:
+        """Protects and queues a compound RTCP packet; outside of a batch it is sent soon."""
+        if transport.srtp is None or len(packet) > limits.MEDIA_DATAGRAM_BYTES_MAX:
+            return
+        at = self._queued
+        view = self._tx.views[at]
+        view[: len(packet)] = packet
+        size = transport.srtp.protect_rtcp(view, self._tx.pointers[at], len(packet))
+        if size < 0:
+            self.drop("protect")
+            return
+        self._queue_slot(transport, at, size)
+        if not self._receiving and not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush_soon)
+
+    def _flush_soon(self) -> None:
+        self._flushing = False
+        self.flush()
+
+    @property
+    def _queued(self) -> int:
+        return self.batch.queued if self.batch is not None else len(self._queue)
+
+    def _queue_slot(self, peer: PeerTransport, at: int, size: int) -> bool:
+        batch, path = self.batch, peer.path
+        if path is None:
+            return False
+        if batch is None or peer.sockaddr is None:
+            if self.connected(path):
+                self.packets_out += 1
+                if cast(Stream, path).write(self._tx.views[at][:size]):
+                    return True
+                self.drop("clogged")
+                return False
+            self._queue.append((path, size))
+        else:
+            batch.iovs[at].iov_len = size
+            batch.headers[at].msg_name = peer.sockaddr
+            batch.queued = at + 1
+        if at + 1 == limits.MEDIA_BATCH:
+            self.flush()
+        return True
+
+    def flush(self) -> None:
+        """Sends what is queued; what the socket does not take is dropped."""
+        batch = self.batch
+        if batch is None:
+            if self._queue:
+                self._flush_portably()
+            return
+        queued = batch.queued
+        if not queued:
+            return
+        batch.queued = 0
+        assert self._out is not None
+        done = 0
+        while done < queued:
+            sent = self._out.send(self._fd, done, queued - done)
+            if sent > 0:
+                done += sent
+                self.packets_out += sent
+                continue
+            code = self._out.errno
+            if code == errno.EINTR:
+                continue
+            if code in {errno.EAGAIN, errno.ENOBUFS}:
+                self.dropped["full"] = self.dropped.get("full", 0) + queued - done
+                return
+            self.drop("unreachable")  # the first of those left; the others may do
+            done += 1
+
+    def _flush_portably(self) -> None:
+        for at, (path, size) in enumerate(self._queue):
+            self._send(self._tx.views[at][:size], cast("tuple[Any, ...]", path))
+        self._queue.clear()
+
+    def _send(self, data: bytes | memoryview, address: tuple[Any, ...]) -> None:
+        try:
+            self._sock.sendto(data, address)
+        except OSError as error:
+            self.drop("full" if error.errno in {errno.EAGAIN, errno.ENOBUFS} else "unreachable")
+        else:
+            self.packets_out += 1
+
+    # --- what transports ask (transport.Port) -----------------------------------------------------------
+
+    def spawn(self, task: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs in the worker's task group."""
+        return self._tasks.create_task(task)
+
+    def credentials(self) -> icelite.Credentials:
+        """Fresh ones."""
+        ufrag = base64.b64encode(self._entropy.token_bytes(icelite.UFRAG_BYTES)).decode()
+        pwd = base64.b64encode(self._entropy.token_bytes(icelite.PWD_BYTES)).decode()
+        return icelite.Credentials(ufrag, pwd)
+
+    def token(self, size: int) -> bytes:
+        """Random bytes."""
+        return self._entropy.token_bytes(size)
+
+    def connected(self, path: Hashable) -> bool:
+        """It is a TCP stream."""
+        return not isinstance(path, bytes | tuple)
+
+    def send_to(self, path: Hashable, data: bytes) -> None:
+        """Sends a datagram as it is."""
+        if isinstance(path, bytes):
+            self._send(data, mmsg.address(path))
+        elif isinstance(path, tuple):
+            self._send(data, path)
+        elif not cast(Stream, path).write(data):
+            self.drop("clogged")
+
+    def sockaddr(self, path: Hashable) -> Any:
+        """For the batch."""
+        return self._out.sockaddr(path) if self._out is not None and isinstance(path, bytes) else None
+
+    def settle(self) -> None:
+        """Sends what is queued."""
+        self.flush()
+
+    def listen(self, transport: PeerTransport, ufrag: str) -> None:
+        """Requests for `ufrag` are for this transport."""
+        self._by_ufrag[ufrag.encode()] = transport
+
+    def mute(self, ufrag: str) -> None:
+        """No more."""
+        self._by_ufrag.pop(ufrag.encode(), None)
+
+    def claim(self, transport: PeerTransport, path: Hashable) -> None:
+        """What comes on `path` is from this transport's peer. A path of another one stays his: an address can be forged."""
+        self._by_path.setdefault(path, transport)
+
+    def release(self, transport: PeerTransport, path: Hashable) -> None:
+        """No more."""
+        if self._by_path.get(path) is transport:
+            del self._by_path[path]
+
+    def admit_handshake(self, path: Hashable) -> bool:
+        """One more DTLS handshake may begin, from there."""
+        if self._handshakes >= limits.MEDIA_HANDSHAKES_MAX:
+            self.drop("handshakes")
+            return False
+        if not self._strangers.admit_handshake(self._shown(path)[0], self._clock.monotonic()):
+            self.drop("handshakes")
+            return False
+        self._handshakes += 1
+        return True
+
+    def handshake_over(self) -> None:
+        """An admitted one has ended."""
+        self._handshakes -= 1
+
+    def forget(self, transport: PeerTransport) -> None:
+        """It is closed."""
+        self._transports.pop(transport, None)
+
+    def lost_stream(self, path: Hashable) -> None:
+        """A TCP stream was closed."""
+        transport = self._by_path.get(path)
+        if transport is not None:
+            transport.lost(path)
+
+    def _shown(self, path: Hashable) -> stun.Address:
+        if isinstance(path, bytes):
+            return mmsg.shown(path)
+        if isinstance(path, tuple):
+            return packed(str(path[0])), int(path[1])
+        return cast(Stream, path).shown
+
+    def _tick(self) -> None:
+        self._ticking = self._loop.call_later(1.0, self._tick)
+        now = self._clock.monotonic()
+        for transport in tuple(self._transports):
+            transport.tick(now)
+
+
+def packed(host: str) -> bytes:
+    """The bytes of a textual IP address; IPv4 in IPv6 clothes as IPv4."""
+    host = host.partition("%")[0]
+    if ":" not in host:
+        return socket.inet_aton(host)
+    ip = socket.inet_pton(socket.AF_INET6, host)
+    return ip[12:] if ip.startswith(bytes(10) + b"\xff\xff") else ip
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A UDP socket for `UdpMux`. An empty host: every address of both families, or of IPv4 where there is no IPv6. Raises OSError."""
+    if not host:
+        with suppress(OSError):
+            return _bound(socket.AF_INET6, "::", port)
+        host = "0.0.0.0"  # noqa: S104 - a server
+    return _bound(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port)
+
+
+def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        made.setblocking(False)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+            with suppress(OSError):
+                made.setsockopt(socket.IPPROTO_IPV6, _IPV6_ADDR_PREFERENCES, _IPV6_PREFER_SRC_PUBLIC)
+        for plain, force in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
+            with suppress(OSError):
+                made.setsockopt(socket.SOL_SOCKET, plain, limits.MEDIA_BUFFER_BYTES)
+            with suppress(OSError):  # beyond net.core.rmem_max, for those who may
+                made.setsockopt(socket.SOL_SOCKET, force, limits.MEDIA_BUFFER_BYTES)
+        made.bind((host, port))
+    except OSError:
+        made.close()
+        raise
+    return made
