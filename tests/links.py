@@ -172,8 +172,10 @@ class Home:
         self.outbox = Outbox(clock=clock, entropy=entropy)
         self.inbox = Notebook(self.db)
         self.hints = Listening()
+        self.allowed_only = False
         self.federation = Federation(
             hints=self.hints,
+            allowed_only=lambda: self.allowed_only,
             db=self.db,
             peers=self.peers,
             outbox=self.outbox,

@@ -94,6 +94,13 @@ def unblock(
     print(f"{_name(admin.set_policy(nid, 'open'))} may connect again.")
 
 
+@app.command("allow")
+def allow(node: Node, data: Data = None) -> None:
+    """Talk to a node also where only allowed nodes are talked to (a setting of the node's admin)."""
+    admin = _admin(data)
+    print(f"{_name(admin.set_policy(_known(admin, node), 'allow'))} is allowed.")
+
+
 @app.command("ping")
 def ping(
     node: Node,

@@ -37,7 +37,7 @@ from node.services.ports import Candidate, PeerInbox, Resolver
 from node.storage.cursors import Cursors
 from node.storage.database import Database, Tx
 from node.storage.outbox import Outbox
-from node.storage.peers import BLOCK, Peer, PeerRow, PeerStore, Proof, Quarantine
+from node.storage.peers import ALLOW, BLOCK, Peer, PeerRow, PeerStore, Proof, Quarantine
 from node.wire import s2s
 from node.wire.address import Place
 from node.wire.keys import Certified, Chain, OpCert
@@ -86,7 +86,9 @@ class Federation:
         clock: Clock,
         entropy: Entropy,
         hints: Hints | None = None,
+        allowed_only: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`allowed_only`: whether nodes are kept out unless their policy is ``allow``."""
         self._db = db
         self._peers = peers
         self._outbox = outbox
@@ -95,6 +97,8 @@ class Federation:
         self._resolver = resolver
         self._clock = clock
         self._entropy = entropy
+        self._allowed_only = allowed_only
+        self._was_closed = allowed_only()
         self._quarantine = Quarantine()
         self._links: dict[NodeId, Session] = {}
         self._campaigns: dict[NodeId, _Campaign] = {}
@@ -167,7 +171,7 @@ class Federation:
     def _wanted(self, tx: Tx, since_ms: int) -> list[NodeId]:
         """Those for whom something waits, then those who were linked lately."""
         waiting = [self._peers.get(tx, pk) for pk in self._outbox.peers_waiting(tx)]
-        found = dict.fromkeys(row.nid for row in waiting if row is not None and row.policy != BLOCK)
+        found = dict.fromkeys(row.nid for row in waiting if row is not None and not self._shut(row))
         found |= dict.fromkeys(row.nid for row in self._peers.linked_since(tx, since_ms))
         return list(found)
 
@@ -196,9 +200,23 @@ class Federation:
             elif session.up and session.dialled and now - session.opened > limits.LINK_AGE_S:
                 session.opened = now - limits.LINK_AGE_S + limits.DIAL_DELAY_S_MAX  # once more if this fails
                 self._campaign(session.peer.nid, renew=True)
+        if self._was_closed != self._allowed_only():
+            self._was_closed = not self._was_closed
+            self._close_shut()
         if now - self._swept > SWEEP_S:
             self._swept = now
             self._sweep()
+
+    def _shut(self, row: PeerRow) -> bool:
+        """Whether this node does not talk to that one."""
+        return row.policy == BLOCK or (self._allowed_only() and row.policy != ALLOW)
+
+    def _close_shut(self, only: NodeId | None = None) -> None:
+        """Ends links with nodes that are shut out now."""
+        for nid in list(self._links) if only is None else [only]:
+            row = self._db.view(lambda tx, nid=nid: self._peers.find(tx, nid))  # type: ignore[misc]
+            if row is not None and self._shut(row):
+                self.drop(nid, "blocked")
 
     def _sweep(self) -> None:
         """Outboxes over their bounds, and refused items that were kept long enough."""
@@ -242,14 +260,18 @@ class Federation:
         session = self._links.get(nid)
         return session is not None and session.up
 
-    async def reach(self, nid: NodeId | None, *, domain: str = "", places: Sequence[Place] = ()) -> NodeId:
-        """Opens a link now and says who is there. Raises Rejected."""
+    async def reach(
+        self, nid: NodeId | None, *, domain: str = "", places: Sequence[Place] = (), admit: bool = False
+    ) -> NodeId:
+        """Opens a link now and says who is there; `admit` allows that node first. Raises Rejected."""
         if nid is None:
             nid = await self._resolver.who_owns(domain)
         target = nid
         if target == self._identity.nid:
             raise Rejected(Code.CONFLICT, "This is the address of this very node.")
         lock = self._reaching.setdefault(target, asyncio.Lock())
+        if admit and self._allowed_only():
+            await self._admit(target)
         try:
             async with lock:  # several people may want the same first contact
                 if not self.linked(target):
@@ -259,9 +281,19 @@ class Federation:
                 self._reaching.pop(target, None)
         return target
 
+    async def _admit(self, nid: NodeId) -> None:
+        now_ms = self._clock.now_ms()
+
+        def allow(tx: Tx) -> None:
+            row = self._peers.ensure(tx, nid, now_ms, known=True)
+            if row.policy != BLOCK:
+                self._peers.set_policy(tx, row.pk, ALLOW)
+
+        await self._db.write(allow)
+
     async def _reach(self, target: NodeId, domain: str, places: Sequence[Place]) -> None:
         row = self._db.view(lambda tx: self._peers.find(tx, target))
-        if row is not None and row.policy == BLOCK:
+        if self._allowed_only() if row is None else self._shut(row):
             raise _blocked()
         reason = ""
         for _ in range(REACH_ATTEMPTS):
@@ -296,6 +328,8 @@ class Federation:
         """Something new is known of a peer (None: of our network): who waits to dial dials now."""
         if nid is None:
             self._dialer.forgive()
+        else:
+            self._close_shut(nid)
         for name, campaign in self._campaigns.items():
             if nid is None or name == nid:
                 campaign.backoff.reset()
@@ -373,7 +407,7 @@ class Federation:
     def _worth(self, nid: NodeId) -> PeerRow | None:
         """The row of a peer that somebody wants to reach: something waits for it, or it is known and was linked lately."""
         row = self._db.view(lambda tx: self._peers.find(tx, nid))
-        if row is None or row.policy == BLOCK:
+        if row is None or self._shut(row):
             return None
         if row.known and self._clock.now_ms() - row.seen_ms < limits.LINK_KEEP_S * 1000:
             return row
@@ -530,7 +564,7 @@ class Federation:
         """Why a proved link may not stay: reason and when to come back."""
         nid = session.peer.nid
         row = self._db.view(lambda tx: self._peers.find(tx, nid))
-        if row is None or row.policy == BLOCK:
+        if row is None or self._shut(row):
             return "blocked", limits.BLOCKED_RETRY_S
         if self._stopping:
             return "restarting", limits.LINK_RETRY_S

@@ -169,6 +169,7 @@ def _federation(services: Services, targets: Targets, finding: Finding) -> Feder
         clock=services.clock,
         entropy=services.entropy,
         hints=_Hints(finding.witnesses, finding.domains, services.identity),
+        allowed_only=lambda: services.settings.allowed_only,
     )
     services.exchange.attach(federation)
     services.peer_book.attach(federation)

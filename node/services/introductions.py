@@ -50,44 +50,44 @@ class Introductions:
         self.links: PeerLinks | None = None
         self.pins: Pins | None = None
 
-    async def meet(self, text: str) -> Introduction:
+    async def meet(self, text: str, *, admit: bool = False) -> Introduction:
         """Of an address, a canonical user id or a link. Raises Rejected: `name_invalid`, `invite_invalid`, `peer_unreachable`…"""
         text = text.strip()
         if "/i#" in text:
-            return await self._by_link(text)
+            return await self._by_link(text, admit=admit)
         try:
             _, nid = parse_user(text)
         except ValueError:
-            return await self._by_address(text)
-        await self._reach(nid)
+            return await self._by_address(text, admit=admit)
+        await self._reach(nid, admit=admit)
         return self._person(UserId(text), nid)
 
-    async def meet_node(self, text: str) -> NodeId:
-        """The node of a domain, nid, address or link, linked now. Raises Rejected."""
+    async def meet_node(self, text: str, *, admit: bool = False) -> NodeId:
+        """The node of a domain, nid, address or link, linked now; `admit` allows it first. Raises Rejected."""
         text = text.strip()
         if "@" in text or "/i#" in text:
-            return (await self.meet(text)).nid
+            return (await self.meet(text, admit=admit)).nid
         try:
-            return await self._reach(parse_node(text))
+            return await self._reach(parse_node(text), admit=admit)
         except ValueError:
-            return await self._reach_domain(check_domain(text.lower()))
+            return await self._reach_domain(check_domain(text.lower()), admit=admit)
 
-    async def _by_address(self, text: str) -> Introduction:
+    async def _by_address(self, text: str, *, admit: bool) -> Introduction:
         match parse_address(text):
             case KeyAddress(local, nid):
-                await self._reach(nid)
+                await self._reach(nid, admit=admit)
                 return self._person(make_user(local, nid), nid)
             case DomainAddress(local, domain):
-                nid = await self._reach_domain(domain)
+                nid = await self._reach_domain(domain, admit=admit)
                 return self._person(make_user(local, nid), nid, domain)
 
-    async def _by_link(self, text: str) -> Introduction:
+    async def _by_link(self, text: str, *, admit: bool) -> Introduction:
         host, invitation = parse_link(text)
         nid = NodeId(invitation.nid)
         home = nid == self.node
         if not home:
             domain, place = _where(host)
-            await self._reach(nid, places=(*invitation.addresses, *place), domain=domain)
+            await self._reach(nid, places=(*invitation.addresses, *place), domain=domain, admit=admit)
         match invitation.kind:
             case LinkKind.ROOM:
                 return Introduction(
@@ -104,21 +104,23 @@ class Introductions:
     def _person(self, user: UserId, nid: NodeId, domain: str = "") -> Introduction:
         return Introduction(kind="person", nid=nid, home=nid == self.node, user=user, domain=domain)
 
-    async def _reach_domain(self, domain: str) -> NodeId:
+    async def _reach_domain(self, domain: str, *, admit: bool) -> NodeId:
         """Domain and node name each other, else nobody is found: from now on they belong together."""
-        nid = await self._reach(None, domain=domain)
+        nid = await self._reach(None, domain=domain, admit=admit)
         if self.pins is not None and nid != self.node:
             await self.pins.pin_domain(nid, domain, "typed")
         return nid
 
-    async def _reach(self, nid: NodeId | None, *, domain: str = "", places: tuple[Place, ...] = ()) -> NodeId:
+    async def _reach(
+        self, nid: NodeId | None, *, domain: str = "", places: tuple[Place, ...] = (), admit: bool = False
+    ) -> NodeId:
         if nid == self.node:
             return nid
         if self.links is None:
             raise Rejected(Code.PEER_UNREACHABLE, "This node does not connect to others now.")
         if nid is not None and self.links.linked(nid):
             return nid
-        return await self.links.reach(nid, domain=domain, places=places)
+        return await self.links.reach(nid, domain=domain, places=places, admit=admit)
 
     def shown(self, user: UserId) -> str:
         """The address of somebody as people write it: with the domain, if it is verified."""

@@ -77,8 +77,11 @@ class PeerLinks(Protocol):
     def linked(self, nid: NodeId) -> bool:
         """Whether there is a link now."""
 
-    async def reach(self, nid: NodeId | None, *, domain: str = "", places: Sequence[Place] = ()) -> NodeId:
-        """Opens a link now and says who is there; without `nid`, whoever owns `domain`. For a first contact.
+    async def reach(
+        self, nid: NodeId | None, *, domain: str = "", places: Sequence[Place] = (), admit: bool = False
+    ) -> NodeId:
+        """Opens a link now and says who is there; without `nid`, whoever owns `domain`. For a first contact. `admit`: an admin wants
+        it, so that node is allowed where only allowed nodes are talked to.
 
         Raises Rejected: `peer_unreachable`, `key_changed`, `node_blocked`.
         """

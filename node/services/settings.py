@@ -6,6 +6,7 @@ base/limits.py; a setting that was never changed follows a new default.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
@@ -41,12 +42,20 @@ _RATE: Final = "rates."
 _DEFAULT_NAME: Final = "Startalk"
 
 
+class Circle(StrEnum):
+    """Which other nodes this one talks to: with ``allowed`` those whose policy is ``allow`` (services/peers.py)."""
+
+    OPEN = "open"
+    ALLOWED = "allowed"
+
+
 class Change(Struct, frozen=True, kw_only=True):
     """What to change; None and missing rates stay."""
 
     name: str | None = None
     domain: str | None = None
     registration: Registration | None = None
+    circle: Circle | None = None
     rates: dict[str, int] = {}
 
 
@@ -75,6 +84,16 @@ class Settings:
     def registration(self) -> Registration:
         """Who may open an account."""
         return Registration(self._values.get("registration", Registration.INVITE))
+
+    @property
+    def circle(self) -> Circle:
+        """Which other nodes this one talks to."""
+        return Circle(self._values.get("circle", Circle.OPEN))
+
+    @property
+    def allowed_only(self) -> bool:
+        """Whether other nodes are kept out unless an admin allowed them."""
+        return self.circle is Circle.ALLOWED
 
     def rate(self, name: str) -> int:
         """Present value of a rate."""
@@ -111,6 +130,8 @@ def _check(change: Change) -> dict[str, str]:
         values["domain"] = check_domain(change.domain) if change.domain else ""
     if change.registration is not None:
         values["registration"] = change.registration.value
+    if change.circle is not None:
+        values["circle"] = change.circle.value
     for name, value in change.rates.items():
         if name not in RATES:
             raise Rejected(Code.BAD_REQUEST, f"There is no rate called {name[:40]!r}.", field="rates")

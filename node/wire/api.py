@@ -22,6 +22,7 @@ DisplayName = Annotated[str, Meta(max_length=256)]
 DeviceName = Annotated[str, Meta(max_length=limits.DEVICE_NAME_CHARS_MAX)]
 Lang = Literal["", "en", "zh"]
 RegistrationMode = Literal["open", "invite", "closed"]
+CircleMode = Literal["open", "allowed"]  # other nodes: all of them, or those that an admin allowed
 Mode = Literal["cookie", "token"]
 InviteToken = Annotated[str, Meta(max_length=64)]
 
@@ -610,6 +611,7 @@ class NodeSettings(Answer, frozen=True, kw_only=True):
     name: str
     domain: str
     registration: RegistrationMode
+    circle: CircleMode
     rates: dict[str, int]
 
 
@@ -619,6 +621,7 @@ class ChangeSettings(Request, frozen=True, kw_only=True):
     name: DisplayName | None = None
     domain: Annotated[str, Meta(max_length=253)] | None = None
     registration: RegistrationMode | None = None
+    circle: CircleMode | None = None
     rates: dict[str, Annotated[int, Meta(ge=1, le=10_000_000)]] | None = None
 
 

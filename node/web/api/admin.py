@@ -6,7 +6,7 @@ from node.base.errors import Code
 from node.core.account import NodeRole, Registration
 from node.services.accounts import Accounts
 from node.services.invites import Invites
-from node.services.settings import Change, Settings
+from node.services.settings import Change, Circle, Settings
 from node.storage.accounts import AccountUse
 from node.web.api.links import Origins, to_link
 from node.web.api.paths import number_in, user_in
@@ -102,6 +102,7 @@ class AdminResource:
             name=body.name,
             domain=body.domain,
             registration=None if body.registration is None else Registration(body.registration),
+            circle=None if body.circle is None else Circle(body.circle),
             rates=body.rates or {},
         )
         await self._settings.change(change, actor=call.actor.user)
@@ -113,6 +114,7 @@ class AdminResource:
             name=settings.name,
             domain=settings.domain,
             registration=settings.registration.value,
+            circle=settings.circle.value,
             rates=settings.rates(),
         )
 

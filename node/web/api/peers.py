@@ -78,9 +78,9 @@ class PeerResource:
         errors=(Code.NAME_INVALID, Code.INVITE_INVALID, Code.PEER_UNREACHABLE, Code.KEY_CHANGED, Code.NODE_BLOCKED, Code.CONFLICT),
     )  # fmt: skip
     async def add_peer(self, call: Call[api.Meet]) -> api.Peer:
-        """Connects to the node of a domain, address or link, now."""
+        """Connects to the node of a domain, address or link, now; where only allowed nodes are talked to, it is allowed by this."""
         text = call.body.address.strip()
-        found = await self._introductions.meet_node(text)
+        found = await self._introductions.meet_node(text, admit=True)
         return self._shown(self._peers.get(found))
 
     @endpoint("GET", "/admin/peers/{node}", answer=api.Peer, access=Access.ADMIN, errors=(Code.NOT_FOUND,))
@@ -93,7 +93,7 @@ class PeerResource:
         errors=(Code.NOT_FOUND,),
     )  # fmt: skip
     async def change_peer(self, call: Call[api.ChangePeer]) -> api.Peer:
-        """Blocks a node, or talks to it again."""
+        """Blocks a node, talks to it again, or allows it where only allowed nodes are talked to."""
         nid = _node_in(call)
         await self._peers.set_policy(nid, call.body.policy)
         return self._shown(self._peers.get(nid))

@@ -153,6 +153,12 @@ def test_block(startalk: Startalk, script: Script) -> None:
     assert script.asked == [("PATCH", f"/admin/peers/{BOB}", {"policy": "block"})]
 
 
+def test_allow(startalk: Startalk, script: Script) -> None:
+    said = startalk("peer", "allow", "b.example")
+    assert (said.status, said.out) == (0, "b.example is allowed.\n")
+    assert script.asked == [("PATCH", f"/admin/peers/{BOB}", {"policy": "allow"})]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -9,8 +9,9 @@ import pytest
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.storage.database import Tx
+from node.storage.peers import ALLOW, BLOCK, OPEN
 from node.wire import s2s
-from tests.links import identity
+from tests.links import Home, identity
 from tests.unit.federation.conftest import Town
 from tests.unit.federation.proto_pair import hello
 from tests.unit.federation.stranger import Simulate, Stranger, mallory
@@ -212,3 +213,63 @@ def test_two_nodes_that_reach_for_each_other_meet(simulate: Simulate) -> None:
         assert tuple(met) == (b.nid, a.nid)
 
     simulate(story)
+
+
+def test_where_only_allowed_nodes_are_talked_to_the_others_are_sent_away(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a, b, c = await town.home("a"), await town.home("b"), await town.home("c")
+        for home in (b, c):
+            await a.knows(home)
+            await home.knows(a)
+        await a.db.write(lambda tx: a.peers.set_policy(tx, pk_of(a, b, tx), ALLOW))
+        await a.post(b, b"1")
+        await a.post(c, b"1")
+        await a.until(lambda: b.noted() and c.noted())
+        a.allowed_only = True
+        await a.until(lambda: not a.federation.linked(c.nid))
+        assert a.federation.linked(b.nid)
+        await c.post(a, b"2")
+        await asyncio.sleep(60)
+        assert not a.noted()
+        with pytest.raises(Rejected) as refused:
+            await a.federation.reach(c.nid)
+        assert refused.value.code is Code.NODE_BLOCKED
+        with pytest.raises(Rejected):
+            await a.federation.reach(identity("nobody knows", now_s=0).nid)
+        await a.federation.reach(c.nid, admit=True)
+        c.federation.nudge(a.nid)
+        await a.until(a.noted)
+
+    simulate(story)
+
+
+def test_admitting_does_not_lift_a_block(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        a.allowed_only = True
+        await a.db.write(lambda tx: a.peers.set_policy(tx, pk_of(a, b, tx), BLOCK))
+        with pytest.raises(Rejected) as refused:
+            await a.federation.reach(b.nid, admit=True)
+        assert refused.value.code is Code.NODE_BLOCKED
+
+    simulate(story)
+
+
+def test_a_node_that_is_no_longer_allowed_loses_its_link(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        a.allowed_only = True
+        await a.federation.reach(b.nid, admit=True)
+        await a.db.write(lambda tx: a.peers.set_policy(tx, pk_of(a, b, tx), OPEN))
+        a.federation.nudge(b.nid)
+        await a.until(lambda: not a.federation.linked(b.nid))
+
+    simulate(story)
+
+
+def pk_of(home: Home, other: Home, tx: Tx) -> int:
+    row = home.peers.find(tx, other.nid)
+    assert row is not None
+    return row.pk

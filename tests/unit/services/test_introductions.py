@@ -29,12 +29,16 @@ class Links:
     def __init__(self) -> None:
         self.owner = BOB
         self.asked: list[tuple[NodeId | None, str, Sequence[Place]]] = []
+        self.admitted: list[bool] = []
 
     def linked(self, nid: NodeId) -> bool:
         return False
 
-    async def reach(self, nid: NodeId | None, *, domain: str = "", places: Sequence[Place] = ()) -> NodeId:
+    async def reach(
+        self, nid: NodeId | None, *, domain: str = "", places: Sequence[Place] = (), admit: bool = False
+    ) -> NodeId:
         self.asked.append((nid, domain, places))
+        self.admitted.append(admit)
         return self.owner if nid is None else nid
 
     def wake(self, nid: NodeId) -> None:
@@ -116,3 +120,11 @@ async def test_nobody_is_meant(office: Office, text: str, code: Code) -> None:
     with pytest.raises(Rejected) as refused:
         await office.introductions.meet(text)
     assert refused.value.code is code
+
+
+async def test_an_admin_admits_whom_they_meet_and_nobody_else_does(office: Office) -> None:
+    for text in (DOMAIN, f"bob@{DOMAIN}", format_node(BOB), make_user("bob", BOB)):
+        await office.introductions.meet_node(text, admit=True)
+    assert office.links.admitted == [True] * 4
+    await office.introductions.meet(make_user("bob", BOB))
+    assert not office.links.admitted[-1]

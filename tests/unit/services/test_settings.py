@@ -12,7 +12,7 @@ from node.base import limits
 from node.base.errors import Code, Rejected
 from node.core.account import Registration
 from node.runtime.clock import ManualClock
-from node.services.settings import RATE_MAX, RATES, Change, Settings
+from node.services.settings import RATE_MAX, RATES, Change, Circle, Settings
 from node.storage.database import Database
 
 
@@ -26,6 +26,7 @@ async def db(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Database]:
 async def test_defaults(db: Database, clock: ManualClock) -> None:
     settings = Settings(db=db, clock=clock)
     assert (settings.name, settings.domain, settings.registration) == ("Startalk", "", Registration.INVITE)
+    assert not settings.allowed_only
     assert settings.rate("posts_per_account_per_s") == limits.POSTS_PER_ACCOUNT_PER_S
     assert Settings(db=db, clock=clock, domain="casa.example").name == "casa.example"
 
@@ -46,7 +47,9 @@ async def test_a_change_is_in_force_at_once_and_after_a_restart(db: Database, cl
         assert (seen.name, seen.domain, seen.registration) == ("Casa", "casa.example", Registration.OPEN)
         assert seen.rate("invitations_per_h") == 7
         assert seen.rates()["rooms_created_per_h"] == limits.ROOMS_CREATED_PER_H
-    await settings.change(Change(domain=""), actor="olga")
+    await settings.change(Change(domain="", circle=Circle.ALLOWED), actor="olga")
+    assert settings.allowed_only
+    assert Settings(db=db, clock=clock).circle is Circle.ALLOWED
     assert Settings(db=db, clock=clock, domain="old.example").domain == ""
 
 

@@ -499,6 +499,7 @@ export interface NodeSettings {
   name: string;
   domain: string;
   registration: 'closed' | 'invite' | 'open';
+  circle: 'allowed' | 'open';
   rates: Record<string, number>;
 }
 
@@ -507,6 +508,7 @@ export interface ChangeSettings {
   name?: string | null;
   domain?: string | null;
   registration?: 'closed' | 'invite' | 'open' | null;
+  circle?: 'allowed' | 'open' | null;
   rates?: Record<string, number> | null;
 }
 
