@@ -141,11 +141,11 @@ class Reception:
     """What is said about one received stream. `hz`: of its timestamps."""
 
     __slots__ = (
-        "_expected", "_first", "_hz", "_jitter", "_received", "_report", "_report_at", "_transit", "loss", "octets", "packets",
+        "_expected", "_first", "_jitter", "_received", "_report", "_report_at", "_transit", "hz", "loss", "octets", "packets",
     )  # fmt: skip
 
     def __init__(self, hz: int) -> None:
-        self._hz = hz
+        self.hz = hz
         self._first = -1
         self._expected = 0
         self._received = 0
@@ -163,7 +163,7 @@ class Reception:
             self._first = index
         self.packets += 1
         self.octets += size
-        transit = (int(now * self._hz) - timestamp) & 0xFFFFFFFF
+        transit = (int(now * self.hz) - timestamp) & 0xFFFFFFFF
         if self._transit is not None:
             step = (transit - self._transit + 0x80000000 & 0xFFFFFFFF) - 0x80000000
             self._jitter += (abs(step) - self._jitter) / 16

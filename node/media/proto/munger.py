@@ -1,7 +1,7 @@
 """The numbers of one leg: a stream that goes on without a gap, made of the packets of changing layers with some left out.
 
 Sequence numbers of a leg are continuous as long as it lives: a jump over 2^15 makes SRTP refuse, a gap makes the subscriber ask for what
-never was. So the mapping is a list of *steps*. A step says: from the input index `begin` of `layer` on, the output index is the input
+never was. So the mapping is a list of *steps*. A step says: from the input index `begin` of `layer` (its SSRC) on, the output index is the input
 index plus a constant, until the next step begins. Going over to another layer and leaving out packets begin new steps. A packet that comes
 late is mapped by the step it belongs to, and a NACK is mapped back by the same list, so no packet leaves a record of its own.
 
@@ -22,7 +22,7 @@ STEPS_KEPT: Final = (
 
 
 class Step(NamedTuple):
-    """From input index `begin` of `layer` on, the output index is `out` and so on. The rest is added, modulo its width."""
+    """From input index `begin` of `layer` (its SSRC) on, the output index is `out` and so on. The rest is added, modulo its width."""
 
     layer: int
     begin: int
@@ -82,9 +82,8 @@ class Munger:
             following = step
         return None
 
-    def origin(self, seq: int, reference: int) -> tuple[int, int, Step] | None:
-        """(layer, input index, step) of the output packet `seq`; `reference` is a recent output index."""
-        out = reference + ((seq - reference + 0x8000) & 0xFFFF) - 0x8000
+    def origin(self, out: int) -> tuple[int, int, Step] | None:
+        """(layer, input index, step) of the output packet `out`, if it is remembered."""
         for step in reversed(self._steps):
             if out >= step.out:
                 return step.layer, step.begin + out - step.out, step

@@ -1,0 +1,130 @@
+"""One layer of one track: what came in, kept for a second or two, and the legs that get it.
+
+A track without simulcast has one layer, with it up to three, lowest first. A layer owns the ring that answers every NACK of every
+subscriber, its gaps towards the publisher, its key frame gate, and three tables of legs, replaced whole when they change and never
+changed in place, so that the loop may walk them:
+
+- `plain`: legs whose packets differ from the received ones by the header only; (shift of the sequence number, SSRC, mid word, transport)
+- `slow`: legs that leave out pictures or shift counters; they look at every packet
+- `waiting`: legs that come in with the next key frame
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from node.base import limits
+from node.media.proto import canonical
+from node.media.proto.loss import Gaps, KeyFrameGate, Reception
+
+if TYPE_CHECKING:
+    from node.media.leg import Leg
+    from node.media.seam import Transport
+    from node.media.track import Track
+
+RING_MASK: Final = limits.RING_PACKETS - 1
+LOOK_PACKETS: Final = 200  # of a new layer whose descriptors are read to learn its temporal layers
+
+assert limits.RING_PACKETS & RING_MASK == 0
+
+PlainLeg = tuple[int, int, int, "Transport"]
+
+
+Kept = tuple[int, int, int, int, bool, bytes]
+"""A packet in the ring: index, timestamp, canonical marker and payload type, words of copied extensions, wide, body (copied extensions,
+then the payload). A plain tuple, since one is made for each packet."""
+
+
+class Layer:
+    """`key` orders the layers of a track, 0 is the lowest. `ssrc` and `repair` (0: none) are the publisher's."""
+
+    __slots__ = (
+        "at_rate", "bps", "clock", "codec", "curious", "duplicates", "gaps", "gate", "heard_at", "key", "legs", "mark_octets", "plain",
+        "reception", "repair", "ring", "slow", "ssrc", "temporal", "track", "waiting", "watched", "width",
+    )  # fmt: skip
+
+    def __init__(self, track: Track, key: int, ssrc: int, codec: int) -> None:
+        video = track.video
+        self.track = track
+        self.key = key
+        self.ssrc = ssrc
+        self.repair = 0
+        self.codec = codec
+        self.gaps = Gaps(asks=video)
+        self.gate = KeyFrameGate()
+        self.reception = Reception(canonical.VIDEO_HZ if video else canonical.AUDIO_HZ)
+        self.ring: list[Kept | None] = [None] * limits.RING_PACKETS
+        self.legs: tuple[Leg, ...] = ()
+        self.plain: tuple[PlainLeg, ...] = ()
+        self.slow: tuple[Leg, ...] = ()
+        self.waiting: tuple[Leg, ...] = ()
+        self.curious = video  # whether descriptors are to be read
+        self.watched = False  # whether a timer looks after its gaps
+        self.heard_at = 0.0
+        self.clock: tuple[int, int] | None = (
+            None  # NTP time (32.32) and timestamp of the same instant, from sender reports
+        )
+        self.temporal = 0  # highest temporal layer seen
+        self.width = 0  # pixels, of the last key frame that could be read
+        self.bps = 0  # measured each second
+        self.at_rate = 0.0
+        self.mark_octets = 0
+        self.duplicates = 0
+
+    def kept(self, index: int) -> Kept | None:
+        """The packet of that index, if it is still there."""
+        entry = self.ring[index & RING_MASK]
+        return entry if entry is not None and entry[0] == index else None
+
+    def arrange(self) -> None:
+        """Makes the tables anew from `legs`."""
+        plain: list[PlainLeg] = []
+        slow: list[Leg] = []
+        for leg in self.legs:
+            shift = leg.plain_shift()
+            if shift is None:
+                slow.append(leg)
+            else:
+                plain.append((shift, leg.ssrc, leg.mid_word, leg.transport))
+        self.plain, self.slow = tuple(plain), tuple(slow)
+        self.look()
+
+    def look(self) -> None:
+        """Decides whether descriptors have to be read."""
+        self.curious = bool(self.waiting) or (
+            self.track.video and (bool(self.slow) or self.gate.waiting or self.reception.packets < LOOK_PACKETS)
+        )
+
+    def join(self, leg: Leg) -> None:
+        """`leg` gets this layer from now on."""
+        self.waiting = tuple(other for other in self.waiting if other is not leg)
+        if leg not in self.legs:
+            self.legs += (leg,)
+        self.arrange()
+
+    def part(self, leg: Leg) -> None:
+        """`leg` neither gets this layer nor waits for it any more."""
+        self.waiting = tuple(other for other in self.waiting if other is not leg)
+        self.legs = tuple(other for other in self.legs if other is not leg)
+        self.arrange()
+
+    def wait(self, leg: Leg) -> None:
+        """`leg` comes in with the next key frame, which is asked for."""
+        if leg not in self.waiting:
+            self.waiting += (leg,)
+        if self.track.video:
+            self.gate.ask()
+        self.curious = True
+
+    def measure(self, now: float) -> None:
+        """Takes the rate since the last call."""
+        passed = now - self.at_rate
+        if passed <= 0:
+            return
+        octets = self.reception.octets
+        self.bps = int((octets - self.mark_octets) * 8 / passed) if self.at_rate else 0
+        self.mark_octets, self.at_rate = octets, now
+
+    def alive(self, now: float) -> bool:
+        """Whether packets come."""
+        return now - self.heard_at < limits.LAYER_LOST_S

@@ -1,0 +1,207 @@
+"""Who gets which layer of which video: a plan for all tracks that go down to one device, within what fits there.
+
+The plan is made in two passes over the wanted videos, most important first: everybody gets the lowest layer that fits (in need without its
+upper temporal layers), then each is raised as far as its window on the screen is wide. Going down is done at once. Going up waits until
+the better plan has fitted for five seconds with 15 % to spare; one that had to be taken back is tried again only after a while that doubles.
+Below 80 kb/s there is no video at all.
+
+`shown` says whose cameras are sent at all (last-N), `Idle` which layers nobody has wanted for five seconds (dynacast).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from node.base import limits
+
+ALL_TEMPORAL: Final = 3
+BASE_SHARE: Final = 0.6  # of the rate of a VP8 layer, that of its temporal base layer
+TRIAL_S_MIN: Final = 10.0  # a step up that was taken back is not tried again within this; doubles
+TRIAL_S_MAX: Final = 160.0
+VOICE_BPS: Final = 40_000
+
+
+class Choice(NamedTuple):
+    """A layer by its key, and the temporal layers that are sent of it."""
+
+    layer: int
+    cap: int = ALL_TEMPORAL
+
+
+class Rate(NamedTuple):
+    """A layer that is there: its key, width in pixels, measured rate, and highest temporal layer."""
+
+    layer: int
+    width: int
+    bps: int
+    temporal: int = 0
+
+
+class Demand(Struct, frozen=True):
+    """One video somebody wants, at most `width` pixels wide (more than 0). `rates`: what there is of it, lowest first."""
+
+    key: Hashable
+    width: int
+    rates: tuple[Rate, ...]
+
+    @property
+    def top(self) -> int:
+        """Position of the layer that is wide enough."""
+        for place, rate in enumerate(self.rates):
+            if rate.width >= self.width:
+                return place
+        return len(self.rates) - 1
+
+
+class Planner:
+    """The plan of one device."""
+
+    __slots__ = ("_better_since", "_hold_until", "_pause_s", "_raised_at", "audio_only", "plan", "planned_bps")
+
+    def __init__(self) -> None:
+        self.plan: dict[Hashable, Choice] = {}
+        self.planned_bps = 0
+        self.audio_only = False
+        self._better_since: float | None = None
+        self._hold_until = float("-inf")
+        self._pause_s = TRIAL_S_MIN
+        self._raised_at = float("-inf")
+
+    def make(
+        self, demands: Sequence[Demand], *, bps: int, voices: int, now: float, roomy: bool
+    ) -> Mapping[Hashable, Choice]:  # fmt: skip
+        """The choice for each of `demands` (most important first) that is sent, if `bps` fits and `voices` are sent beside them.
+        `roomy`: more may be tried than is known to fit."""
+        videos = [demand for demand in demands if demand.rates]
+        budget = bps - voices * VOICE_BPS
+        self.audio_only = bool(videos) and bps < limits.AUDIO_ONLY_BPS * (
+            limits.LAYER_UP_HEADROOM if self.audio_only else 1
+        )
+        if self.audio_only:
+            videos = []
+        now_fits = _fit(videos, budget)
+        keys = {demand.key for demand in videos}
+        known = {key: choice for key, choice in self.plan.items() if key in keys}
+        lowered = _cost(videos, known) > budget and not roomy
+        target = _fit(videos, int(budget / limits.LAYER_UP_HEADROOM))
+        if roomy and target == known:
+            target = _raise_one(videos, known)
+        if keys != self.plan.keys() or not known:
+            chosen = _lower_of(videos, known, now_fits)
+        elif lowered:
+            chosen = now_fits
+            self._taken_back(now)
+        else:
+            chosen = self._raised(videos, known, target, now)
+        self.plan = chosen
+        self.planned_bps = _cost(videos, chosen)
+        return chosen
+
+    def _taken_back(self, now: float) -> None:
+        self._better_since = None
+        if now - self._raised_at < TRIAL_S_MAX:
+            self._hold_until = now + self._pause_s
+            self._pause_s = min(self._pause_s * 2, TRIAL_S_MAX)
+        else:
+            self._pause_s = TRIAL_S_MIN
+
+    def _raised(
+        self, videos: Sequence[Demand], known: dict[Hashable, Choice], target: dict[Hashable, Choice], now: float
+    ) -> dict[Hashable, Choice]:
+        if _cost(videos, target) <= _cost(videos, known) or now < self._hold_until:
+            self._better_since = None
+            # What became cheaper or smaller (a window shrank) is done at once.
+            return {key: min(choice, target.get(key, choice)) for key, choice in known.items()}
+        if self._better_since is None:
+            self._better_since = now
+        if now - self._better_since < limits.LAYER_UP_S:
+            return known
+        self._better_since = None
+        self._raised_at = now
+        return target
+
+
+def _price(demand: Demand, choice: Choice) -> int:
+    for rate in demand.rates:
+        if rate.layer == choice.layer:
+            return int(rate.bps * (BASE_SHARE if choice.cap < rate.temporal else 1))
+    return 0
+
+
+def _cost(demands: Iterable[Demand], plan: Mapping[Hashable, Choice]) -> int:
+    return sum(_price(demand, plan[demand.key]) for demand in demands if demand.key in plan)
+
+
+def _fit(demands: Sequence[Demand], budget: int) -> dict[Hashable, Choice]:
+    plan: dict[Hashable, Choice] = {}
+    for demand in demands:
+        lowest = demand.rates[0]
+        for choice in (Choice(lowest.layer), Choice(lowest.layer, 0)):
+            if _price(demand, choice) <= budget:
+                plan[demand.key] = choice
+                budget -= _price(demand, choice)
+                break
+    for demand in demands:
+        if demand.key not in plan:
+            continue
+        for rate in demand.rates[1 : demand.top + 1]:
+            more = rate.bps - _price(demand, plan[demand.key])
+            if more > budget:
+                break
+            plan[demand.key] = Choice(rate.layer)
+            budget -= more
+    return plan
+
+
+def _raise_one(demands: Sequence[Demand], known: dict[Hashable, Choice]) -> dict[Hashable, Choice]:
+    """One step more than `known`, for the most important video that is not as wide as it should be."""
+    for demand in demands:
+        if demand.key not in known:
+            return {**known, demand.key: Choice(demand.rates[0].layer)}
+    for demand in demands:
+        have = known[demand.key]
+        if have.cap < ALL_TEMPORAL:
+            return {**known, demand.key: Choice(have.layer)}
+        for rate in demand.rates[: demand.top + 1]:
+            if rate.layer > have.layer:
+                return {**known, demand.key: Choice(rate.layer)}
+    return known
+
+
+def _lower_of(
+    demands: Sequence[Demand], known: dict[Hashable, Choice], fits: dict[Hashable, Choice]
+) -> dict[Hashable, Choice]:
+    """When somebody comes or goes: newcomers as it fits, the others not above what they had."""
+    plan: dict[Hashable, Choice] = {}
+    for demand in demands:
+        if demand.key in fits:
+            plan[demand.key] = min(fits[demand.key], known.get(demand.key, fits[demand.key]))
+    return plan
+
+
+def shown(candidates: Iterable[bytes], pinned: Iterable[bytes], recent: Sequence[bytes]) -> list[bytes]:
+    """Whose cameras are sent, in order of importance: who is pinned, then who spoke last (`recent`, newest first), then the rest; at
+    most VIDEOS_SHOWN_MAX."""
+    left = set(candidates)
+    order = [seat for seat in pinned if seat in left]
+    order += [seat for seat in recent if seat in left and seat not in order]
+    order += sorted(left.difference(order))
+    return order[: limits.VIDEOS_SHOWN_MAX]
+
+
+class Idle:
+    """Which layers of one track nobody has wanted for a while. Told each second."""
+
+    __slots__ = ("_since",)
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+
+    def update(self, layers: Iterable[int], wanted: Iterable[int], now: float) -> set[int]:
+        """The layers that need not be sent, out of `layers`."""
+        here, used = set(layers), set(wanted)
+        self._since = {layer: self._since.get(layer, now) for layer in here - used}
+        return {layer for layer, since in self._since.items() if now - since >= limits.LAYER_IDLE_S}

@@ -1,0 +1,33 @@
+"""One stream of one seat, as everybody else gets it: its layers and its legs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from node.media.layer import Layer
+
+if TYPE_CHECKING:
+    from node.media.leg import Leg
+
+
+class Track:
+    """`source`: mic, camera, screen, sound. `codec` is the canonical payload type of its first packet, 0 before."""
+
+    __slots__ = ("codec", "layers", "legs", "muted", "seat", "source", "video")
+
+    def __init__(self, seat: bytes, source: str, *, video: bool) -> None:
+        self.seat = seat
+        self.source = source
+        self.video = video
+        self.codec = 0
+        self.muted = False
+        self.layers: dict[int, Layer] = {}  # by key, 0 is the lowest
+        self.legs: list[Leg] = []
+
+    def best(self, now: float, key: int) -> Layer | None:
+        """The highest living layer that is not above `key`, else the lowest living one, else any."""
+        alive = [layer for layer in self.layers.values() if layer.alive(now)]
+        below = [layer for layer in alive if layer.key <= key]
+        if below:
+            return max(below, key=lambda layer: layer.key)
+        return min(alive or self.layers.values(), key=lambda layer: layer.key, default=None)
