@@ -212,7 +212,6 @@ class PeerTransport:
         for path in self._ice.sources:
             self._port.release(self, path)
         self.tx = self.rx = self.srtp = self.sockaddr = None
-        self._flights.close()
         if self._dtls is not None:
             self._port.spawn(self._part(self._dtls))
         self._port.forget(self)
@@ -279,6 +278,8 @@ class PeerTransport:
                 await dtls.close()
         except (TimeoutError, OSError):
             pass
+        finally:
+            self._flights.close()  # ends a handshake that is under way, too
 
     def send_flight(self, data: bytes) -> None:
         """A DTLS datagram to the nominated path, if there is one."""
