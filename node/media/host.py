@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from node.media.seam import Mux, Sink, Transport
+from node.media.seam import Mux
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 
@@ -31,9 +31,6 @@ class Host(Protocol):
     @property
     def entropy(self) -> Entropy:
         """Randomness."""
-
-    def transport(self, sink: Sink, *, offers: bool) -> Transport:
-        """A new transport that feeds `sink`. `offers`: we offer (down), else the device does (up). Raises Rejected(limit_reached)."""
 
     def later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         """Calls back on the loop once."""

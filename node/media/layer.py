@@ -40,7 +40,7 @@ class Layer:
 
     __slots__ = (
         "at_rate", "bps", "clock", "codec", "curious", "duplicates", "gaps", "gate", "heard_at", "key", "legs", "mark_octets", "plain",
-        "reception", "repair", "ring", "slow", "ssrc", "temporal", "track", "waiting", "watched", "width",
+        "reception", "repair", "ring", "slow", "ssrc", "temporal", "track", "waiting", "width",
     )  # fmt: skip
 
     def __init__(self, track: Track, key: int, ssrc: int, codec: int) -> None:
@@ -59,7 +59,6 @@ class Layer:
         self.slow: tuple[Leg, ...] = ()
         self.waiting: tuple[Leg, ...] = ()
         self.curious = video  # whether descriptors are to be read
-        self.watched = False  # whether a timer looks after its gaps
         self.heard_at = 0.0
         self.clock: tuple[int, int] | None = (
             None  # NTP time (32.32) and timestamp of the same instant, from sender reports
@@ -112,9 +111,15 @@ class Layer:
         """`leg` comes in with the next key frame, which is asked for."""
         if leg not in self.waiting:
             self.waiting += (leg,)
-        if self.track.video:
-            self.gate.ask()
         self.curious = True
+        if self.track.video:
+            self.ask_key_frame()
+
+    def ask_key_frame(self) -> None:
+        """Somebody cannot go on without one."""
+        self.gate.ask()
+        self.look()
+        self.track.wake()
 
     def measure(self, now: float) -> None:
         """Takes the rate since the last call."""

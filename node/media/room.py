@@ -1,56 +1,364 @@
 """The router of one call on this node: its seats, what they send, who gets what. Driven by the worker, on its loop; nothing waits here.
 
-`Room` raises Rejected like `services.relay.CallRelay`, whose methods it has, and tells `RelayEvents`.
+Every track of a seat has a leg to every other seat, made when its first packet came and offered to the device with what else changed. Whether
+a leg is given anything is decided by `_plan`, whenever something of it changed and each second: voices of all, or of the loudest in a large
+call; cameras of who is pinned or spoke last, as far as they were asked for and fit.
+
+`Room` raises Rejected like `services.relay.CallRelay`, whose methods it has, and tells `RelayEvents`. Whatever ends, ends completely: `unseat` and
+`end` close transports, timers, legs and layers in one step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-from node.media.host import Host
-from node.services.relay import CallReport, RelayEvents, Wanted
+from node.base import limits
+from node.base.errors import Code, Rejected
+from node.media.downlink import Downlink
+from node.media.fanout import Fanout
+from node.media.host import Host, Timer
+from node.media.layer import Layer
+from node.media.leg import Leg
+from node.media.proto import forward, sdp
+from node.media.proto.speaker import Speakers
+from node.media.seam import Transport
+from node.media.track import Track
+from node.media.uplink import Uplink
+from node.services import relay
+from node.services.relay import CallReport, RelayEvents, SeatReport, Wanted
+
+DEFAULT_WIDTH: Final = 640  # pixels of a camera nobody said anything about
+SCREEN_WIDTH: Final = 1920
+LAYER_WIDTHS: Final = (320, 640, 1280)  # until a key frame says better
+
+
+class _Seat:
+    """One device: both transports, and what it wants."""
+
+    def __init__(self, seat: bytes, up: Transport, uplink: Uplink, down: Transport, downlink: Downlink) -> None:
+        self.seat = seat
+        self.up = up
+        self.uplink = uplink
+        self.down = down
+        self.downlink = downlink
+        self.wishes: dict[tuple[bytes, str], Wanted] = {}
+        self.planner = forward.Planner()
+        self.legs: dict[Track, Leg] = {}
+        self.muted = False
+        self.offers = 0  # of the device
+        self.ufrag = ""  # the device's, of its newest offer
 
 
 class Room:
-    """One call. `call` is its id, `events` is told what happens, `host` is the worker."""
+    """One call. `call` is its id, `events` is told what happens, `host` is the worker, `fanout` its loop."""
 
-    def __init__(self, call: bytes, *, host: Host, events: RelayEvents) -> None:
+    def __init__(self, call: bytes, *, host: Host, events: RelayEvents, fanout: Fanout) -> None:
         self.call = call
         self._host = host
         self._events = events
+        self._fanout = fanout
+        self._seats: dict[bytes, _Seat] = {}
+        self._speakers = Speakers()
+        self._voices: set[bytes] = set()
+        self._replan: set[bytes] = set()
+        self._plan_timer: Timer | None = None
+        self._session = int.from_bytes(host.entropy.token_bytes(8), "big") >> 2
+        self._ticks = 0
+        self._tick_timer: Timer = host.later(limits.SPEAKERS_EVERY_S, self._tick)
+
+    # --- seats ------------------------------------------------------------------------------------------
 
     def seat(self, seat: bytes) -> None:
         """Makes the two transports of a seat. Done again it is harmless. Raises Rejected(limit_reached)."""
-        raise NotImplementedError
+        if seat in self._seats:
+            return
+        if len(self._seats) >= limits.SEATS_PER_CALL_MAX:
+            raise Rejected(Code.LIMIT_REACHED, f"A call has at most {limits.SEATS_PER_CALL_MAX} devices.")
+        uplink = Uplink(seat, host=self._host, fanout=self._fanout, listener=self, ssrc=self._number(4))
+        downlink = Downlink(
+            seat, host=self._host, fanout=self._fanout, listener=self, session=self._session, ssrc=self._number(4)
+        )
+        uplink.transport = up = self._host.mux.open(uplink)
+        try:
+            downlink.transport = down = self._host.mux.open(downlink)
+        except Rejected:
+            up.close()
+            raise
+        place = self._seats[seat] = _Seat(seat, up, uplink, down, downlink)
+        downlink.open()
+        for other in self._seats.values():
+            if other is not place:
+                for track in other.uplink.tracks.values():
+                    self._subscribe(place, track)
+
+    def _number(self, size: int) -> int:
+        return int.from_bytes(self._host.entropy.token_bytes(size), "big") or 1
+
+    def _place(self, seat: bytes) -> _Seat:
+        place = self._seats.get(seat)
+        if place is None:
+            raise Rejected(Code.NOT_FOUND, "There is no such seat in this call.")
+        return place
 
     def offer(self, seat: bytes, text: str, sources: Mapping[str, str]) -> str:
         """The answer to an offer of the up transport; `sources` by mid. Raises Rejected(bad_request, not_found)."""
-        raise NotImplementedError
+        place = self._place(seat)
+        place.offers += 1
+        offer = sdp.answer(text, sources, place.up.local(), session=self._session, version=place.offers)
+        if place.ufrag not in {"", offer.remote.ufrag}:  # an ICE restart, which the answer has to join
+            place.up.restart()
+            offer = sdp.answer(text, sources, place.up.local(), session=self._session, version=place.offers)
+        place.up.set_remote(offer.remote)
+        place.ufrag = offer.remote.ufrag
+        place.uplink.configure(offer.lines)
+        return offer.answer
 
     def answer(self, seat: bytes, version: int, text: str) -> None:
         """The device's answer to `offered`; an older version is ignored. Raises Rejected(bad_request, not_found)."""
-        raise NotImplementedError
+        self._place(seat).downlink.answer(version, text)
 
     def restart(self, seat: bytes) -> None:
         """Offers the down transport anew with new ICE credentials."""
-        raise NotImplementedError
+        place = self._seats.get(seat)
+        if place is not None:
+            place.downlink.restart()
 
     def want(self, seat: bytes, wishes: Sequence[Wanted]) -> None:
         """How this seat wants the tracks of others; all anew."""
-        raise NotImplementedError
+        place = self._seats.get(seat)
+        if place is not None:
+            place.wishes = {(wish.track.seat, wish.track.source): wish for wish in wishes[: limits.CALL_WISHES_MAX]}
+            self.ready(seat)
 
     def mute(self, seat: bytes, *, on: bool) -> None:
         """Stops (or lets pass) the microphone of a seat."""
-        raise NotImplementedError
+        place = self._seats.get(seat)
+        if place is not None and place.muted != on:
+            place.muted = on
+            self._silence(place)
+
+    def _silence(self, place: _Seat) -> None:
+        track = place.uplink.tracks.get("mic")
+        if track is not None:
+            track.muted = place.muted
+            self._speakers.gone(place.seat)
+            self._everybody()
 
     def unseat(self, seat: bytes) -> None:
         """Frees everything of a seat. Unknown ones are ignored."""
-        raise NotImplementedError
+        place = self._seats.pop(seat, None)
+        if place is None:
+            return
+        place.uplink.close()
+        place.downlink.close()
+        place.up.close()
+        place.down.close()
+        place.legs.clear()
+        self._replan.discard(seat)
+        self._speakers.forget(seat)
+        self._everybody()
 
     def end(self) -> None:
         """Frees everything."""
-        raise NotImplementedError
+        for seat in list(self._seats):
+            self.unseat(seat)
+        self._tick_timer.cancel()
+        if self._plan_timer is not None:
+            self._plan_timer.cancel()
+            self._plan_timer = None
+        self._replan.clear()
+
+    # --- what uplinks tell ------------------------------------------------------------------------------
+
+    def found(self, layer: Layer) -> None:
+        """A layer has begun, perhaps the first of its track."""
+        track = layer.track
+        if len(track.layers) == 1 and not track.legs:
+            place = self._seats[track.seat]
+            track.muted = track.source == "mic" and place.muted
+            for other in self._seats.values():
+                if other is not place:
+                    self._subscribe(other, track)
+            self._published(place)
+        else:
+            self._everybody()
+
+    def ended(self, track: Track) -> None:
+        """A track is offered no longer."""
+        for place in self._seats.values():
+            leg = place.legs.pop(track, None)
+            if leg is not None:
+                place.downlink.unsubscribe(leg)
+        sender = self._seats.get(track.seat)
+        if sender is not None:
+            self._published(sender)
+
+    def heard(self, track: Track, level: int, now: float) -> None:
+        """A packet of a microphone said how loud it is."""
+        if track.source == "mic" and not track.muted:
+            self._speakers.heard(track.seat, level, now)
+
+    def up(self, seat: bytes, *, on: bool) -> None:
+        """The up transport of a seat carries media now, or no longer."""
+        self._events.connected(self.call, seat, on=on)
+
+    def _published(self, place: _Seat) -> None:
+        self._events.published(self.call, place.seat, tuple(place.uplink.tracks))
+
+    def _subscribe(self, place: _Seat, track: Track) -> None:
+        place.legs[track] = place.downlink.subscribe(track)
+
+    # --- what downlinks tell ----------------------------------------------------------------------------
+
+    def offered(self, seat: bytes, version: int, text: str, legs: Mapping[str, Track]) -> None:
+        """An offer for the device."""
+        tracks = {mid: relay.Track(track.seat, track.source) for mid, track in legs.items()}
+        self._events.offered(self.call, seat, version, text, tracks)
+
+    def ready(self, seat: bytes) -> None:
+        """Plans this seat anew, together with what else comes in this turn of the loop."""
+        self._replan.add(seat)
+        if self._plan_timer is None:
+            self._plan_timer = self._host.later(0.0, self._plan_all)
+
+    def squeezed(self, seat: bytes) -> None:
+        """Less fits than before."""
+        self.ready(seat)
+
+    def _everybody(self) -> None:
+        for seat in self._seats:
+            self.ready(seat)
+
+    # --- plans ------------------------------------------------------------------------------------------
+
+    def _plan_all(self) -> None:
+        self._plan_timer = None
+        now = self._host.clock.monotonic()
+        seats, self._replan = self._replan, set()
+        for seat in seats:
+            place = self._seats.get(seat)
+            if place is not None:
+                self._plan(place, now)
+
+    def _plan(self, place: _Seat, now: float) -> None:
+        """Decides what each leg of this seat gets."""
+        if not place.downlink.on:
+            return
+        voices = 0
+        for track, leg in place.legs.items():
+            if not track.video:
+                gets = leg.ready and not track.muted and self._audible(track)
+                voices += gets
+                leg.aim(track.layers[min(track.layers)] if gets and track.layers else None)
+        demands = self._demands(place, now)
+        choices = place.planner.make(
+            demands,
+            bps=place.downlink.rate.bps(now),
+            voices=voices,
+            now=now,
+            roomy=place.downlink.rate.roomy(place.downlink.bps, now),
+        )
+        for track, leg in place.legs.items():
+            if track.video:
+                choice = choices.get(track)
+                layer = track.best(now, choice.layer) if choice is not None else None
+                if layer is None or choice is None:
+                    leg.aim(None)
+                else:
+                    leg.aim(layer, choice.cap)
+
+    def _audible(self, track: Track) -> bool:
+        return track.source != "mic" or len(self._seats) <= limits.VOICES_ALL_MAX or track.seat in self._voices
+
+    def _demands(self, place: _Seat, now: float) -> list[forward.Demand]:
+        """The videos this seat is to see, most important first: shared screens, then cameras."""
+        wanted: dict[Track, Wanted | None] = {}
+        for track, leg in place.legs.items():
+            wish = place.wishes.get((track.seat, track.source))
+            if track.video and leg.ready and (wish is None or wish.width > 0):
+                wanted[track] = wish
+        cameras = {track.seat: track for track in wanted if track.source == "camera"}
+        pinned = [seat for seat, track in cameras.items() if (wish := wanted[track]) is not None and wish.pinned]
+        order = [track for track in wanted if track.source != "camera"]
+        order += [cameras[seat] for seat in forward.shown(cameras, pinned, self._speakers.recent)]
+        demands = []
+        for track in order:
+            wish = wanted[track]
+            default = DEFAULT_WIDTH if track.source == "camera" else SCREEN_WIDTH
+            rates = tuple(
+                forward.Rate(layer.key, layer.width or _width(layer), layer.bps, layer.temporal)
+                for layer in sorted(track.layers.values(), key=lambda layer: layer.key)
+                if layer.alive(now)
+            )
+            if not rates and track.layers:  # paused: whoever wants it wakes it
+                lowest = min(track.layers)
+                rates = (forward.Rate(lowest, 0, 0),)
+            demands.append(forward.Demand(track, wish.width if wish is not None else default, rates))
+        return demands
+
+    # --- time -------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._tick_timer = self._host.later(limits.SPEAKERS_EVERY_S, self._tick)
+        now = self._host.clock.monotonic()
+        self._ticks += 1
+        speaking = self._speakers.update(now)
+        if speaking is not None:
+            self._events.speakers(self.call, speaking)
+            self._everybody()
+        if len(self._seats) > limits.VOICES_ALL_MAX:
+            voices = set(self._speakers.loudest(limits.VOICES_MAX))
+            if voices != self._voices:
+                self._voices = voices
+                self._everybody()
+        if self._ticks % round(limits.REPORT_S / limits.SPEAKERS_EVERY_S) == 0:
+            self._each_second(now)
+        if self._ticks % round(limits.QUALITY_EVERY_S / limits.SPEAKERS_EVERY_S) == 0:
+            for place in self._seats.values():
+                self._events.quality(self.call, place.seat, self._quality(place))
+
+    def _each_second(self, now: float) -> None:
+        for place in self._seats.values():
+            place.uplink.report(now)
+            place.downlink.tick(now)
+            for track in place.uplink.tracks.values():
+                for layer in track.layers.values():
+                    if layer.waiting and track.video:
+                        layer.ask_key_frame()
+            self.ready(place.seat)
+        self._host.mux.flush()
+
+    @staticmethod
+    def _quality(place: _Seat) -> relay.Quality:
+        rtt = place.down.rtt_s
+        return relay.Quality(
+            up_loss=round(place.uplink.loss * 1000),
+            up_kbps=place.uplink.bps // 1000,
+            down_loss=round(place.downlink.loss * 1000),
+            down_kbps=place.downlink.bps // 1000,
+            rtt_ms=-1 if rtt is None else round(rtt * 1000),
+            audio_only=place.planner.audio_only,
+        )
 
     def report(self) -> CallReport:
-        """For the admin's page; rates are since the last report."""
-        raise NotImplementedError
+        """For the admin's page."""
+        seats = []
+        for place in self._seats.values():
+            tracks = tuple(relay.Track(place.seat, source) for source in place.uplink.tracks)
+            legs = sum(leg.layer is not None for leg in place.legs.values())
+            seats.append(SeatReport(seat=place.seat, tracks=tracks, legs=legs, quality=self._quality(place)))
+        return CallReport(
+            call=self.call,
+            seats=tuple(seats),
+            in_kbps=sum(place.uplink.bps for place in self._seats.values()) // 1000,
+            out_kbps=sum(place.downlink.bps for place in self._seats.values()) // 1000,
+        )
+
+
+def _width(layer: Layer) -> int:
+    """What a layer is likely to be wide: the highest of a camera is whole."""
+    if layer.track.source != "camera":
+        return SCREEN_WIDTH
+    above = len(layer.track.layers) - 1 - layer.key
+    return LAYER_WIDTHS[max(len(LAYER_WIDTHS) - 1 - above, 0)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from node.media.layer import Layer
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
 class Track:
     """`source`: mic, camera, screen, sound. `codec` is the canonical payload type of its first packet, 0 before."""
 
-    __slots__ = ("codec", "layers", "legs", "muted", "seat", "source", "video")
+    __slots__ = ("codec", "layers", "legs", "muted", "seat", "source", "video", "wake")
 
-    def __init__(self, seat: bytes, source: str, *, video: bool) -> None:
+    def __init__(self, seat: bytes, source: str, *, video: bool, wake: Callable[[], None]) -> None:
+        """`wake` makes somebody look after key frame gates and gaps of the layers."""
+        self.wake = wake
         self.seat = seat
         self.source = source
         self.video = video

@@ -141,7 +141,7 @@ class Reception:
     """What is said about one received stream. `hz`: of its timestamps."""
 
     __slots__ = (
-        "_expected", "_first", "_jitter", "_received", "_report", "_report_at", "_transit", "hz", "loss", "octets", "packets",
+        "_expected", "_first", "_jitter", "_received", "_report", "_report_at", "_transit", "hz", "loss", "octets", "packets", "repaired",
     )  # fmt: skip
 
     def __init__(self, hz: int) -> None:
@@ -155,6 +155,7 @@ class Reception:
         self._report_at = 0.0
         self.packets = 0
         self.octets = 0
+        self.repaired = 0  # of these packets, those that came as RTX: lost on the way all the same
         self.loss = 0.0  # of the last interval, 0 to 1
 
     def received(self, index: int, timestamp: int, size: int, now: float) -> None:
@@ -183,14 +184,15 @@ class Reception:
         """The block of the next receiver report; begins a new interval. `highest` is `Gaps.highest`."""
         expected = highest - self._first + 1 if self._first >= 0 else 0
         due = expected - self._expected
-        lost = max(due - (self.packets - self._received), 0)
-        self._expected, self._received = expected, self.packets
+        received = self.packets - self.repaired
+        lost = max(due - (received - self._received), 0)
+        self._expected, self._received = expected, received
         self.loss = lost / due if due > 0 else 0.0
         delay = int((now - self._report_at) * 65_536) & 0xFFFFFFFF if self._report else 0
         return rtcp.Block(
             ssrc=ssrc,
             fraction=min(int(self.loss * 256), 255),
-            lost=expected - self.packets,
+            lost=expected - received,
             highest=(highest - ONE_CYCLE) & 0xFFFFFFFF,
             jitter=int(self._jitter),
             last=self._report,
