@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../src/', import.meta.url));
-const load = (lang) => JSON.parse(readFileSync(join(root, `i18n/${lang}.json`), 'utf8'));
+const TABLES = ['', 'call.']; // of the first load, and of parts that come later
+const read = (name) => Object.entries(JSON.parse(readFileSync(join(root, `i18n/${name}.json`), 'utf8')));
+const load = (lang) => Object.fromEntries(TABLES.flatMap((table) => read(`${table}${lang}`)));
 const en = load('en');
 const zh = load('zh');
 const problems = [];

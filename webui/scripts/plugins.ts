@@ -10,17 +10,20 @@ import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
 
 const VIRTUAL = 'virtual:icons';
+// the set of the first load, and one that a lazy part brings along
+const SETS: Readonly<Record<string, string>> = { [VIRTUAL]: 'names.json', [`${VIRTUAL}/call`]: 'names.call.json' };
 const COMPRESSED = /\.(?:html|js|css|json|svg|webmanifest|txt)$/;
 const COMPRESS_FROM_BYTES = 1024;
 
-/** `virtual:icons`: the shapes of the named lucide icons, as data that becomes vnodes. */
+/** `virtual:icons` and its parts: the shapes of the named lucide icons, as data that becomes vnodes. */
 export function icons(root: string): Plugin {
   return {
     name: 'startalk-icons',
-    resolveId: (id) => (id === VIRTUAL ? `\0${VIRTUAL}` : null),
+    resolveId: (id) => (id in SETS ? `\0${id}` : null),
     load(id) {
-      if (id !== `\0${VIRTUAL}`) return null;
-      const names = JSON.parse(readFileSync(join(root, 'src/ui/Icon/names.json'), 'utf8')) as string[];
+      const file = id.startsWith('\0') && SETS[id.slice(1)];
+      if (!file) return null;
+      const names = JSON.parse(readFileSync(join(root, 'src/ui/Icon', file), 'utf8')) as string[];
       const table = Object.fromEntries(names.map((name) => [name, shapes(root, name)]));
       return `export default ${JSON.stringify(table)}`;
     },

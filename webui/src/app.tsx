@@ -3,6 +3,7 @@ import { lazy, Suspense } from 'preact/compat';
 import { useEffect } from 'preact/hooks';
 import { Refusal } from './core/types.ts';
 import { Gate } from './features/auth/Gate.tsx';
+import { present, withWords } from './features/call/model.ts';
 import { Chats } from './features/chats/Chats.tsx';
 import { useKeys } from './features/keys/keys.ts';
 import shell from './features/shell/Shell.module.css';
@@ -18,6 +19,7 @@ import { Toasts, toast } from './ui/Toast/Toast.tsx';
 const Contacts = lazy(() => import('./features/contacts/Contacts.tsx'));
 const Settings = lazy(() => import('./features/settings/Settings.tsx'));
 const Admin = lazy(() => import('./features/admin/Admin.tsx'));
+const CallLayer = lazy(() => withWords(import('./features/call/Layer.tsx')));
 const CheatSheet = lazy(() => import('./features/keys/CheatSheet.tsx'));
 
 export function App() {
@@ -59,10 +61,30 @@ function Inside() {
       : node.value?.name || 'Startalk';
   }, [unread, node.value]);
   return (
-    <div
-      class={shell.app}
-      data-deep={room || sub || page === 'lost' || (page === 'admin' && !isAdmin.value) ? 'yes' : 'no'}
-    >
+    <>
+      {page !== 'call' && (
+        <Places deep={Boolean(room || sub || page === 'lost' || (page === 'admin' && !isAdmin.value))} />
+      )}
+      <Announcer />
+      {present.value && (
+        <Suspense fallback={page === 'call' ? <div class={shell.starting} /> : null}>
+          <CallLayer />
+        </Suspense>
+      )}
+      {sheet && (
+        <Suspense fallback={null}>
+          <CheatSheet onClose={() => setSheet(false)} />
+        </Suspense>
+      )}
+    </>
+  );
+}
+
+/** The rail and the page beside it. */
+function Places({ deep }: { deep: boolean }) {
+  const { page } = route.value;
+  return (
+    <div class={shell.app} data-deep={deep ? 'yes' : 'no'}>
       <Rail />
       <div class={shell.page}>
         <Banner />
@@ -76,12 +98,6 @@ function Inside() {
           </Suspense>
         </div>
       </div>
-      <Announcer />
-      {sheet && (
-        <Suspense fallback={null}>
-          <CheatSheet onClose={() => setSheet(false)} />
-        </Suspense>
-      )}
     </div>
   );
 }

@@ -2,12 +2,13 @@
 import { computed, signal } from '@preact/signals';
 
 export interface Route {
-  page: 'login' | 'invite' | 'setup' | 'chats' | 'contacts' | 'settings' | 'admin' | 'lost';
+  page: 'login' | 'invite' | 'setup' | 'chats' | 'contacts' | 'settings' | 'admin' | 'call' | 'lost';
   room?: string;
   panel?: 'info' | 'members' | 'links' | 'manage' | 'reads';
   target?: string;
   sub?: string;
   item?: string;
+  call?: string;
   dialog?: 'new-group' | 'invite' | 'add' | 'my-link';
 }
 
@@ -29,6 +30,8 @@ export function parse(path: string): Route {
       return { page: 'chats', dialog: 'new-group' };
     case 'c':
       return ROOM.test(second) ? chat(second, third, fourth) : { page: 'lost' };
+    case 'call':
+      return second ? { page: 'call', call: second } : { page: 'call' };
     case 'add':
       return { page: 'contacts', dialog: second === 'link' ? 'my-link' : 'add' };
     case 'contacts':

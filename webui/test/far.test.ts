@@ -58,6 +58,7 @@ const room = (more: Partial<Room> = {}): Room => ({
   trouble: '',
   joining: false,
   successors: [],
+  calls: 'everybody',
   asOf: 0,
   ...more,
 });

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Decoder } from '@msgpack/msgpack';
 import { describe, expect, test } from 'vitest';
 import { fromHex, fromText, newClientId, toText } from '../src/core/bytes.ts';
+import type { Source } from '../src/core/calling.ts';
 import { parseFragment } from '../src/core/link.ts';
 import type { Body } from '../src/core/types.ts';
 import { type ClientFrame, decodeFrame, encodeFrame } from '../src/core/wire.ts';
@@ -24,6 +25,53 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 /** The frame as views would make it. */
 function asClientFrame([name, a, b, c, d, e, f, g, h]: unknown[]): ClientFrame {
   switch (name) {
+    case 'call_start':
+      return { t: name, n: a as number, room: text(b), media: c as 'audio', targets: d as string[] };
+    case 'call_ringing':
+      return { t: name, call: text(a) };
+    case 'call_join':
+      return { t: name, n: a as number, call: text(b), seat: text(c) };
+    case 'call_decline':
+      return { t: name, n: a as number, call: text(b), busy: c as boolean };
+    case 'call_leave':
+      return { t: name, n: a as number, call: text(b), seat: text(c), everybody: d as boolean };
+    case 'call_remove':
+      return { t: name, n: a as number, call: text(b), seat: text(c), mute: d as boolean };
+    case 'call_up':
+      return {
+        t: name,
+        n: a as number,
+        call: text(b),
+        seat: text(c),
+        sdp: d as string,
+        sources: e as Record<string, Source>,
+      };
+    case 'call_down':
+      return { t: name, n: a as number, call: text(b), seat: text(c), version: d as number, sdp: e as string };
+    case 'call_restart':
+      return { t: name, call: text(a), seat: text(b) };
+    case 'call_state':
+      return {
+        t: name,
+        call: text(a),
+        seat: text(b),
+        mic: c as boolean,
+        camera: d as boolean,
+        screen: e as boolean,
+        hand: f as boolean,
+      };
+    case 'call_want':
+      return {
+        t: name,
+        call: text(a),
+        seat: text(b),
+        wishes: (c as unknown[][]).map(([seat, source, width, pinned]) => ({
+          seat: text(seat),
+          source: source as Source,
+          width: width as number,
+          pinned: pinned as boolean,
+        })),
+      };
     case 'hello':
       return { t: 'hello', cursor: b as number | null, client: c as string };
     case 'ack':

@@ -4,10 +4,12 @@
 import { batch, effect, signal } from '@preact/signals';
 import * as http from './api.ts';
 import { newClientId } from './bytes.ts';
+import type { NodeCallFrame } from './calling.ts';
+import { Calls } from './calls.ts';
 import { Store } from './db.ts';
 import { MARKS } from './fold.ts';
 import { NEEDLESS, Outbox } from './outbox.ts';
-import { type Answer, type Link, type Request, Socket } from './socket.ts';
+import { type Answer, type Link, type Request, type Signalled, Socket } from './socket.ts';
 import { State, type Timeline } from './store/state.ts';
 import { cutNewest, cutOldest, Sync } from './sync.ts';
 import { Follower, type TabMessage, Tabs } from './tabs.ts';
@@ -33,6 +35,14 @@ const NAMES_AFTER_MS = 150;
 const REST_AFTER_MS = 2_000;
 const SLOW_MS = 4_000; // a post that waits longer for its node tells that the node is away
 const NEWEST = 2 ** 40; // above every place in a log
+const CALLING: ReadonlySet<string> = new Set<NodeCallFrame['t']>([
+  'ring',
+  'call_roster',
+  'call_over',
+  'call_offer',
+  'call_speakers',
+  'call_quality',
+]);
 
 export class Client {
   readonly state: State;
@@ -43,6 +53,7 @@ export class Client {
   readonly forgotten = signal<Pending | null>(null); // the last post that was refused and is not kept
   readonly outbox: Outbox;
   readonly sync: Sync;
+  readonly calls: Calls;
   readonly #db: Store;
   readonly #tabs: Tabs;
   readonly #tab: string;
@@ -71,6 +82,7 @@ export class Client {
     this.#now = options.now ?? Date.now;
     this.state = new State(options.me.user, options.me.device);
     this.sync = new Sync(db, this.state);
+    this.calls = new Calls(options.me.user);
     this.#tab = newClientId(this.#now());
     this.#tabs = new Tabs(`startalk:${options.me.user}:${options.me.device}`, (message) => this.#hear(message));
     this.#follower = new Follower(this.#tabs, this.#tab);
@@ -185,7 +197,11 @@ export class Client {
 
   async #apply(frame: NodeFrame): Promise<number | null> {
     if (frame.t === 'typing') this.#typing(frame.room, frame.user, frame.on);
-    if (frame.t === 'welcome') this.state.presence.value = new Map(); // what follows tells who is there now
+    if (frame.t === 'welcome') {
+      this.state.presence.value = new Map(); // what follows tells who is there now, and which calls there are
+      this.calls.forget();
+    }
+    if (CALLING.has(frame.t)) this.calls.apply(frame as NodeCallFrame, this.#now());
     if (frame.t === 'presence')
       this.state.presence.value = new Map([...this.state.presence.value, [frame.user, frame.state]]);
     if (frame.t === 'page') return null; // applied by who asked for it
@@ -556,6 +572,17 @@ export class Client {
     }
   }
 
+  // --- calls --------------------------------------------------------------------------------------------
+
+  /** A request of a call, over whichever tab holds the connection. */
+  ask(request: Extract<Request, { t: `call_${string}` }>): Promise<Answer> {
+    return this.#link.request(request);
+  }
+
+  tell(frame: Extract<Signalled, { t: `call_${string}` }>): void {
+    this.#link.signal(frame);
+  }
+
   // --- drafts -------------------------------------------------------------------------------------------
 
   draft(room: string, text: string): void {
@@ -580,6 +607,7 @@ export class Client {
     clearTimeout(this.#awayTimer);
     for (const timer of this.#typingTimers.values()) clearTimeout(timer);
     this.outbox.close();
+    this.calls.close();
     this.#link.close();
     this.#tabs.close();
     this.#db.close();
@@ -617,6 +645,7 @@ function cardOf(room: http.api.Room, asOf: number): Room {
     stableIdx: 0,
     trouble: '',
     joining: false,
+    calls: 'everybody',
     successors: [], // what concerns other nodes comes with the feed's card
     asOf,
   };

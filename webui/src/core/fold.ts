@@ -72,14 +72,22 @@ function react(all: Mark['reactions'], actor: string, value: string, on: boolean
   return Object.fromEntries(Object.entries(all).filter(([key]) => key !== value));
 }
 
-/** Whether a message names `me`, by name or by everyone. */
+/** The beginning of a call is only shown in the log; its end says how it went. */
+const isBeginning = ({ kind, body }: Entry): boolean => kind === 'call' && text(body, 'state') === 'start';
+
+/** Whether a message names `me`, by name or by everyone; a call names who missed it. */
 export function mentionsMe(entry: Entry, me: string): boolean {
+  if (entry.kind === 'call') return Array.isArray(entry.body?.missed) && entry.body.missed.includes(me);
   const mentions = entry.body?.mentions;
   return Array.isArray(mentions) && mentions.some((m: { user?: unknown }) => m?.user === me || m?.user === 'all');
 }
 
 export const countsFor = (entry: Entry, me: string): boolean =>
-  isContent(entry.kind) && entry.author !== me && !entry.mark?.erased && entry.body !== null;
+  isContent(entry.kind) &&
+  entry.author !== me &&
+  !entry.mark?.erased &&
+  entry.body !== null &&
+  (entry.kind !== 'call' || mentionsMe(entry, me));
 
 /** The card after one more entry that it does not know of yet. */
 export function advance(room: Room, entry: Entry, me: string): Room {
@@ -92,7 +100,7 @@ export function advance(room: Room, entry: Entry, me: string): Room {
     next.unread += 1;
     if (mentionsMe(entry, me)) next.mentions += 1;
   }
-  if (isContent(entry.kind)) next.last = entry;
+  if (isContent(entry.kind) && !isBeginning(entry)) next.last = entry;
   return { ...next, ...changeOf(room, entry, me) };
 }
 

@@ -19,10 +19,11 @@ export type Capability =
   | 'role'
   | 'transfer'
   | 'leave'
-  | 'mention_all';
+  | 'mention_all'
+  | 'call';
 
 const READER: Capability[] = ['read', 'leave'];
-const MEMBER: Capability[] = [...READER, 'post', 'react', 'recall_own', 'edit_own', 'invite'];
+const MEMBER: Capability[] = [...READER, 'post', 'react', 'recall_own', 'edit_own', 'invite', 'call'];
 const ADMIN: Capability[] = [
   ...MEMBER,
   'link',
@@ -50,6 +51,7 @@ const DIRECT: ReadonlySet<Capability> = new Set<Capability>([
   'recall_own',
   'edit_own',
   'settings',
+  'call',
 ]);
 const RANK: Readonly<Record<string, number>> = { owner: 4, admin: 3, member: 2, visitor: 1, muted: 1 };
 
@@ -62,8 +64,10 @@ export const roleNow = (role: string, mutedUntilMs: number, nowMs: number): stri
 
 export function can(room: Room, need: Capability, nowMs: number): boolean {
   if (room.state !== 'member') return false;
+  if (need === 'call' && room.calls === 'nobody') return false;
   if (room.kind === 'direct') return DIRECT.has(need);
   const role = roleNow(room.role, room.mutedUntilMs, nowMs);
   if (need === 'post' && room.mutedAll && rank(role) < 3) return false;
+  if (need === 'call' && room.calls === 'admins' && rank(role) < 3) return false;
   return GROUP[role]?.has(need) ?? false;
 }

@@ -10,9 +10,12 @@ import { type ClientFrame, decodeFrame, encodeFrame, type NodeFrame, SUBPROTOCOL
 
 export type Request =
   Extract<ClientFrame, { n: number }> extends infer F ? (F extends { n: number } ? Omit<F, 'n'> : never) : never;
-export type Signalled = Extract<ClientFrame, { t: 'typing' | 'presence' }>;
+export type Signalled = Extract<
+  ClientFrame,
+  { t: 'typing' | 'presence' | 'call_ringing' | 'call_restart' | 'call_state' | 'call_want' }
+>;
 export type Answer =
-  | Extract<NodeFrame, { t: 'page' | 'done' | 'refused' }>
+  | Extract<NodeFrame, { t: 'page' | 'done' | 'refused' | 'call_seat' | 'call_sdp' }>
   | { t: 'posted'; item: import('./wire.ts').PostedItem };
 
 /** How a tab reaches the node: by its own socket or through the leading tab. */
@@ -34,6 +37,7 @@ const BACKOFF_MS = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000];
 const HEARTBEAT_MS = 25_000;
 const SILENCE_MS = 70_000;
 const REQUEST_MS = 30_000;
+const ANSWERS: ReadonlySet<string> = new Set(['page', 'done', 'refused', 'call_seat', 'call_sdp']);
 const SIGNED_OUT = 4401;
 const REPLACED = 4409;
 
@@ -152,8 +156,9 @@ export class Socket implements Link {
       this.status.value = 'online';
     } else if (frame.t === 'posted') {
       for (const item of frame.items) this.#answer(item.n, { t: 'posted', item });
-    } else if (frame.t === 'page' || frame.t === 'done' || frame.t === 'refused') {
-      this.#answer(frame.n, frame);
+    } else if (ANSWERS.has(frame.t)) {
+      const answer = frame as Exclude<Answer, { t: 'posted' }>;
+      this.#answer(answer.n, answer);
     }
   }
 

@@ -57,6 +57,8 @@ export interface Room {
   readonly joining: boolean;
   /** Groups that go on with this one, each made by its owner because its node is gone. */
   readonly successors: readonly string[];
+  /** Who may begin a call: everybody, admins, nobody. */
+  readonly calls: string;
   readonly asOf: number;
 }
 

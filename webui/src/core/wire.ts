@@ -6,6 +6,8 @@
  */
 import { Decoder, Encoder } from '@msgpack/msgpack';
 import { fromText, toBase32, toText } from './bytes.ts';
+import { type ClientCallFrame, callFrameAsArray, decodeCallFrame, type NodeCallFrame } from './calling.ts';
+import { Broken, id, list, num, type Raw, str } from './raw.ts';
 import type { Body, Entry, Mark, NodeMark, Receipt, Room } from './types.ts';
 
 export const SUBPROTOCOL = 'startalk.c2s.1';
@@ -32,7 +34,8 @@ export type ClientFrame =
   | { t: 'read'; n: number; room: string; idx: number }
   | { t: 'typing'; room: string; on: boolean }
   | { t: 'presence'; state: 'online' | 'away' }
-  | { t: 'ping'; at: number };
+  | { t: 'ping'; at: number }
+  | ClientCallFrame;
 
 export interface PostedItem {
   readonly n: number;
@@ -93,7 +96,8 @@ export type NodeFrame =
   | { t: 'presence'; user: string; state: string }
   | { t: 'pong'; at: number }
   | { t: 'error'; code: string; text: string; retryAfterMs: number }
-  | { t: 'unknown'; name: string };
+  | { t: 'unknown'; name: string }
+  | NodeCallFrame;
 
 // --- device -> node ------------------------------------------------------------------------------------
 
@@ -129,6 +133,8 @@ function asArray(frame: ClientFrame): unknown[] {
       return ['presence', frame.state];
     case 'ping':
       return ['ping', frame.at];
+    default:
+      return callFrameAsArray(frame);
   }
 }
 
@@ -142,26 +148,6 @@ export function encodeBody(body: Body): Uint8Array {
 }
 
 // --- node -> device ------------------------------------------------------------------------------------
-
-class Broken extends Error {}
-
-type Raw = readonly unknown[];
-const list = (value: unknown): Raw => {
-  if (!Array.isArray(value)) throw new Broken('a list was expected');
-  return value;
-};
-const num = (value: unknown): number => {
-  if (typeof value !== 'number') throw new Broken('a number was expected');
-  return value;
-};
-const str = (value: unknown): string => {
-  if (typeof value !== 'string') throw new Broken('text was expected');
-  return value;
-};
-const id = (value: unknown): string => {
-  if (!(value instanceof Uint8Array)) throw new Broken('bytes were expected');
-  return toText(value);
-};
 
 /** A node is written in base32 everywhere, as in user ids; empty bytes are no node. */
 const nodeId = (value: unknown): string => (value instanceof Uint8Array ? toBase32(value) : '');
@@ -224,7 +210,7 @@ export function decodeFrame(data: Uint8Array): NodeFrame {
     case 'error':
       return { t: 'error', code: str(a), text: str(b), retryAfterMs: typeof c === 'number' ? c : 0 };
     default:
-      return { t: 'unknown', name: String(name) };
+      return decodeCallFrame(raw) ?? { t: 'unknown', name: String(name) };
   }
 }
 
@@ -354,6 +340,7 @@ function card(value: unknown): Room {
     trouble: str(c.trouble ?? ''),
     joining: c.joining === true,
     successors: list(c.successors ?? []).map(id),
+    calls: str(c.calls ?? 'everybody'),
     asOf: num(c.as_of),
   };
 }

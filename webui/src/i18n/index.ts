@@ -1,30 +1,35 @@
 /**
- * Every visible string: `t(key, values)`. English is part of the first load, Chinese is fetched when it is chosen.
+ * Every visible string: `t(key, values)`. English is part of the first load, Chinese is fetched when it is chosen, and the
+ * words of a part that few pages need (calls) come with that part.
  *
  * `{name}` inserts a value; `{n|one form|other form}` picks a plural form, in which `#` is the number.
  */
 import { computed, signal } from '@preact/signals';
+import type callEn from './call.en.json';
 import en from './en.json';
 
-export type Key = keyof typeof en;
+export type Key = keyof typeof en | keyof typeof callEn;
 export type Lang = 'en' | 'zh';
 export type Values = Readonly<Record<string, string | number>>;
-type Table = Record<Key, string>;
+type Table = Partial<Record<Key, string>>;
+type Loaders = Record<Lang, () => Promise<Table>>;
 
-const loaders: Record<Lang, () => Promise<Table>> = {
-  en: async () => en,
-  zh: async () => (await import('./zh.json')).default,
-};
+const parts: Loaders[] = [{ en: async () => en, zh: async () => (await import('./zh.json')).default }];
 
 export const lang = signal<Lang>('en');
 const table = signal<Table>(en);
 const plural = computed(() => new Intl.PluralRules(lang.value));
 
 export async function setLang(next: Lang): Promise<void> {
-  const loaded = await loaders[next]();
-  table.value = loaded;
+  table.value = Object.assign({}, ...(await Promise.all(parts.map((part) => part[next]()))));
   lang.value = next;
   if (typeof document !== 'undefined') document.documentElement.lang = next === 'zh' ? 'zh-CN' : 'en';
+}
+
+/** The words of a part that is loaded later; kept when the promise is. */
+export async function addWords(part: Loaders): Promise<void> {
+  parts.push(part);
+  table.value = { ...table.value, ...(await part[lang.value]()) };
 }
 
 export const browserLang = (): Lang => (globalThis.navigator?.language?.toLowerCase().startsWith('zh') ? 'zh' : 'en');

@@ -6,6 +6,7 @@ import type { Room } from '../../core/types.ts';
 import { t } from '../../i18n/index.ts';
 import { go, path } from '../../routes.ts';
 import { client } from '../../session.ts';
+import { callText } from '../call/entry.ts';
 import { plainWords, wordsOf } from '../message/plain.ts';
 
 export const filter = signal('');
@@ -34,6 +35,7 @@ export function preview(state: State, room: Room): string {
   if (last.mark?.erased === 'recall')
     return last.author === state.me ? t('message.you_recalled') : t('message.recalled', { name: who });
   if (last.mark?.erased) return t('message.removed_short');
+  if (last.kind === 'call') return callText(state, last).text;
   const text = wordsOf(last).slice(0, 160);
   return room.kind === 'group' || last.author === state.me ? t('chats.line', { name: who, text }) : text;
 }

@@ -1,4 +1,5 @@
 /** Settings: the menu on the left, one page on the right; each page has its URL. */
+import { lazy, Suspense } from 'preact/compat';
 import { useEffect, useState } from 'preact/hooks';
 import * as http from '../../core/api.ts';
 import { Refusal } from '../../core/types.ts';
@@ -13,16 +14,25 @@ import { Field, Segments, Switch } from '../../ui/Field/Field.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import { Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
+import { withWords } from '../call/model.ts';
 import { addressOf } from '../contacts/model.ts';
 import { KeyTable } from '../keys/CheatSheet.tsx';
 import { type PageOf, Panes } from '../shell/Panes.tsx';
 import shell from '../shell/Shell.module.css';
+
+const CallSettings = lazy(() => withWords(import('../call/CallSettings.tsx')));
+const CallDevices = () => (
+  <Suspense fallback={<Skeleton rows={3} />}>
+    <CallSettings />
+  </Suspense>
+);
 
 const PAGES: readonly PageOf[] = [
   { name: 'profile', icon: 'user', key: 'settings.profile', view: () => <Profile /> },
   { name: 'devices', icon: 'monitor', key: 'settings.devices', view: () => <Devices /> },
   { name: 'password', icon: 'key-round', key: 'settings.password', view: () => <Password /> },
   { name: 'look', icon: 'palette', key: 'settings.look', view: () => <Look /> },
+  { name: 'calls', icon: 'phone', key: 'settings.calls', view: () => <CallDevices /> },
   { name: 'keyboard', icon: 'keyboard', key: 'settings.keyboard', view: () => <Keyboard /> },
   { name: 'about', icon: 'info', key: 'settings.about', view: () => <About /> },
 ];

@@ -6,6 +6,7 @@ import { route } from '../../routes.ts';
 import { client, isAdmin, me } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
+import { callText } from '../call/entry.ts';
 import { wordsOf } from '../message/plain.ts';
 import s from './Shell.module.css';
 
@@ -75,7 +76,8 @@ export function Announcer() {
     )
       return;
     last.current = Date.now();
-    setText(t('chats.line', { name: state.nameOf(entry.author), text: wordsOf(entry) }));
+    const text = entry.kind === 'call' ? callText(state, entry).text : wordsOf(entry);
+    setText(t('chats.line', { name: state.nameOf(entry.author), text }));
   }, [entry]);
   return (
     <div class="visually-hidden" aria-live="polite">

@@ -6,6 +6,7 @@ import { here } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
+import { CallButtons, CallLine } from '../call/Head.tsx';
 import { faceOf, presenceText, roomName, typingText } from '../chats/model.ts';
 import { Composer } from '../composer/Composer.tsx';
 import { Domain } from '../contacts/Domain.tsx';
@@ -25,6 +26,7 @@ export function Conversation({ room, target }: { room: Room; target: string | un
         </a>
       )}
       <Standing room={room} />
+      <CallLine room={room} />
       <Timeline room={room} target={target} />
       <Composer room={room} />
     </main>
@@ -56,8 +58,14 @@ function Head({ room }: { room: Room }) {
         </h1>
         <p class={typing ? `${s.sub} ${s.live}` : s.sub}>{typing || sub}</p>
       </a>
+      <CallButtons room={room} />
       {room.kind === 'group' && room.state === 'member' && (
-        <IconButton icon="user-plus" label={t('group.invite')} onClick={() => go(`/c/${room.room}/invite`)} />
+        <IconButton
+          class={shell.wide ?? ''}
+          icon="user-plus"
+          label={t('group.invite')}
+          onClick={() => go(`/c/${room.room}/invite`)}
+        />
       )}
       <IconButton
         icon="info"

@@ -16,6 +16,7 @@ import { useLasting } from '../../ui/lasting.ts';
 import { Problem } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
 import { useVirtualizer } from '../../ui/VirtualList.ts';
+import { CallRow } from '../call/CallRow.tsx';
 import { faceOf, roomName } from '../chats/model.ts';
 import { MessageRow, PendingChange, PendingRow } from '../message/MessageRow.tsx';
 import { jump, pulse } from './jump.ts';
@@ -35,6 +36,7 @@ const ESTIMATE: Record<Row['type'], number> = {
   day: 46,
   unread: 40,
   notice: 32,
+  call: 40,
   message: 52,
   pending: 52,
   change: 32,
@@ -303,7 +305,10 @@ function useSeen(room: Room, v: V, rows: readonly Row[], box: { current: HTMLDiv
   let idx = 0;
   for (const item of v.getVirtualItems()) {
     const row = rows[item.index];
-    if ((row?.type === 'message' || row?.type === 'notice') && item.start + item.size * 0.6 <= bottom)
+    if (
+      (row?.type === 'message' || row?.type === 'notice' || row?.type === 'call') &&
+      item.start + item.size * 0.6 <= bottom
+    )
       idx = Math.max(idx, row.entry.idx);
   }
   const line = client.state.timeline(room.room);
@@ -421,6 +426,8 @@ const RowView = memo(function RowView({ row, room, onFocus, ...place }: RowProps
       return <div class={s.unread}>{t('timeline.unread')}</div>;
     case 'notice':
       return <p class={s.notice}>{noticeOf(state, row.entry)}</p>;
+    case 'call':
+      return <CallRow entry={row.entry} room={room} />;
     case 'message':
       return <MessageRow entry={row.entry} marks={row.marks} first={row.first} last={row.last} room={room} {...feed} />;
     case 'pending':

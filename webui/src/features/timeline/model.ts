@@ -9,6 +9,7 @@ export type Row =
   | { key: string; type: 'day'; atMs: number }
   | { key: string; type: 'unread' }
   | { key: string; type: 'notice'; entry: Entry }
+  | { key: string; type: 'call'; entry: Entry }
   | { key: string; type: 'message'; entry: Entry; marks: readonly Pending[]; first: boolean; last: boolean }
   | { key: string; type: 'pending'; item: Pending; first: boolean; last: boolean }
   | { key: string; type: 'change'; item: Pending }; // an event of the chat that waits for another node
@@ -33,6 +34,8 @@ export function rowsOf(
   let day = 0;
   const marks = marksOf(pending);
   let divided = unreadAfter === null;
+  // one line for each call: its end says all that its start did
+  const overCalls = new Set(entries.map(({ kind, body }) => (kind === 'call' ? body?.start : undefined)));
   const newDay = (atMs: number) => {
     if (dayOf(atMs) === day) return;
     day = dayOf(atMs);
@@ -44,7 +47,10 @@ export function rowsOf(
       divided = true;
       rows.push({ key: 'unread', type: 'unread' });
     }
-    if (isContent(entry.kind)) rows.push(joined(rows, messageOf(entry, marks, me), me));
+    if (entry.kind === 'call') {
+      if (!overCalls.has(entry.id) && entry.body?.result !== 'merged')
+        rows.push({ key: `e${entry.idx}`, type: 'call', entry });
+    } else if (isContent(entry.kind)) rows.push(joined(rows, messageOf(entry, marks, me), me));
     else rows.push({ key: `e${entry.idx}`, type: 'notice', entry });
   }
   for (const item of pending) {

@@ -3,6 +3,9 @@
 import icons from 'virtual:icons';
 import { h } from 'preact';
 
+/** The icons of a part that is loaded later. */
+export const addIcons = (more: typeof icons): void => void Object.assign(icons, more);
+
 export function Icon({
   name,
   size = 20,

@@ -1,0 +1,593 @@
+/**
+ * One call that this page takes part in: its seat, its two connections to the own node, what it sends, and what the views
+ * show of it, as signals.
+ *
+ * A call is asking (for devices), calling (others ring), connecting, live, reconnecting, over. When the socket or the
+ * media is lost, the same seat is asked for again until the node has given it up. Frames carry full state, so a late one
+ * does no harm; frames of other calls and seats are ignored.
+ */
+import { batch, effect, signal } from '@preact/signals';
+import type { Media, NodeCallFrame, Quality, Roster, Seat, Source, Wish } from '../../../core/calling.ts';
+import type { Client } from '../../../core/client.ts';
+import { Refusal } from '../../../core/types.ts';
+import { forget, remember } from '../unfinished.ts';
+import { DeviceTrouble, openDevice, openScreen, type Why } from './devices.ts';
+import { Down, keyOf } from './down.ts';
+import { Meter } from './meter.ts';
+import { Playback } from './playback.ts';
+import { Up } from './up.ts';
+
+export type Phase = 'asking' | 'calling' | 'connecting' | 'live' | 'reconnecting' | 'over';
+/** Why a call is over: a reason of the node (`CallOver`), or a refusal. */
+export interface Ended {
+  readonly reason: string;
+  readonly error?: unknown;
+}
+/** How the call begins: somebody is called, or a ringing or running one is entered (`seat`: the old place in it). */
+export type Begin =
+  | { how: 'start'; room: string; media: Media; targets: readonly string[] }
+  | { how: 'join'; room: string; media: Media; call: string; seat: string };
+export interface Wanted {
+  mic: boolean;
+  camera: boolean;
+}
+
+const RETRY_MS = 4_000; // a restart of ICE has this long before the next
+const SHAKY_MS = 2_000; // "disconnected" often heals by itself
+const WANT_MS = 300;
+const SPEAKING = 0.55; // level of somebody who talks into the microphone
+const LOUD_MS = 4_000;
+const RECONNECT_S = 30;
+const GONE: ReadonlySet<string> = new Set(['not_found', 'gone', 'already_done', 'forbidden', 'not_member', 'conflict']);
+
+export class Session {
+  readonly begin: Begin;
+  readonly room: string;
+  readonly phase = signal<Phase>('asking');
+  readonly ended = signal<Ended | null>(null);
+  readonly call = signal('');
+  readonly seat = signal('');
+  readonly roster = signal<Roster | null>(null);
+  readonly streams = signal<ReadonlyMap<string, MediaStream>>(new Map()); // of others, by seat/source
+  readonly speakers = signal<readonly string[]>([]);
+  readonly quality = signal<Quality | null>(null);
+  readonly mic = signal(false);
+  readonly camera = signal(false);
+  readonly screen = signal(false);
+  readonly hand = signal(false);
+  readonly talking = signal(false); // holds the key of push-to-talk
+  readonly loud = signal(false); // talks while muted
+  readonly silent = signal(false); // the browser wants to be touched before it plays
+  readonly video = signal(true); // whether this node forwards video
+  readonly trouble = signal<{ kind: 'mic' | 'camera' | 'screen'; why: Why } | null>(null);
+  readonly hushed = signal(0); // how often a moderator turned the microphone off
+  readonly preview = signal<MediaStream | null>(null);
+  readonly shared = signal<MediaStream | null>(null);
+  readonly liveMs = signal(0); // when media began to flow here
+  readonly #client: Client;
+  readonly #tracks = new Map<Source, MediaStreamTrack>();
+  readonly #seen = new Map<string, { width: number; pinned: boolean }>();
+  readonly #playback: Playback;
+  readonly #stops: (() => void)[] = [];
+  #meter: Meter | null = null;
+  #up: Up | null = null;
+  #down: Down | null = null;
+  #reconnectS = RECONNECT_S;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #giveUp: ReturnType<typeof setTimeout> | undefined;
+  #want: ReturnType<typeof setTimeout> | undefined;
+  #loudTimer: ReturnType<typeof setTimeout> | undefined;
+  #wantSaid = '';
+  #early: Extract<NodeCallFrame, { t: 'call_offer' }>[] = [];
+  #coming = false; // the seat is being asked for again
+
+  constructor(client: Client, begin: Begin) {
+    this.#client = client;
+    this.begin = begin;
+    this.room = begin.room;
+    this.#playback = new Playback((blocked) => {
+      this.silent.value = blocked;
+    });
+    this.#stops.push(client.calls.listen((frame) => this.#hear(frame)));
+  }
+
+  // --- beginning ----------------------------------------------------------------------------------------
+
+  /** Opens what is wanted and takes a seat. Without a microphone it stays `asking` with `trouble`, until told to go on. */
+  async start(wanted: Wanted): Promise<void> {
+    this.trouble.value = null;
+    try {
+      if (wanted.mic && !this.#tracks.has('mic')) await this.#open('mic');
+    } catch (error) {
+      this.#troubled(error);
+      return;
+    }
+    if (wanted.camera) await this.#open('camera').catch((error) => this.#troubled(error)); // a call without picture is one
+    if (this.phase.value !== 'asking') return this.#release();
+    await this.#sit(wanted);
+  }
+
+  async #sit(wanted: Wanted): Promise<void> {
+    const { begin } = this;
+    try {
+      const answer =
+        begin.how === 'start'
+          ? await this.#client.ask({
+              t: 'call_start',
+              room: begin.room,
+              media: begin.media,
+              targets: begin.targets,
+            })
+          : await this.#client.ask({ t: 'call_join', call: begin.call, seat: begin.seat });
+      if (answer.t !== 'call_seat') throw new Refusal('internal', 'The node answered something else.');
+      if (this.phase.value === 'over') {
+        // cancelled while the node was thinking
+        this.#client
+          .ask({ t: 'call_leave', call: answer.call, seat: answer.seat, everybody: false })
+          .catch(() => undefined);
+        return;
+      }
+      this.#seated(answer, wanted);
+    } catch (error) {
+      this.#over({ reason: 'refused', error });
+    }
+  }
+
+  #seated(seat: Seat, wanted: Wanted): void {
+    batch(() => {
+      this.call.value = seat.call;
+      this.seat.value = seat.seat;
+      this.video.value = seat.video;
+      this.mic.value = wanted.mic && this.#tracks.has('mic');
+      this.camera.value = this.#tracks.has('camera');
+      this.phase.value = this.begin.how === 'start' ? 'calling' : 'connecting';
+      this.#learn(this.#client.calls.rosters.peek().get(this.room) ?? null);
+    });
+    this.#reconnectS = seat.reconnectS || RECONNECT_S;
+    this.#client.calls.hush(seat.call);
+    remember({ call: seat.call, seat: seat.seat, room: seat.room, media: this.begin.media });
+    this.#connect();
+    this.#say();
+    let before = this.#client.status.peek();
+    this.#stops.push(
+      effect(() => {
+        const status = this.#client.status.value;
+        if (status === 'online' && before !== 'online') queueMicrotask(() => void this.#comeBack());
+        before = status;
+      }),
+    );
+    const online = () => this.#restart();
+    addEventListener('online', online);
+    this.#stops.push(() => removeEventListener('online', online));
+  }
+
+  /** Two fresh connections for the present seat. */
+  #connect(): void {
+    this.#up?.close();
+    this.#down?.close();
+    const name = () => ({ call: this.call.peek(), seat: this.seat.peek() });
+    this.#up = new Up({
+      send: async (sdp, sources) => {
+        const answer = await this.#client.ask({ t: 'call_up', ...name(), sdp, sources });
+        if (answer.t !== 'call_sdp') throw new Refusal('internal', 'The node answered something else.');
+        return answer.sdp;
+      },
+      state: () => this.#watch(),
+    });
+    this.#down = new Down({
+      answer: async (version, sdp) => {
+        await this.#client.ask({ t: 'call_down', ...name(), version, sdp });
+      },
+      streams: (streams) => this.#show(streams),
+      state: () => this.#watch(),
+    });
+    const tracks = new Map<Source, MediaStreamTrack | null>([['mic', null], ...this.#tracks]);
+    this.#up.start(tracks).catch((error) => this.#upFailed(error));
+    for (const offer of this.#early.splice(0)) if (offer.seat === this.seat.peek()) this.#offered(offer);
+  }
+
+  #upFailed(error: unknown): void {
+    if (this.phase.value === 'over') return;
+    if (error instanceof Refusal && (error.code === 'offline' || error.code === 'rate_limited')) this.#later();
+    else if (this.phase.value === 'calling' || this.phase.value === 'connecting')
+      this.#over({ reason: 'refused', error });
+    else this.#later();
+  }
+
+  // --- what the node says -------------------------------------------------------------------------------
+
+  #hear(frame: NodeCallFrame): void {
+    if (frame.t === 'call_sdp' || frame.t === 'ring' || frame.t === 'call_seat') return;
+    if (frame.t === 'call_offer' && !this.call.value) this.#early.push(frame); // faster than the answer with the seat
+    if (frame.call !== this.call.value || this.phase.value === 'over') return;
+    switch (frame.t) {
+      case 'call_offer':
+        if (frame.seat === this.seat.value) this.#offered(frame);
+        else this.#early.push(frame);
+        break;
+      case 'call_roster':
+        this.#learn(frame);
+        break;
+      case 'call_speakers':
+        this.speakers.value = frame.seats;
+        break;
+      case 'call_quality':
+        if (frame.seat === this.seat.value) this.quality.value = frame;
+        break;
+      case 'call_over':
+        this.#over({ reason: frame.reason });
+        break;
+    }
+  }
+
+  #offered(offer: Extract<NodeCallFrame, { t: 'call_offer' }>): void {
+    this.#down?.offered(offer).catch((error) => {
+      if (!(error instanceof Refusal && error.code === 'offline'))
+        console.info('startalk: an offer of the call could not be answered', error);
+      this.#client.tell({ t: 'call_restart', call: this.call.peek(), seat: this.seat.peek() });
+    });
+  }
+
+  #learn(roster: Roster | null): void {
+    if (!roster || roster.call !== this.call.value || (this.roster.value?.version ?? -1) > roster.version) return;
+    const before = this.roster.value;
+    this.roster.value = roster;
+    const mine = roster.participants.find(({ seat }) => seat === this.seat.value);
+    const was = before?.participants.find(({ seat }) => seat === this.seat.value);
+    if (mine?.muted && !was?.muted && this.mic.value) {
+      this.hushed.value += 1;
+      this.setMic(false);
+    }
+    if (this.phase.value === 'calling' && roster.state === 'live') this.phase.value = 'connecting';
+    this.#watch();
+    this.#wish();
+  }
+
+  #show(streams: ReadonlyMap<string, MediaStream>): void {
+    this.streams.value = streams;
+    const heard = [...streams].filter(([key]) => key.endsWith('/mic') || key.endsWith('/sound'));
+    this.#playback.play(new Set(heard.map(([, stream]) => stream)));
+    this.#wish();
+  }
+
+  /** Browsers may want a touch before they play anything. */
+  unsilence(): void {
+    void this.#playback.wake();
+  }
+
+  // --- staying connected --------------------------------------------------------------------------------
+
+  /** Where the media stands, after every change of a connection. */
+  #watch(): void {
+    const phase = this.phase.value;
+    if (phase === 'over' || phase === 'asking') return;
+    const up = this.#up?.pc.connectionState;
+    const down = this.#down?.pc.connectionState;
+    const joined = up === 'connected' && (down === 'connected' || down === 'new');
+    if (joined && !this.#coming) {
+      clearTimeout(this.#retry);
+      clearTimeout(this.#giveUp);
+      this.#retry = this.#giveUp = undefined;
+      if (phase === 'reconnecting' || (phase === 'connecting' && this.roster.value?.state === 'live')) {
+        if (!this.liveMs.value) this.liveMs.value = Date.now();
+        this.phase.value = 'live';
+      }
+      return;
+    }
+    const broken = [up, down].some((state) => state === 'failed' || state === 'disconnected');
+    if (phase === 'live' && broken) this.#lost();
+    else if (broken) this.#later();
+  }
+
+  #lost(): void {
+    this.phase.value = 'reconnecting';
+    this.#giveUp ??= setTimeout(() => this.leave(false, 'failed'), this.#reconnectS * 1000);
+    this.#later(SHAKY_MS);
+  }
+
+  #later(waitMs = RETRY_MS): void {
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
+      this.#restart();
+    }, waitMs);
+  }
+
+  /** New ICE credentials for whatever is not connected. */
+  #restart(): void {
+    if (this.phase.value === 'over' || this.#client.status.peek() !== 'online') return;
+    if (this.#up && this.#up.pc.connectionState !== 'connected') {
+      this.#up.restart().catch((error) => {
+        if (error instanceof Refusal && GONE.has(error.code)) void this.#comeBack();
+      });
+      this.#later();
+    }
+    const down = this.#down?.pc.connectionState;
+    if (down === 'failed' || down === 'disconnected') {
+      this.#client.tell({ t: 'call_restart', call: this.call.value, seat: this.seat.value });
+      this.#later();
+    }
+  }
+
+  /** The socket is there again: the old seat, or what the node gives for it. */
+  async #comeBack(): Promise<void> {
+    if (this.phase.value === 'over' || this.#coming || !this.seat.value) return;
+    this.#coming = true;
+    try {
+      const answer = await this.#client.ask({ t: 'call_join', call: this.call.value, seat: this.seat.value });
+      if (answer.t !== 'call_seat') throw new Refusal('internal', 'The node answered something else.');
+      const same = answer.seat === this.seat.value;
+      this.seat.value = answer.seat;
+      remember({ call: answer.call, seat: answer.seat, room: answer.room, media: this.begin.media });
+      if (!same) {
+        this.#lost();
+        this.#connect();
+      }
+      this.#wantSaid = '';
+      this.#say();
+      this.#wish();
+    } catch (error) {
+      if (error instanceof Refusal && GONE.has(error.code)) this.#over({ reason: 'ended' });
+    } finally {
+      this.#coming = false;
+    }
+    this.#watch();
+    if (this.#up?.pc.connectionState !== 'connected') this.#later(0);
+  }
+
+  // --- what is sent -------------------------------------------------------------------------------------
+
+  async #open(source: 'mic' | 'camera'): Promise<void> {
+    const track = await openDevice(source);
+    this.#tracks.get(source)?.stop();
+    this.#tracks.set(source, track);
+    track.onended = () => this.#unplugged(source, track);
+    if (source === 'camera') this.preview.value = new MediaStream([track]);
+    else this.#listen(track);
+  }
+
+  /** Tells whoever talks while muted. */
+  #listen(track: MediaStreamTrack): void {
+    this.#meter?.close();
+    this.#meter = new Meter(track, (level) => {
+      if (this.phase.value !== 'live' || this.mic.value || this.talking.value || level < SPEAKING) return;
+      this.loud.value = true;
+      clearTimeout(this.#loudTimer);
+      this.#loudTimer = setTimeout(() => {
+        this.loud.value = false;
+      }, LOUD_MS);
+    });
+  }
+
+  #unplugged(source: 'mic' | 'camera', track: MediaStreamTrack): void {
+    if (this.#tracks.get(source) !== track) return;
+    this.#tracks.delete(source);
+    if (source === 'camera') this.#cameraOff();
+    else {
+      this.mic.value = false;
+      void this.#put('mic', null);
+    }
+    this.trouble.value = { kind: source, why: 'none' };
+    this.#say();
+  }
+
+  #put(source: Source, track: MediaStreamTrack | null): Promise<void> {
+    return this.#up?.put(source, track).catch((error) => this.#upFailed(error)) ?? Promise.resolve();
+  }
+
+  /** Opens or closes the microphone. What flows while it is closed is silence, so that opening needs no word of the node. */
+  async setMic(on: boolean): Promise<void> {
+    this.trouble.value = null;
+    if (on && !this.#tracks.has('mic')) {
+      try {
+        await this.#open('mic');
+      } catch (error) {
+        this.#troubled(error);
+        return;
+      }
+      if (this.#closed()) return;
+      void this.#put('mic', this.#tracks.get('mic') ?? null);
+    }
+    this.mic.value = on;
+    this.loud.value = false;
+    this.#say();
+  }
+
+  /** Push-to-talk: open while the key is held. */
+  hold(on: boolean): void {
+    if (on === this.talking.value || (on && (this.mic.value || !this.#tracks.has('mic')))) return;
+    this.talking.value = on;
+    this.#say();
+  }
+
+  async setCamera(on: boolean): Promise<void> {
+    this.trouble.value = null;
+    if (!on) {
+      this.#cameraOff();
+      this.#say();
+      return;
+    }
+    try {
+      await this.#open('camera');
+    } catch (error) {
+      this.#troubled(error);
+      return;
+    }
+    if (this.#closed()) return;
+    this.camera.value = true;
+    await this.#put('camera', this.#tracks.get('camera') ?? null);
+    this.#say();
+  }
+
+  #cameraOff(): void {
+    this.#tracks.get('camera')?.stop();
+    this.#tracks.delete('camera');
+    this.preview.value = null;
+    this.camera.value = false;
+    void this.#put('camera', null);
+  }
+
+  /** Another microphone or camera was chosen while the call goes on. */
+  async switchDevice(kind: 'mic' | 'camera'): Promise<void> {
+    this.trouble.value = null;
+    const had = this.#tracks.has(kind);
+    if (!had && kind === 'camera') return;
+    try {
+      // a camera that one device holds may be refused to a second open: let go first
+      if (kind === 'camera') this.#tracks.get('camera')?.stop();
+      await this.#open(kind);
+    } catch (error) {
+      this.#troubled(error);
+      if (kind === 'camera') this.#cameraOff();
+      return;
+    }
+    if (this.#closed()) return;
+    this.#gate();
+    await this.#put(kind, this.#tracks.get(kind) ?? null);
+  }
+
+  async setScreen(on: boolean): Promise<void> {
+    this.trouble.value = null;
+    if (!on) {
+      this.#screenOff();
+      return;
+    }
+    try {
+      const opened = await openScreen();
+      if (!opened) return;
+      this.#tracks.set('screen', opened.picture);
+      if (opened.sound) this.#tracks.set('sound', opened.sound);
+      opened.picture.onended = () => this.#screenOff(); // "stop sharing" of the browser itself
+      if (this.#closed()) return;
+      this.shared.value = new MediaStream([opened.picture]);
+    } catch (error) {
+      this.#troubled(error);
+      return;
+    }
+    this.screen.value = true;
+    await this.#put('screen', this.#tracks.get('screen') ?? null);
+    if (this.#tracks.has('sound')) await this.#put('sound', this.#tracks.get('sound') ?? null);
+    this.#say();
+  }
+
+  #screenOff(): void {
+    for (const source of ['screen', 'sound'] as const) {
+      this.#tracks.get(source)?.stop();
+      if (this.#tracks.delete(source)) void this.#put(source, null);
+    }
+    this.shared.value = null;
+    this.screen.value = false;
+    this.#say();
+  }
+
+  setHand(on: boolean): void {
+    this.hand.value = on;
+    this.#say();
+  }
+
+  /** What this device sends and shows, for the others. */
+  #say(): void {
+    this.#gate();
+    if (!this.seat.value || this.phase.value === 'over') return;
+    this.#client.tell({
+      t: 'call_state',
+      call: this.call.value,
+      seat: this.seat.value,
+      mic: (this.mic.value || this.talking.value) && this.#tracks.has('mic'),
+      camera: this.camera.value,
+      screen: this.screen.value,
+      hand: this.hand.value,
+    });
+  }
+
+  #gate(): void {
+    const track = this.#tracks.get('mic');
+    if (track) track.enabled = this.mic.value || this.talking.value;
+  }
+
+  #troubled(error: unknown): void {
+    if (error instanceof DeviceTrouble) this.trouble.value = { kind: error.kind, why: error.why };
+    else this.#over({ reason: 'refused', error });
+  }
+
+  // --- what is wanted -----------------------------------------------------------------------------------
+
+  /** A view shows this track, so many pixels wide; 0: no view does any more. */
+  seen(key: string, width: number, pinned = false): void {
+    if (width > 0) this.#seen.set(key, { width: Math.min(8192, Math.round(width)), pinned });
+    else this.#seen.delete(key);
+    this.#wish();
+  }
+
+  /** Tells the node, at most every so often, how large each picture is shown; what nobody looks at need not come. */
+  #wish(): void {
+    if (this.#want !== undefined) return;
+    this.#want = setTimeout(() => {
+      this.#want = undefined;
+      if (!this.seat.value || this.phase.value === 'over') return;
+      const others = (this.roster.value?.participants ?? []).filter(({ seat }) => seat !== this.seat.value);
+      const wishes = others.flatMap(({ seat, camera, screen }) => [
+        ...(camera ? [this.#wishOf(seat, 'camera')] : []),
+        ...(screen ? [this.#wishOf(seat, 'screen')] : []),
+      ]);
+      const said = JSON.stringify(wishes);
+      if (said === this.#wantSaid) return;
+      this.#wantSaid = said;
+      this.#client.tell({ t: 'call_want', call: this.call.value, seat: this.seat.value, wishes });
+    }, WANT_MS);
+  }
+
+  #wishOf(seat: string, source: Source): Wish {
+    const shown = this.#seen.get(keyOf(seat, source));
+    return { seat, source, width: shown?.width ?? 0, pinned: shown?.pinned ?? false };
+  }
+
+  // --- moderators ---------------------------------------------------------------------------------------
+
+  async removeSeat(seat: string, mute: boolean): Promise<void> {
+    await this.#client.ask({ t: 'call_remove', call: this.call.value, seat, mute });
+  }
+
+  // --- ending -------------------------------------------------------------------------------------------
+
+  /** Leaves at once, whether the node hears of it or not: it frees a silent seat by itself. */
+  leave(everybody = false, reason = 'left'): void {
+    if (this.phase.value === 'over') return;
+    const { call, seat } = { call: this.call.value, seat: this.seat.value };
+    this.#over({ reason });
+    if (seat) this.#client.ask({ t: 'call_leave', call, seat, everybody }).catch(() => undefined);
+  }
+
+  #closed(): boolean {
+    if (this.phase.value !== 'over') return false;
+    this.#release();
+    return true;
+  }
+
+  #release(): void {
+    for (const track of this.#tracks.values()) {
+      track.onended = null;
+      track.stop();
+    }
+    this.#tracks.clear();
+    this.#meter?.close();
+    this.#meter = null;
+  }
+
+  #over(ended: Ended): void {
+    if (this.phase.value === 'over') return;
+    batch(() => {
+      this.ended.value = ended;
+      this.phase.value = 'over';
+      this.preview.value = this.shared.value = null;
+      this.screen.value = this.camera.value = false;
+      this.streams.value = new Map();
+    });
+    forget();
+    for (const timer of [this.#retry, this.#giveUp, this.#want, this.#loudTimer]) clearTimeout(timer);
+    for (const stop of this.#stops.splice(0)) stop();
+    this.#release();
+    this.#up?.close();
+    this.#down?.close();
+    this.#playback.close();
+  }
+}
