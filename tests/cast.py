@@ -122,7 +122,7 @@ async def stage(data: Path, *, relaxed: bool = True, now_ms: int | None = None, 
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         ready = asyncio.Event()
-        inside = (built.sockets, services.exchange, built.discovery, built.federation)
+        inside = (services.calls, built.sockets, services.exchange, built.discovery, built.federation)
         running = [
             *(group.create_task(part.run(lambda: None)) for part in inside),
             group.create_task(built.web.run(ready.set)),

@@ -457,7 +457,7 @@ def evolve(call: Call, event: Event, now_ms: int) -> Call:
     call = replace(call, version=call.version + 1)
     match event:
         case Called():
-            return replace(call, invited={**call.invited, event.user: Invitee(INVITED, now_ms)})
+            return replace(call, invited=_called(call, event.user, now_ms))
         case Answered():
             one = call.invited[event.user]
             return replace(call, invited={**call.invited, event.user: Invitee(event.state, one.at_ms)})
@@ -479,6 +479,15 @@ def evolve(call: Call, event: Event, now_ms: int) -> Call:
             return _over(call, event, now_ms)
         case _:
             assert_never(event)
+
+
+def _called(call: Call, user: UserId, now_ms: int) -> dict[UserId, Invitee]:
+    """Who answered longest ago is forgotten when there are too many."""
+    invited = {**call.invited, user: Invitee(INVITED, now_ms)}
+    for other in list(invited):
+        if len(invited) > limits.CALL_INVITED_MAX and invited[other].state not in WAITING:
+            del invited[other]
+    return invited
 
 
 def _seated(call: Call, event: Seated, now_ms: int) -> Call:

@@ -146,7 +146,17 @@ def build(services: Services) -> Node:
     _gauges(services, sockets)
     tls_parts = () if certificate is None else (certificate,)
     found = (finding.discovery,) if finding.dht is None else (finding.dht, finding.discovery)
-    parts = (services.heads, sockets, *tls_parts, services.exchange, server, *found, finding.domains, federation)
+    parts = (
+        services.heads,
+        services.calls,
+        sockets,
+        *tls_parts,
+        services.exchange,
+        server,
+        *found,
+        finding.domains,
+        federation,
+    )
     return Node(
         services=services, sockets=sockets, web=server, federation=federation, discovery=finding.discovery, parts=parts
     )
@@ -217,6 +227,10 @@ def _sockets(services: Services, auth: Auth) -> SocketDoor:
         sync=services.sync,
         posting=services.posting,
         requests=requests,
+        calls=services.calls,
+        call_frames=Budget(
+            clock=services.clock, rates=services.settings, per_s="call_frames_per_s", burst="call_frames_per_s"
+        ),
         receipts=services.receipts,
         presence=services.presence,
         clock=services.clock,

@@ -20,10 +20,13 @@ from node.services.accounts import Accounts
 from node.services.acknowledging import Acknowledging
 from node.services.appending import Appender
 from node.services.budget import Budget
+from node.services.callentries import CallEntries
+from node.services.calls import Calls
 from node.services.catchup import CatchUp
 from node.services.contacts import Contacts
 from node.services.exchange import Exchange, Steps
 from node.services.feed import Feed
+from node.services.focus import Focus
 from node.services.followers import Followers
 from node.services.forwarding import Forwarding
 from node.services.gossip import Gossip
@@ -98,6 +101,7 @@ class Services(Struct, frozen=True, kw_only=True):
     successors: Successors
     reach: Reach
     exchange: Exchange
+    calls: Calls
 
     async def close(self) -> None:
         """Everything that was accepted is on disk, the directory is free."""
@@ -230,6 +234,20 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         db=db, rooms=rooms, log=log, feed=feed, signer=keys, signers=signers, nodes=followers, clock=clock
     )
     reach.acks = acks
+    calls = Calls(
+        db=db,
+        node=node,
+        rooms=rooms,
+        users=users,
+        feed=feed,
+        focus=Focus(db=db, node=node, rooms=rooms, nodes=followers, limits=settings, clock=clock),
+        entries=CallEntries(db=db, posting=posting, accounts=accounts, clock=clock, entropy=entropy),
+        forwarding=forwarding,
+        rates=settings,
+        limits_now=settings,
+        clock=clock,
+        entropy=entropy,
+    )
     steps = Steps(
         followers=followers,
         forwarding=forwarding,
@@ -272,6 +290,7 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         signals=signals,
         statements=Statements(db=db, peers=peers, own=identity, clock=clock),
         restoring=restoring,
+        calls=calls,
     )
     posting.may_append = steps.submissions.may_append = restoring.check
     exchange = Exchange(db=db, steps=steps)
@@ -308,4 +327,5 @@ def _open(config: Config, data: Path, lock: DataLock, *, clock: Clock, entropy: 
         successors=Successors(db=db, node=node, rooms=rooms, posting=posting, clock=clock, entropy=entropy),
         reach=reach,
         exchange=exchange,
+        calls=calls,
     )

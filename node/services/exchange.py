@@ -23,6 +23,7 @@ from node.base.errors import Code, Rejected, RemoteError
 from node.base.ids import EventId, NodeId, RoomId
 from node.runtime.log import Log as Diary
 from node.services.acknowledging import Acknowledging
+from node.services.calls import Calls
 from node.services.catchup import CatchUp
 from node.services.contacts import Contacts
 from node.services.followers import Followers
@@ -40,7 +41,7 @@ from node.services.submissions import Submission, Submissions
 from node.storage.database import Database, Tx
 from node.storage.outbox import HEAD, OutRow
 from node.storage.peers import Peer
-from node.wire import envelope, exchange
+from node.wire import envelope, exchange, focus
 from node.wire.exchange import (
     Answer,
     Ask,
@@ -81,6 +82,7 @@ class Steps(Struct, frozen=True, kw_only=True):
     signals: Signals
     statements: Statements
     restoring: Restoring
+    calls: Calls
 
 
 class Exchange:
@@ -130,6 +132,7 @@ class Exchange:
     def attach(self, links: PeerLinks) -> None:
         """The edge exists."""
         self.steps.followers.links = links
+        self.steps.calls.connect(links)
         for step in (
             self.steps.catchup,
             self.steps.acks,
@@ -154,6 +157,7 @@ class Exchange:
         self.steps.statements.forget(peer.nid)
         self.steps.catchup.forget(peer.nid)
         self.steps.acks.linked(peer)
+        self.steps.calls.linked(peer)
         if self._tasks is None or peer.nid in self._loops:
             self.nudge(peer.nid)
             return
@@ -307,7 +311,10 @@ class Exchange:
     def whisper(self, peer: Peer, topic: str, body: bytes) -> None:
         """A signal; whatever is wrong with it is ignored."""
         try:
-            self.steps.signals.heard(peer, topic, body)
+            if topic in {focus.NOW, focus.SEATS}:
+                self.steps.calls.heard(peer, topic, body)
+            else:
+                self.steps.signals.heard(peer, topic, body)
         except Rejected:
             return
 
@@ -337,5 +344,7 @@ class Exchange:
                 return b""
             case exchange.PEOPLE:
                 return steps.names.serve(peer, exchange.decode_people(args))
+            case focus.ASK | focus.PIPE | focus.WANT:
+                return await steps.calls.serve(peer, method, args)
             case _:
                 raise Rejected(Code.UNSUPPORTED, "This request is not known.")

@@ -117,6 +117,7 @@ class Feed:
         self._staged: _Staged | None = None
         self.there: Callable[[UserId], str] = _absent  # what was last heard of people elsewhere
         self.entered: Callable[[int], None] = _nobody  # told of rooms that got a member, after the commit
+        self.departed: Callable[[UserId, RoomId], None] = _nothing  # told who is a member no more, after the commit
 
     # --- subscribers ------------------------------------------------------------------------------------
 
@@ -245,6 +246,7 @@ class Feed:
                 _discard(self._by_room, room_pk, subscriber)
                 subscriber.card(room)
                 subscriber.catch_up()
+            self.departed(user, room)
         for user, room in staged.invited:
             for subscriber in self.of_user(user):
                 subscriber.card(room)
@@ -266,6 +268,10 @@ class Feed:
 
 
 def _nobody(room_pk: int) -> None:
+    """Nobody else wants to know."""
+
+
+def _nothing(user: UserId, room: RoomId) -> None:
     """Nobody else wants to know."""
 
 

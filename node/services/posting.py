@@ -108,6 +108,8 @@ class Posting:
 
         try:
             body = content.decode_body(post.kind, post.body)
+            if isinstance(body, content.Call):
+                raise Rejected(Code.FORBIDDEN, "Calls are noted by the node; begin one instead.", field="kind")
             self._charge(actor, post, body)
             self._db.submit(lambda tx: self._append(tx, actor, post, body), done)
         except Rejected as error:
@@ -136,9 +138,9 @@ class Posting:
         self.submit(actor, post, answer)
         return await future
 
-    def post_in(self, tx: Tx, actor: Actor, post: Post) -> None:
+    def post_in(self, tx: Tx, actor: Actor, post: Post) -> Appended:
         """A post as a part of another effect, in its transaction. Raises Rejected before it changes anything."""
-        self._append(tx, actor, post, content.decode_body(post.kind, post.body))
+        return self._append(tx, actor, post, content.decode_body(post.kind, post.body))
 
     async def open_direct(self, actor: Actor, other: UserId) -> RoomId:
         """The direct chat with `other`, made when it does not exist. Raises Rejected."""

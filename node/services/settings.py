@@ -36,9 +36,19 @@ RATES: Final[dict[str, int]] = {
     "login_failures_per_account": limits.LOGIN_FAILURES_PER_ACCOUNT,
     "login_failures_per_address": limits.LOGIN_FAILURES_PER_ADDRESS,
     "logins_per_node_per_min": limits.LOGINS_PER_NODE_PER_MIN,
+    "calls_per_min": limits.CALLS_PER_MIN,
+    "call_frames_per_s": limits.CALL_FRAMES_PER_S,
+    "call_asks_per_s": limits.CALL_ASKS_PER_S,
+}
+CALLS: Final[dict[str, tuple[int, int]]] = {  # present default, and the most an admin may set
+    "participants": (limits.CALL_PARTICIPANTS, limits.CALL_PARTICIPANTS_MAX),
+    "cameras": (limits.CALL_CAMERAS, limits.CALL_PARTICIPANTS_MAX),
+    "up_kbps": (limits.CALL_UP_KBPS, limits.CALL_UP_KBPS_MAX),
+    "hours": (limits.CALL_HOURS, limits.CALL_HOURS_MAX),
 }
 RATE_MAX: Final = 10_000_000  # benchmarks switch rates off with this
 _RATE: Final = "rates."
+_CALL: Final = "calls."
 _DEFAULT_NAME: Final = "Startalk"
 
 
@@ -57,6 +67,7 @@ class Change(Struct, frozen=True, kw_only=True):
     registration: Registration | None = None
     circle: Circle | None = None
     rates: dict[str, int] = {}
+    calls: dict[str, int] = {}
 
 
 class Settings:
@@ -103,6 +114,14 @@ class Settings:
         """All rates."""
         return {name: self.rate(name) for name in RATES}
 
+    def call_limit(self, name: str) -> int:
+        """Present value of a limit of calls."""
+        return int(self._values.get(_CALL + name, CALLS[name][0]))
+
+    def call_limits(self) -> dict[str, int]:
+        """All limits of calls."""
+        return {name: self.call_limit(name) for name in CALLS}
+
     def check(self, change: Change) -> None:
         """Raises Rejected as `change` would."""
         _check(change)
@@ -138,6 +157,13 @@ def _check(change: Change) -> dict[str, str]:
         if not 1 <= value <= RATE_MAX:
             raise Rejected(Code.BAD_REQUEST, "A rate is 1 to 10,000,000.", field="rates", limit=RATE_MAX)
         values[_RATE + name] = str(value)
+    for name, value in change.calls.items():
+        if name not in CALLS:
+            raise Rejected(Code.BAD_REQUEST, f"There is no limit of calls called {name[:40]!r}.", field="calls")
+        most = CALLS[name][1]
+        if not 1 <= value <= most:
+            raise Rejected(Code.BAD_REQUEST, f"The limit {name} is 1 to {most:,}.", field="calls", limit=most)
+        values[_CALL + name] = str(value)
     return values
 
 

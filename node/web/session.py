@@ -27,6 +27,7 @@ from node.runtime.net import FrameSocket, ws_frame
 from node.services.access import RoomAccess, access_room
 from node.services.actor import Actor
 from node.services.budget import Budget
+from node.services.calls import Calls
 from node.services.feed import Chunk, Feed
 from node.services.post import Post
 from node.services.posting import Posting
@@ -38,9 +39,11 @@ from node.storage.database import Database
 from node.storage.devices import DeviceStore
 from node.storage.log import Appended
 from node.storage.rooms import Rooms
-from node.wire import c2s
+from node.web.calls import CallFrames
+from node.wire import c2s, calling
 
 PROGRAM: Final = "startalk-node"
+SIGNALS: Final = (c2s.TypingSignal, c2s.PresenceSignal, calling.CallSpeakers, calling.CallQuality)
 _DEVICES: Final = DeviceStore()
 log = Log("session")
 
@@ -54,6 +57,8 @@ class Desk(Struct, frozen=True, kw_only=True):
     sync: Sync
     posting: Posting
     requests: Budget
+    calls: Calls
+    call_frames: Budget
     receipts: Receipts
     presence: Presence
     clock: Clock
@@ -74,7 +79,7 @@ class DeviceSession:
     """One open socket of one device. Implements `services.feed.Subscriber`."""
 
     __slots__ = (
-        "_acks", "_acks_armed", "_behind_since", "_cursor", "_ended_at", "_heard_at", "_in_flight", "_live", "_rooms", "_sent",
+        "_acks", "_acks_armed", "_behind_since", "_calls", "_cursor", "_ended_at", "_heard_at", "_in_flight", "_live", "_rooms", "_sent",
         "_signals", "_snapshot_at", "_socket", "_unacked", "actor", "desk", "ended", "ready",
     )  # fmt: skip
 
@@ -97,6 +102,7 @@ class DeviceSession:
         self._heard_at = desk.clock.monotonic()
         self._behind_since: float | None = None
         self._ended_at = 0.0
+        self._calls = CallFrames(calls=desk.calls, socket=self, budget=desk.call_frames)
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -122,6 +128,8 @@ class DeviceSession:
                 self._signal(frame)
             case c2s.Hello():
                 raise Rejected(Code.BAD_REQUEST, "Hello is said once.")
+            case _:
+                self._calls.receive(frame)
 
     def _hello(self, frame: c2s.ClientFrame) -> None:
         if not isinstance(frame, c2s.Hello):
@@ -139,6 +147,7 @@ class DeviceSession:
         desk.presence.came(self, self._rooms.values(), first=first)
         desk.metrics.sockets_opened.inc()
         self._advance()
+        self._calls.came(self._rooms.values())
         self._socket.release()
 
     def _greet(self, cursor: int | None) -> None:
@@ -176,6 +185,7 @@ class DeviceSession:
         """The connection is over."""
         self.ended = True
         if self.ready:
+            self._calls.went()
             last = self.desk.feed.detach(self, self._rooms.values())
             self.desk.presence.went(self, self._rooms.values(), last=last)
 
@@ -324,7 +334,7 @@ class DeviceSession:
 
     def send(self, frame: c2s.Frame) -> None:
         """A small frame; a signal is dropped when the socket is full."""
-        signal = isinstance(frame, c2s.TypingSignal | c2s.PresenceSignal)
+        signal = isinstance(frame, SIGNALS)
         if not (signal and self._socket.buffered > limits.SOCKET_BUFFER_BYTES_MAX):
             self._socket.send(c2s.encode_frame(frame))
 
@@ -350,7 +360,7 @@ class DeviceSession:
     def _posted(self, n: int, entry: Appended | None, error: Exception | None) -> None:
         self._in_flight -= 1
         if error is not None or entry is None:
-            self._refuse(n, error)
+            self.refuse(n, error)
             return
         self._acks.append(c2s.PostedItem(n, entry.room, entry.idx, entry.seq, entry.event_id, entry.at_ms))
         if not self._acks_armed:
@@ -367,9 +377,14 @@ class DeviceSession:
             self.desk.requests.spend(self.actor.device_pk)
             handle()
         except Rejected as error:
-            self._refuse(n, error)
+            self.refuse(n, error)
 
-    def _refuse(self, n: int, error: Exception | None) -> None:
+    def awaited(self, *, more: int) -> None:
+        """So many requests more (or less) wait for an answer."""
+        self._in_flight += more
+
+    def refuse(self, n: int, error: Exception | None) -> None:
+        """Answers a request with a refusal; anything but `Rejected` is a fault of ours."""
         if isinstance(error, Rejected):
             self.send(c2s.Refused(n, error.code, error.text, error.detail))
         else:
@@ -398,7 +413,7 @@ class DeviceSession:
             if error is None:
                 self.send(c2s.Done(frame.n))
             else:
-                self._refuse(frame.n, error)
+                self.refuse(frame.n, error)
 
         self.desk.receipts.read(access, frame.idx, done)
 

@@ -88,6 +88,7 @@ class SocketDoor:
     def stop(self) -> None:
         """Tells every device that the node restarts, and takes no more."""
         self._stopping = True
+        self._desk.calls.stop()
         for session in list(self._sessions):
             session.end(Code.UPGRADING, "The node restarts; come back in a moment.")
 

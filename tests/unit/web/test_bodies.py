@@ -55,7 +55,7 @@ def test_a_target_that_is_no_text_is_left_to_the_rules() -> None:
 
 def test_every_field_of_bytes_is_found() -> None:
     with_ids = {kind for kind in content.KINDS if bodies._PATHS[kind]}
-    assert with_ids == {"text", "edit", "recall", "redact", "reaction", "create"}
+    assert with_ids == {"text", "call", "edit", "recall", "redact", "reaction", "create"}
     assert bodies._UNKNOWN_PATHS == (("reply_to", "event"),)
 
 

@@ -1,0 +1,228 @@
+"""The home's side of calls: the seats of devices here, who rings here, and how each call of a room stands as its focus says it.
+
+`now` takes the word of a focus and derives everything from it: who rings, whose ringing stops and why, which seats are gone, who is muted,
+which nodes take part. It is whole each time, so hearing it twice, late or never once does no harm. What devices do is noted here first
+and then told to the focus, by a request that must arrive or with the next report of all seats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from node.base.errors import Code, Rejected
+from node.base.ids import NodeId, RoomId, UserId, parse_user
+from node.core import call as rules
+from node.core import room
+from node.core.room import Room
+from node.services.actor import Actor
+from node.services.relay import Track
+from node.storage.rooms import RoomRow
+from node.wire import calling, focus
+from node.wire.focus import CallNow, SeatNow, SeatsNow
+from node.wire.frame import Frame
+
+OVER: Final = {rules.MISSED: "missed", rules.UNREACHABLE: "missed", rules.CANCELLED: "cancelled", rules.DECLINED: "declined_elsewhere",
+               rules.BUSY: "declined_elsewhere"}  # fmt: skip
+RESULTS: Final = {rules.ANSWERED: "ended", rules.MERGED: "moved"}
+
+
+class Device(Protocol):
+    """An open socket of a device (`services.feed.Subscriber`)."""
+
+    actor: Actor
+
+    def send(self, frame: Frame) -> None:
+        """A small frame."""
+
+
+class Flags(Struct, frozen=True):
+    """What a device says it sends and shows."""
+
+    mic: bool = False
+    camera: bool = False
+    screen: bool = False
+    hand: bool = False
+
+
+class Mine:
+    """A seat of a device here."""
+
+    __slots__ = (
+        "actor",
+        "connected",
+        "device",
+        "flags",
+        "held",
+        "lock",
+        "muted",
+        "offer",
+        "seat",
+        "sources",
+        "taken",
+        "was_live",
+    )
+
+    def __init__(self, seat: bytes, device: Device) -> None:
+        self.seat = seat
+        self.actor = device.actor
+        self.device: Device | None = device
+        self.lock = asyncio.Lock()  # one description of a seat after the other
+        self.taken = False  # the focus confirmed it
+        self.connected = False  # its up transport carries media
+        self.was_live = False
+        self.flags = Flags()
+        self.muted = False
+        self.held = False  # muted, and the device did not open its microphone since
+        self.sources: tuple[str, ...] = ()
+        self.offer: calling.CallOffer | None = None
+
+    @property
+    def state(self) -> str:
+        """As the focus is told."""
+        if self.device is not None and self.connected:
+            return rules.LIVE
+        return rules.RECONNECTING if self.was_live or self.device is None else rules.CONNECTING
+
+    def now(self) -> SeatNow:
+        """The same, whole."""
+        flags = self.flags
+        return SeatNow(
+            self.seat, self.actor.user, self.state, flags.mic and not self.held, flags.camera, flags.screen, flags.hand,
+            self.sources,
+        )  # fmt: skip
+
+
+class There:
+    """A call as this node knows it."""
+
+    __slots__ = ("count", "focus", "heard_at", "mine", "now", "ringing", "room_pk", "rung", "said_at")
+
+    def __init__(self, now: CallNow, focus_nid: NodeId, room_pk: int) -> None:
+        self.now = now
+        self.focus = focus_nid
+        self.room_pk = room_pk
+        self.mine: dict[bytes, Mine] = {}
+        self.rung: dict[UserId, None] = {}  # people here whose devices were told to ring
+        self.ringing: dict[UserId, None] = {}  # and of whom one said that it does
+        self.count = 0
+        self.heard_at = 0.0
+        self.said_at = 0.0
+
+    def next_count(self, now_ms: int) -> int:
+        """Rises with every message to the focus, also over a restart."""
+        self.count = max(self.count + 1, now_ms)
+        return self.count
+
+    def report(self, now_ms: int) -> SeatsNow:
+        """All seats here, for the focus."""
+        now = self.now
+        return SeatsNow(
+            now.call, now.room, self.next_count(now_ms), now.version, tuple(mine.now() for mine in self.mine.values()),
+            tuple(self.ringing), now.media, now.by, now.started_ms,
+        )  # fmt: skip
+
+    def roster(self) -> calling.CallRoster:
+        """As devices are told."""
+        now = self.now
+        seats = tuple(
+            calling.Participant(
+                one.seat, one.user, one.state, one.mic, one.camera, one.screen, one.hand, one.muted, one.joined_ms
+            )
+            for one in now.seats
+        )
+        invited = tuple(calling.Invited(one.user, _shown(one.state)) for one in now.invited)
+        state = "live" if now.live_ms or not now.invited else "ringing"
+        return calling.CallRoster(
+            now.call, now.room, now.version, now.media, now.by, state, now.live_ms or now.started_ms, seats, invited
+        )
+
+    def cameras(self, but: bytes) -> int:
+        """How many other seats send pictures."""
+        return sum(one.seat != but and (one.camera or one.screen) for one in self.now.seats)
+
+    def nodes(self, own: NodeId) -> dict[NodeId, list[Track]]:
+        """The other nodes with seats, and what these publish."""
+        found: dict[NodeId, list[Track]] = {}
+        for one in self.now.seats:
+            node = parse_user(one.user)[1]
+            if node != own:
+                found.setdefault(node, []).extend(Track(one.seat, source) for source in one.sources)
+        return found
+
+
+def _shown(state: str) -> str:
+    return "missed" if state == rules.CANCELLED else state
+
+
+def may_tell(row: RoomRow, teller: NodeId, now: CallNow) -> bool:
+    """Whether `teller` may be the focus of this call, and everybody in it is in the room."""
+    if teller != row.hub and not (row.kind == room.DIRECT and parse_user(now.by)[1] == teller):
+        return False
+    members = row.state.members
+    return bool(now.result) or (now.by in members and all(one.user in members for one in now.seats))
+
+
+def waiting_here(now: CallNow, own: NodeId, state: Room) -> dict[UserId, focus.InvitedNow]:
+    """People of this node for whom it rings."""
+    return {
+        UserId(one.user): one
+        for one in now.invited
+        if one.state in rules.WAITING and one.user in state.members and parse_user(one.user)[1] == own
+    }
+
+
+def why_silent(now: CallNow, user: UserId) -> str:
+    """Why it does not ring for `user` any more."""
+    if any(one.user == user for one in now.seats):
+        return "accepted_elsewhere"
+    return next((OVER.get(one.state, "cancelled") for one in now.invited if one.user == user), "cancelled")
+
+
+def why_gone(now: CallNow, seat: bytes) -> str:
+    """Why a seat is no more."""
+    reason = now.gone.get(seat) or now.result or rules.LEFT
+    return RESULTS.get(reason, reason)
+
+
+class Table:
+    """All calls this node knows, by id and by room."""
+
+    def __init__(self) -> None:
+        self.calls: dict[bytes, There] = {}
+        self.dropped: Callable[[There, Iterable[Mine]], None] = lambda there, mine: None
+
+    def of_room(self, room_id: RoomId) -> There | None:
+        """The call of a room."""
+        return next((there for there in self.calls.values() if there.now.room == room_id), None)
+
+    def find(self, call: bytes) -> There:
+        """Raises Rejected."""
+        there = self.calls.get(call)
+        if there is None:
+            raise Rejected(Code.NOT_FOUND, "This call is over.", field="call")
+        return there
+
+    def seat(self, device: Device, call: bytes, seat: bytes) -> tuple[There, Mine]:
+        """A seat of this device. Raises Rejected."""
+        there = self.find(call)
+        mine = there.mine.get(seat)
+        if mine is None or mine.actor.device_pk != device.actor.device_pk:
+            raise Rejected(Code.NOT_FOUND, "This device is not in the call any more.", field="seat")
+        return there, mine
+
+    def seated(self, user: UserId, but: bytes) -> bool:
+        """Whether somebody is in another call."""
+        return any(
+            mine.actor.user == user
+            for there in self.calls.values()
+            if there.now.call != but
+            for mine in there.mine.values()
+        )
+
+    def of_device(self, device: Device) -> list[tuple[There, Mine]]:
+        """The seats that this very socket holds."""
+        return [(there, mine) for there in self.calls.values() for mine in there.mine.values() if mine.device is device]
