@@ -22,7 +22,7 @@ from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsP
 
 from node.base import limits
 from node.base.errors import RemoteError
-from node.media.proto.sdp import Fingerprint
+from node.media.proto.sdpread import Fingerprint
 
 ffi: Final[Any] = vars(pylibsrtp)["ffi"]
 _lib: Final[Any] = vars(pylibsrtp)["lib"]

@@ -20,6 +20,7 @@ from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
 from node.media import compat
 from node.media.proto import icelite, sdp, stun
+from node.media.proto.sdpread import Fingerprint
 from node.media.seam import Sink
 from node.runtime.log import Log
 
@@ -251,7 +252,7 @@ class PeerTransport:
         self._dtls = compat.Dtls(self._flights, self._port.certificate, server=server, closed=self._ended)
         self._port.spawn(self._shake(self._dtls, self._remote.fingerprints))
 
-    async def _shake(self, dtls: compat.Dtls, fingerprints: Sequence[sdp.Fingerprint]) -> None:
+    async def _shake(self, dtls: compat.Dtls, fingerprints: Sequence[Fingerprint]) -> None:
         try:
             async with asyncio.timeout(limits.MEDIA_HANDSHAKE_S):
                 srtp = await dtls.handshake(fingerprints, direct=self._port.direct)

@@ -12,7 +12,7 @@ import pytest
 from node.base import limits
 from node.base.errors import Rejected
 from node.media import compat, udpmux
-from node.media.proto import sdp, stun
+from node.media.proto import sdp, sdpread, stun
 from node.media.transport import PeerTransport
 from node.runtime.clock import ManualClock
 from node.runtime.entropy import SystemEntropy
@@ -267,7 +267,7 @@ async def test_an_ice_restart_keeps_the_keys(set_: Stage) -> None:
 
 async def test_another_certificate_than_the_announced_one_is_refused(set_: Stage) -> None:
     transport, sink, device = set_.pair()
-    wrong = sdp.Fingerprint("sha-256", ":".join(["AB"] * 32))
+    wrong = sdpread.Fingerprint("sha-256", ":".join(["AB"] * 32))
     transport.set_remote(sdp.Remote(ufrag=device.ufrag, pwd=device.pwd, fingerprints=(wrong,), setup="active"))
     await device.connect()
     await asyncio.sleep(0.1)
