@@ -197,6 +197,7 @@ class Session:
                 now_ms=max(0, desk.clock.now_ms()),
                 incarnation=self.peer.incarnation,
                 credit=limits.LINK_CREDIT,
+                caps=(s2s.MSGS,),
                 address=self.address[:64],
             )
         )

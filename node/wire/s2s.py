@@ -17,6 +17,7 @@ type  name       meaning
  8 9  request    a question and its answer; an empty code means success
       reply
 13    rekey      the last frame under this key of this direction
+14    msgs       several msg frames in one: sealed, sent and read once; only to a peer whose hello had the cap `MSGS`
 ====  =========  =============================================================================================
 
 Types 10 to 12 belong to relays and are not spoken yet.
@@ -37,6 +38,7 @@ SUBPROTOCOL: Final = "startalk.s2s.1"
 PATH: Final = "/s2s"
 RUN_BYTES: Final = 8
 CAPS_MAX: Final = 16
+MSGS: Final = "msgs"  # in `Hello.caps`: frames of type 14 are understood
 
 Run = Annotated[bytes, Meta(min_length=RUN_BYTES, max_length=RUN_BYTES)]
 Seq = Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
@@ -142,7 +144,13 @@ class Rekey(Frame, tag=13, frozen=True):
     """What follows is under the next key."""
 
 
-AnyFrame = Hello | Msg | Ack | Ping | Pong | Nack | Goaway | Whisper | Request | Reply | Rekey
+class Msgs(Frame, tag=14, frozen=True):
+    """Items that follow each other; each means what it would mean in a frame of its own."""
+
+    msgs: Annotated[tuple[Msg, ...], Meta(min_length=1, max_length=limits.LINK_FRAME_ITEMS_MAX)]
+
+
+AnyFrame = Hello | Msg | Ack | Ping | Pong | Nack | Goaway | Whisper | Request | Reply | Rekey | Msgs
 _decode: Decoder[AnyFrame] = Decoder(AnyFrame)
 
 

@@ -67,6 +67,7 @@ def frames() -> dict[str, s2s.AnyFrame]:
         "reply": s2s.Reply(1, "", b"record"),
         "reply, refused": s2s.Reply(2, "not_found", b""),
         "rekey": s2s.Rekey(),
+        "msgs: two items": s2s.Msgs((s2s.Msg(3, 0, b"entry"), s2s.Msg(4, 1, b"item"))),
     }
 
 
@@ -78,7 +79,10 @@ def not_frames() -> dict[str, bytes]:
         "a map": encode({}),
         "a name instead of a number": encode(["hello"]),
         "type 10, not spoken yet": encode([10, 1, bytes(32)]),
-        "type 14": encode([14]),
+        "type 15": encode([15]),
+        "msgs, none": encode([14, []]),
+        "msgs, 17 of them": encode([14, [[1, seq, 0, b"x"] for seq in range(1, 18)]]),
+        "msgs, one is none": encode([14, [[1, 1, 0, b"x"], [2, 1, 256]]]),
         "hello, run too short": encode([0, b"short", None, 0, 0, 0, 0]),
         "hello, no credit": encode([0, RUN_A, None, 0, 0, 0]),
         "msg 0": encode([1, 0, 1, b"x"]),

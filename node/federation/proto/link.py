@@ -7,6 +7,9 @@ the two places from which the numbers go on; only then may items pass.
 Numbers rise by one from item to item; only an empty item of class 0 may skip some. More items than the credit granted, an
 acknowledgement of what was never sent, a second hello: each is a broken protocol (RemoteError), and the link must be closed.
 
+Items that are sent before anybody asks for `to_send` leave in one frame, if the peer understands that: sealing, framing and reading
+cost more than what is in an item. An item alone, and an item for an older peer, leaves as it is.
+
 Both directions are independent. `unacknowledged` counts what was sent and is not yet known to be on the peer's disk.
 """
 
@@ -105,6 +108,9 @@ class Link:
         self.acked = 0
         self._in_flight: deque[int] = deque()
         self._credit = 0
+        self._gathers = False  # the peer takes several items in one frame
+        self._gathered: list[s2s.Msg] = []
+        self._gathered_bytes = 0
         # what we get
         self.received = 0
         self._unacked: deque[int] = deque()
@@ -136,9 +142,13 @@ class Link:
             case s2s.Hello():
                 self._heard_hello = True
                 self._credit = min(frame.credit, limits.LINK_CREDIT)
+                self._gathers = s2s.MSGS in frame.caps
                 self._events.append(HelloReceived(frame))
             case s2s.Msg():
                 self._on_msg(frame)
+            case s2s.Msgs():
+                for msg in frame.msgs:
+                    self._on_msg(msg)
             case s2s.Ack():
                 self._on_ack(frame)
             case s2s.Nack():
@@ -198,6 +208,7 @@ class Link:
 
     def to_send(self) -> list[bytes]:
         """WebSocket messages to send now, in this order."""
+        self._seal_gathered()
         out, self._out = self._out, []
         return out
 
@@ -239,7 +250,15 @@ class Link:
         assert seq == self.sent + 1 or (seq > self.sent and msg.is_void)
         self.sent = seq
         self._in_flight.append(seq)
-        self._send(msg)
+        if not self._gathers:
+            self._send(msg)
+            return
+        if self._gathered_bytes + len(body) > limits.LINK_FRAME_ITEMS_BYTES_MAX:
+            self._seal_gathered()
+        self._gathered.append(msg)
+        self._gathered_bytes += len(body)
+        if len(self._gathered) == limits.LINK_FRAME_ITEMS_MAX:
+            self._seal_gathered()
 
     def ack(self, cum: int) -> None:
         """Everything up to `cum` is on disk."""
@@ -285,6 +304,17 @@ class Link:
     def _send(self, frame: s2s.AnyFrame) -> None:
         if self._ended:
             return
+        self._seal_gathered()
+        self._seal(frame)
+
+    def _seal_gathered(self) -> None:
+        """The items that wait for company leave."""
+        msgs = self._gathered
+        if msgs:
+            self._gathered, self._gathered_bytes = [], 0
+            self._seal(msgs[0] if len(msgs) == 1 else s2s.Msgs(tuple(msgs)))
+
+    def _seal(self, frame: s2s.AnyFrame) -> None:
         self._out.append(self._channel.seal(s2s.encode_frame(frame)))
         if self._channel.records_out >= self._rekey_records:
             self._out.append(self._channel.seal(s2s.encode_frame(s2s.Rekey())))

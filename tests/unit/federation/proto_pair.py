@@ -72,10 +72,10 @@ class Pair:
         self.now = 0.0
         self.events: dict[str, list[Event]] = {"a": [], "b": []}
 
-    def open(self, *, credit: int = 256) -> None:
+    def open(self, *, credit: int = 256, caps: tuple[str, ...] = ()) -> None:
         """Hello both ways, from nothing."""
-        self.a.hello(hello(credit=credit))
-        self.b.hello(hello(run_out=b"run of B", credit=credit))
+        self.a.hello(hello(credit=credit, caps=caps))
+        self.b.hello(hello(run_out=b"run of B", credit=credit, caps=caps))
         self.pass_on()
         self.a.start(receive_after=0, send_after=0)
         self.b.start(receive_after=0, send_after=0)

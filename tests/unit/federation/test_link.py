@@ -41,6 +41,63 @@ def test_items_arrive_in_order_and_are_acknowledged(pair: Pair) -> None:
     assert (pair.a.acked, pair.a.unacknowledged) == (2, 1)
 
 
+def sizes(link: Link, bodies: list[bytes]) -> list[int]:
+    """How many WebSocket messages carry these items, by the bytes of each."""
+    for body in bodies:
+        link.item(link.sent + 1, 1, body)
+    return [len(message) for message in link.to_send()]
+
+
+def test_items_that_are_ready_together_leave_in_one_frame_to_a_peer_that_knows_how() -> None:
+    pair = Pair()
+    pair.open(caps=(s2s.MSGS,))
+    for seq in range(1, limits.LINK_FRAME_ITEMS_MAX + 2):
+        pair.a.item(seq, 1, b"%d" % seq)
+    one, rest = pair.a.to_send()
+    assert len(one) > len(rest), "a full frame, and one more item as it always was"
+    for message in (one, rest):
+        pair.b.receive(message, 0.0)
+    taken = [pair.b.next_event() for _ in range(limits.LINK_FRAME_ITEMS_MAX + 1)]
+    assert [event.msg.seq for event in taken if isinstance(event, machine.ItemReceived)] == list(
+        range(1, limits.LINK_FRAME_ITEMS_MAX + 2)
+    )
+    pair.b.ack(limits.LINK_FRAME_ITEMS_MAX + 1)
+    pair.pass_on()
+    assert pair.a.unacknowledged == 0
+
+
+def test_gathered_items_keep_their_place_among_other_frames() -> None:
+    pair = Pair()
+    pair.open(caps=(s2s.MSGS,))
+    pair.a.item(1, 1, b"one")
+    pair.a.item(2, 1, b"two")
+    pair.a.whisper("typing", b"x")
+    pair.a.item(3, 1, b"three")
+    pair.a.goaway("restarting")
+    pair.pass_on()
+    assert [type(event).__name__ for event in pair.events["b"]] == [
+        "ItemReceived", "ItemReceived", "Whispered", "ItemReceived", "WentAway",
+    ]  # fmt: skip
+
+
+def test_a_gathered_frame_is_one_record() -> None:
+    pair = Pair()
+    pair.open(caps=(s2s.MSGS,))
+    half = bytes(limits.LINK_FRAME_ITEMS_BYTES_MAX // 2)
+    assert len(sizes(pair.a, [half, half])) == 1
+    assert len(sizes(pair.a, [half, half, b"x"])) == 2
+    assert len(sizes(pair.a, [b"x", bytes(limits.LINK_BODY_BYTES_MAX), b"x"])) == 3
+
+
+def test_a_peer_that_did_not_say_so_gets_one_item_a_frame(pair: Pair) -> None:
+    assert len(sizes(pair.a, [b"x"] * 5)) == 5
+
+
+def test_the_rules_of_numbers_hold_inside_a_frame(pair: Pair) -> None:
+    with pytest.raises(RemoteError, match="rise by one"):
+        frame(pair.b, s2s.Msgs((s2s.Msg(1, 1, b"x"), s2s.Msg(3, 1, b"x"))))
+
+
 def test_a_void_skips_numbers_and_nothing_else_does(pair: Pair) -> None:
     pair.a.item(40, 0, b"")
     pair.a.item(41, 1, b"x")

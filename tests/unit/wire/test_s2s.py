@@ -25,6 +25,7 @@ LAYOUTS: list[tuple[s2s.AnyFrame, list[object]]] = [
     (s2s.Request(1, "who", b"a"), [8, 1, "who", b"a"]),
     (s2s.Reply(1, "", b"a"), [9, 1, "", b"a"]),
     (s2s.Rekey(), [13]),
+    (s2s.Msgs((s2s.Msg(1, 0, b"a"), s2s.Msg(2, 1, b"b"))), [14, [[1, 1, 0, b"a"], [1, 2, 1, b"b"]]]),
 ]
 
 
