@@ -4,9 +4,8 @@
 is told ``duplicate`` and closes; cursors make the overlap harmless. A link that would lose against one that may be dead makes us ask
 the old one for a sign of life, so that a peer that lost its network comes back within seconds.
 
-*A campaign* is the effort to link one peer: dial, wait with jitter, dial again, until there is a link or nobody wants one. It begins when
-something is put into the outbox, at the start for every peer with waiting rows and every known one linked in the last 30 days, and
-when such a link was lost. It ends its wait at once when the peer dials us or something new is known about it (`nudge`).
+*A campaign* (campaigns.py) is the effort to link one peer. It begins when something is put into the outbox, at the start for every peer with waiting rows and every known one linked in the last 30 days, and
+when such a link was lost.
 
 Every task lives in the group of `run`. One ticker looks after all links.
 """
@@ -22,9 +21,9 @@ from urllib.parse import urlsplit
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId
+from node.federation.campaigns import Campaigns
 from node.federation.dialer import Dialer, Opener
 from node.federation.listener import Listener
-from node.federation.proto.backoff import Backoff
 from node.federation.proto.handshake import Channel, HandshakeRefused, OwnIdentity, Proven
 from node.federation.proto.link import Link
 from node.federation.queries import Acquaintances, Queries
@@ -57,14 +56,6 @@ class NoHints:
 
     def superseded(self, peer: Peer, chain: Chain, cert: OpCert) -> None:
         """A peer shows our later state."""
-
-
-class _Campaign:
-    """The effort to link one peer."""
-
-    def __init__(self, backoff: Backoff) -> None:
-        self.backoff = backoff
-        self.wake = asyncio.Event()
 
 
 class Federation:
@@ -101,7 +92,6 @@ class Federation:
         self._was_closed = allowed_only()
         self._quarantine = Quarantine()
         self._links: dict[NodeId, Session] = {}
-        self._campaigns: dict[NodeId, _Campaign] = {}
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[asyncio.Task[None], None] = {}  # of the group, in order, so that a simulation repeats itself
         self._stopping = False
@@ -117,6 +107,9 @@ class Federation:
             accept=self._accept,
             binding_required=self._binding_required,
             failed=self._address_failed,
+        )
+        self._campaigns = Campaigns(
+            clock=clock, entropy=entropy, spawn=self._spawn, worth=self._worth, linked=self.linked, dial=self._dial
         )
         answers = Queries(
             db=db, peers=peers, acquaintances=acquaintances, own=identity.nid, clock=clock, dialer=lambda: self._dialer
@@ -175,8 +168,9 @@ class Federation:
         found |= dict.fromkeys(row.nid for row in self._peers.linked_since(tx, since_ms))
         return list(found)
 
-    def _spawn(self, group: asyncio.TaskGroup, work: Coroutine[None, None, None]) -> None:
-        task = group.create_task(work)
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        assert self._group is not None, "nothing is begun before or after run"
+        task = self._group.create_task(work)
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
@@ -330,10 +324,7 @@ class Federation:
             self._dialer.forgive()
         else:
             self._close_shut(nid)
-        for name, campaign in self._campaigns.items():
-            if nid is None or name == nid:
-                campaign.backoff.reset()
-                campaign.wake.set()
+        self._campaigns.nudge(nid)
 
     def drop(self, nid: NodeId, reason: str = "closed") -> None:
         """Closes the link with `nid`, for instance because it is blocked now."""
@@ -368,41 +359,13 @@ class Federation:
     @property
     def dialling(self) -> list[NodeId]:
         """Peers that this node tries to link."""
-        return list(self._campaigns)
+        return self._campaigns.peers
 
     # --- campaigns --------------------------------------------------------------------------------------
 
     def _campaign(self, nid: NodeId, *, renew: bool = False, delay_s: float = 0.0) -> None:
-        if self._group is None or self._stopping or nid in self._campaigns or nid == self._identity.nid:
-            return
-        self._campaigns[nid] = _Campaign(Backoff(self._entropy.uniform))
-        self._spawn(self._group, self._pursue(nid, renew=renew, delay_s=delay_s))
-
-    async def _pursue(self, nid: NodeId, *, renew: bool, delay_s: float) -> None:
-        campaign = self._campaigns[nid]
-        try:
-            await self._pause(campaign, delay_s)
-            while (renew or not self.linked(nid)) and (row := self._worth(nid)) is not None:
-                campaign.wake.clear()
-                try:
-                    session = await self._dial(nid)
-                    async with asyncio.timeout(limits.HELLO_S):
-                        await session.ready.wait()
-                    if session.up or renew:
-                        return
-                    delay_s = float(session.ending.retry_s) if session.ending is not None else 0.0
-                except (Rejected, TimeoutError):
-                    delay_s = 0.0
-                seen_ago_s = (self._clock.now_ms() - row.seen_ms) / 1000
-                await self._pause(campaign, max(delay_s, campaign.backoff.failed(seen_ago_s=seen_ago_s)))
-        finally:
-            del self._campaigns[nid]
-
-    async def _pause(self, campaign: _Campaign, seconds: float) -> None:
-        if seconds > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await campaign.wake.wait()
+        if self._group is not None and not self._stopping and nid != self._identity.nid:
+            self._campaigns.begin(nid, renew=renew, delay_s=delay_s)
 
     def _worth(self, nid: NodeId) -> PeerRow | None:
         """The row of a peer that somebody wants to reach: something waits for it, or it is known and was linked lately."""
@@ -449,7 +412,7 @@ class Federation:
         session = Session(
             desk=self._desk, peer=peer, socket=dialled.socket, channel=dialled.channel, dialled=True, url=url
         )
-        self._spawn(self._group, self._serve(session))
+        self._spawn(self._serve(session))
         return session
 
     async def _note_dial(self, nid: NodeId, error: str) -> None:
@@ -589,9 +552,7 @@ class Federation:
     def _greeted(self, session: Session) -> None:
         session.announced = True
         skew_ms = session.skew_ms
-        campaign = self._campaigns.get(session.peer.nid)
-        if campaign is not None:
-            campaign.wake.set()
+        self._campaigns.wake(session.peer.nid)
         if not self._is_stranger(session):
             self._remember_host(session.address)
         if abs(skew_ms) > limits.CLOCK_SKEW_WARN_S * 1000:
