@@ -204,6 +204,30 @@ def test_an_admin_looks_for_a_node(pair: tuple[Village, Village], meet: Meet) ->
     olga.shot("60-how-others-reach-this-node")
 
 
+def test_an_admin_lets_only_some_nodes_in(pair: tuple[Village, Village], meet: Meet) -> None:
+    """The link with the other node ends, and comes back when that node is allowed."""
+    casa, hut = pair
+    olga = meet("Olga", casa.origin)
+    casa.sign_in(olga, "olga")
+    olga.goes("/admin/peers")
+    card = olga.page.get_by_role("region", name="Which nodes may connect")
+    expect(card).to_contain_text("Any node may connect")
+    card.get_by_text("Only those I allow").click()
+    olga.page.get_by_role("dialog").get_by_role("button", name="Only those I allow").click()
+    expect(card).to_contain_text("All other nodes are turned away")
+    card.scroll_into_view_if_needed()
+    olga.shot("63-only-allowed-nodes")
+    olga.page.get_by_role("region", name="Other nodes").get_by_role("link").first.click()
+    olga.presses("Allow node")
+    expect(olga.page.get_by_role("button", name="No longer allow")).to_be_visible()
+    hut.olga.post("/admin/peers", {"address": casa.olga.user.partition("@")[2]})
+    expect(olga.page.get_by_role("button", name="Check connection")).to_be_visible()
+    olga.shot("64-an-allowed-node")
+    olga.goes("/admin/peers")
+    card.get_by_text("Every node").click()
+    expect(card).to_contain_text("Any node may connect")
+
+
 def test_requests_are_ignored_blocked_and_taken_back(pair: tuple[Village, Village], meet: Meet) -> None:
     """No is never sent; whoever asked may take it back."""
     casa, hut = pair

@@ -13,6 +13,7 @@ import { CopyLine, Empty, Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
 import { explainMeeting } from '../contacts/model.ts';
 import shell from '../shell/Shell.module.css';
+import { AllowButton, CircleCard } from './Circle.tsx';
 import s from './Peers.module.css';
 import { Outlook, Trace } from './Reach.tsx';
 
@@ -93,6 +94,7 @@ function PeerList() {
           </ul>
         </section>
       )}
+      <CircleCard onChanged={again} />
       <Outlook
         nameOf={(node) => {
           const peer = peers?.find((one) => one.node === node);
@@ -216,6 +218,7 @@ function PeerPage({ node }: { node: string }) {
           >
             {t(peer.state === 'linked' ? 'peers.measure' : 'peers.dial')}
           </Button>
+          <AllowButton peer={peer} onChange={(policy) => void act(http.changePeer(node, { policy }), 'common.saved')} />
           {blocked ? (
             <Button
               icon="user-check"
