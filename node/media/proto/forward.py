@@ -84,7 +84,8 @@ class Planner:
             videos = []
         now_fits = _fit(videos, budget)
         keys = {demand.key for demand in videos}
-        known = {key: choice for key, choice in self.plan.items() if key in keys}
+        # What went away or is wider than its window by now is taken back at once.
+        known = {demand.key: _clamped(demand, self.plan[demand.key]) for demand in videos if demand.key in self.plan}
         lowered = _cost(videos, known) > budget and not roomy
         target = _fit(videos, int(budget / limits.LAYER_UP_HEADROOM))
         if roomy and target == known:
@@ -113,8 +114,7 @@ class Planner:
     ) -> dict[Hashable, Choice]:
         if _cost(videos, target) <= _cost(videos, known) or now < self._hold_until:
             self._better_since = None
-            # What became cheaper or smaller (a window shrank) is done at once.
-            return {key: min(choice, target.get(key, choice)) for key, choice in known.items()}
+            return known
         if self._better_since is None:
             self._better_since = now
         if now - self._better_since < limits.LAYER_UP_S:
@@ -122,6 +122,12 @@ class Planner:
         self._better_since = None
         self._raised_at = now
         return target
+
+
+def _clamped(demand: Demand, choice: Choice) -> Choice:
+    """The nearest to `choice` that there is, not wider than it should be."""
+    below = [rate.layer for rate in demand.rates[: demand.top + 1] if rate.layer <= choice.layer]
+    return Choice(below[-1], choice.cap) if below else Choice(demand.rates[0].layer)
 
 
 def _price(demand: Demand, choice: Choice) -> int:

@@ -24,6 +24,7 @@ _FIR: Final = 4
 _AFB: Final = 15
 _REMB: Final = b"REMB"
 _CNAME: Final = 1
+_REMB_MAX: Final = 1 << 40  # more is nonsense
 
 _HEAD: Final = Struct("!BBH")
 _SENDER: Final = Struct("!IQIII")
@@ -158,7 +159,7 @@ def _read_psfb(kind: int, body: bytes, items: list[Item]) -> None:
         items.extend(KeyFrameWanted(_WORD.unpack_from(body, start)[0]) for start in wanted)
     elif kind == _AFB and len(body) >= 16 and body[8:12] == _REMB:
         value = _WORD.unpack_from(body, 12)[0]
-        items.append(Remb((value & 0x3FFFF) << (value >> 18 & 0x3F)))
+        items.append(Remb(min((value & 0x3FFFF) << (value >> 18 & 0x3F), _REMB_MAX)))
 
 
 def _packet(kind: int, count: int, body: bytes) -> bytes:
