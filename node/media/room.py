@@ -104,13 +104,13 @@ class Room:
     def offer(self, seat: bytes, text: str, sources: Mapping[str, str]) -> str:
         """The answer to an offer of the up transport; `sources` by mid. Raises Rejected(bad_request, not_found)."""
         place = self._place(seat)
+        ufrag = sdp.remote_of(text).ufrag
+        if place.ufrag not in {"", ufrag}:  # an ICE restart, which the answer has to join
+            place.up.restart()
         place.offers += 1
         offer = sdp.answer(text, sources, place.up.local(), session=self._session, version=place.offers)
-        if place.ufrag not in {"", offer.remote.ufrag}:  # an ICE restart, which the answer has to join
-            place.up.restart()
-            offer = sdp.answer(text, sources, place.up.local(), session=self._session, version=place.offers)
         place.up.set_remote(offer.remote)
-        place.ufrag = offer.remote.ufrag
+        place.ufrag = ufrag
         place.uplink.configure(offer.lines)
         return offer.answer
 
