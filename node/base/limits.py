@@ -235,6 +235,7 @@ CALL_UNREACHABLE_S: Final = 15  # none of somebody's devices rang by then
 CALL_RING_S: Final = 45  # from the call on: nobody answered
 CALL_CONNECT_S: Final = 15  # from the answer until the first media
 CALL_RECONNECT_S: Final = 30  # a seat without socket or media is kept this long
+CALL_LISTENER_S: Final = 5  # a device that offered no media by then only listens
 CALL_EMPTY_S: Final = 60  # a group call without anybody ends then
 CALL_REENTRY_S: Final = 30  # who left this short ago is not rung again
 CALL_GONE_MAX: Final = 32  # seats that left, whose reason the roster still says
@@ -307,6 +308,11 @@ MEDIA_HANDSHAKES_MAX: Final = 64  # DTLS, half-open
 MEDIA_HANDSHAKES_PER_S: Final = 8  # DTLS, begun from one address
 MEDIA_HANDSHAKE_S: Final = 15  # for all of it; a retransmission comes after 1, 2 and 4 s
 MEDIA_FLIGHT_MAX: Final = 16  # DTLS datagrams that wait to be read; a flight has three
+MEDIA_FRAME_BYTES_MAX: Final = 1024 * 1024  # between node and worker: a report of every call, or an SDP
+MEDIA_IDLE_S: Final = 300  # a worker without calls ends then; the next call starts one in a second
+MEDIA_START_S: Final = 20  # until a worker serves; slow disks take 3 s to load the libraries
+MEDIA_ANSWER_S: Final = 10  # a question to a worker; it answers in milliseconds
+MEDIA_WORKERS_MAX: Final = 16  # processes, one a core
 
 # --- lifecycle --------------------------------------------------------------------------------------------
 RESTART_DELAY_S_MIN: Final = 1  # a service that failed starts again after this; doubles at each failure

@@ -100,7 +100,7 @@ class UdpMux:
         self._queue: list[tuple[Hashable, int]] = []  # of the portable path: (path, size) of the first slots
         self._flushing = False
         self._receiving = False
-        self.batch: _Batch | None = None
+        self.batch: seam.Batch | None = None
         self._in: mmsg.Messages | None = None
         self._out: mmsg.Messages | None = None
         if mmsg_works and direct:

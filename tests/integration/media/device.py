@@ -11,7 +11,8 @@ import socket
 from collections.abc import Callable
 
 from node.media import compat, udpmux
-from node.media.proto import sdp, stun
+from node.media.proto import sdp, sdpread, stun
+from tests.unit.media.proto import offers
 
 CERTIFICATE = compat.Certificate()
 
@@ -109,6 +110,13 @@ class Device:
         assert size > 0
         return bytes(view[:size])
 
+    def described(self, text: str) -> str:
+        """A description made for nobody in particular, with this device's credentials."""
+        named = text.replace("a=ice-ufrag:abcd", f"a=ice-ufrag:{self.ufrag}").replace(
+            offers.PRINT, CERTIFICATE.fingerprint.value
+        )
+        return named.replace("a=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaa", f"a=ice-pwd:{self.pwd}")
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
             while not condition():
@@ -160,6 +168,20 @@ class Device:
 
     async def _send(self, data: bytes) -> None:
         self.send(data)
+
+
+def local_of(text: str) -> sdp.Local:
+    """The node's side, out of its description."""
+    description = sdpread.read(text, sections_max=100)
+    section = description.sections[0]
+    ufrag, pwd = sdpread.credentials(description, section)
+    fields = [value.split(" ") for value in section.values("candidate")]
+    return sdp.Local(
+        ufrag=ufrag,
+        pwd=pwd,
+        fingerprint=sdpread.fingerprints(description, section)[0],
+        candidates=tuple(sdp.Candidate(each[4], int(each[5]), each[2]) for each in fields),
+    )
 
 
 class Sink:

@@ -67,3 +67,21 @@ def whole(*sections: str, bundle: str = "0 1") -> str:
 
 
 CHROME = whole(audio("0"), video("1", "VP8", "VP9", "AV1", "H264", tail=SIMULCAST))
+
+
+def reply(offer: str) -> str:
+    """What a browser answers to a down offer of the node."""
+    lines = offer.split("\r\n")
+    bundle = next(line for line in lines if line.startswith("a=group:BUNDLE")).removeprefix("a=group:BUNDLE ")
+    body = offer[offer.index("m=") :].replace("a=sendonly", "a=recvonly").replace("actpass", "active")
+    kept = []
+    for line in body.split("\r\n"):
+        if line.startswith("a=ice-ufrag"):
+            kept.append("a=ice-ufrag:abcd")
+        elif line.startswith("a=ice-pwd"):
+            kept.append("a=ice-pwd:aaaaaaaaaaaaaaaaaaaaaaaa")
+        elif line.startswith("a=fingerprint"):
+            kept.append(f"a=fingerprint:sha-256 {PRINT}")
+        elif not line.startswith(("a=ssrc", "a=msid", "a=candidate", "a=end")):
+            kept.append(line)
+    return HEAD.format(bundle=bundle) + "\r\n".join(kept)
