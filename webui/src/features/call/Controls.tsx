@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks';
 import { t } from '../../i18n/index.ts';
 import { Icon } from '../../ui/Icon/Icon.tsx';
-import { Menu, type MenuItem, type Place } from '../../ui/Menu/Menu.tsx';
+import { above, Menu, type MenuItem, type Place } from '../../ui/Menu/Menu.tsx';
 import s from './Call.module.css';
 import { canShare } from './engine/devices.ts';
 import type { Session } from './engine/session.ts';
@@ -34,11 +34,6 @@ export function Control({ icon, label, look = 'on', pressed, menu, wide, onClick
     </button>
   );
 }
-
-export const above = (element: Element): Place => {
-  const box = element.getBoundingClientRect();
-  return { x: box.left, y: box.top - 8 - 300 };
-};
 
 interface ControlsProps {
   session: Session;

@@ -30,7 +30,7 @@ interface DeviceTestProps {
   /** The picture the call already has: a camera is not opened twice. Null: none, undefined: open one here. */
   camera?: MediaStream | null;
   onChange?: (kind: 'mic' | 'camera') => void;
-  brief?: boolean; // before a call: no choice of the size of the picture
+  brief?: boolean; // before a call: only what others will see and hear
   withCamera?: boolean;
 }
 
@@ -114,29 +114,31 @@ export function DeviceTest({ camera, onChange, brief, withCamera = true }: Devic
         </p>
       )}
       {withCamera && <Chooser kind="camera" lists={lists} onPick={pick('camera')} />}
-      {canChooseSpeaker() && <Chooser kind="speaker" lists={lists} onPick={pick('speaker')} />}
-      <Button
-        icon="volume-2"
-        busy={playing}
-        onClick={() => {
-          setPlaying(true);
-          trySpeaker(preferred.speaker.value)
-            .catch(() => undefined)
-            .finally(() => setPlaying(false));
-        }}
-      >
-        {t('call.play_tune')}
-      </Button>
+      {!brief && canChooseSpeaker() && <Chooser kind="speaker" lists={lists} onPick={pick('speaker')} />}
       {!brief && (
-        <Segments
-          label={t('call.size')}
-          value={lines.value}
-          options={[
-            { value: '720', label: t('call.size_high') },
-            { value: '360', label: t('call.size_low') },
-          ]}
-          onChange={preferLines}
-        />
+        <>
+          <Button
+            icon="volume-2"
+            busy={playing}
+            onClick={() => {
+              setPlaying(true);
+              trySpeaker(preferred.speaker.value)
+                .catch(() => undefined)
+                .finally(() => setPlaying(false));
+            }}
+          >
+            {t('call.play_tune')}
+          </Button>
+          <Segments
+            label={t('call.size')}
+            value={lines.value}
+            options={[
+              { value: '720', label: t('call.size_high') },
+              { value: '360', label: t('call.size_low') },
+            ]}
+            onChange={preferLines}
+          />
+        </>
       )}
     </div>
   );

@@ -9,7 +9,7 @@ export interface Box {
 const WIDEST = 16 / 9;
 const TALLEST = 3 / 4;
 
-/** The size of each of `n` equal tiles and the columns they stand in, so that faces are as large as they can be. */
+/** The size of each of `n` equal tiles and the columns they stand in. A face is as large as the shorter side of its tile. */
 export function gridOf(n: number, { width, height }: Box, gap: number): { columns: number } & Box {
   let best = { columns: 1, width: 0, height: 0 };
   for (let columns = 1; columns <= n; columns++) {
@@ -17,10 +17,12 @@ export function gridOf(n: number, { width, height }: Box, gap: number): { column
     const w = Math.max(0, (width - gap * (columns - 1)) / columns);
     const h = Math.max(0, (height - gap * (rows - 1)) / rows);
     const tile = { columns, width: Math.floor(Math.min(w, h * WIDEST)), height: Math.floor(Math.min(h, w / TALLEST)) };
-    if (tile.width * tile.height > best.width * best.height) best = tile;
+    if (faceIn(tile) > faceIn(best)) best = tile;
   }
   return best;
 }
+
+const faceIn = ({ width, height }: Box): number => Math.min(width, height) + (width * height) / 1e9; // then the larger one
 
 /** One picture: somebody's camera (or face while it is off), or a screen. */
 export interface Place {

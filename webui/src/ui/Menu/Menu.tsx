@@ -18,6 +18,7 @@ export interface MenuItem {
 export interface Place {
   x: number;
   y: number;
+  up?: boolean; // `y` is where the menu ends, not where it begins
 }
 
 interface MenuProps {
@@ -29,6 +30,12 @@ interface MenuProps {
 }
 
 const GAP = 8;
+
+/** Where a menu opens for an element at the foot of the page. */
+export function above(element: Element): Place {
+  const box = element.getBoundingClientRect();
+  return { x: box.left, y: box.top - GAP, up: true };
+}
 
 /** Where a menu opens for an element that was pressed. */
 export function below(element: Element): Place {
@@ -44,7 +51,8 @@ export function Menu({ label, items, at, onClose, top }: MenuProps) {
     const before = document.activeElement;
     menu.showPopover?.();
     menu.style.left = `${Math.max(GAP, Math.min(at.x, innerWidth - menu.offsetWidth - GAP))}px`;
-    menu.style.top = `${Math.max(GAP, Math.min(at.y, innerHeight - menu.offsetHeight - GAP))}px`;
+    const top = at.up ? at.y - menu.offsetHeight : at.y;
+    menu.style.top = `${Math.max(GAP, Math.min(top, innerHeight - menu.offsetHeight - GAP))}px`;
     const stop = onPressOutside(menu, onClose);
     choices(menu)[0]?.focus();
     return () => {
