@@ -294,6 +294,10 @@ class Focus:
             if node != self._node and now - held.heard.setdefault(node, now) > limits.CALL_SILENT_S:
                 self._run(held, rules.Silence(number))
 
+    def is_at_home(self, node: NodeId) -> bool:
+        """Whether `node` is this one."""
+        return node == self._node
+
     @property
     def calls(self) -> list[Call]:
         """Those that go on."""

@@ -8,12 +8,13 @@ of a node is said to it whole, the newest only, until it was heard.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
 from node.base.ids import NodeId
+from node.services.errands import Errands
 from node.services.ports import PeerLinks
 from node.services.relay import CallRelay, Track, Wanted
 from node.wire import focus
@@ -24,11 +25,11 @@ Key = tuple[bytes, NodeId]
 
 
 class Pipes:
-    """All pipes of this node. `submit` runs work beside the loop and says whether it could."""
+    """All pipes of this node."""
 
-    def __init__(self, *, node: NodeId, submit: Callable[[Coroutine[Any, Any, None]], bool]) -> None:
+    def __init__(self, *, node: NodeId, errands: Errands) -> None:
         self._node = node
-        self._submit = submit
+        self._errands = errands
         self._open: dict[Key, int] = {}  # and its generation: work for an older one is given up
         self._generation = 0
         self._wanted: dict[Key, Sequence[Wanted]] = {}
@@ -67,7 +68,7 @@ class Pipes:
         self._wanted[key] = tuple(tracks)
         if key not in self._wanting:
             self._wanting.add(key)
-            if not self._submit(self._say_wanted(key)):
+            if not self._errands.spawn(self._say_wanted(key)):
                 self._wanting.discard(key)
 
     async def serve(self, call: bytes, node: NodeId, half: bytes) -> bytes:
@@ -91,7 +92,7 @@ class Pipes:
     def _begin(self, key: Key) -> None:
         self._generation += 1
         self._open[key] = self._generation
-        self._submit(self._make(key, self._generation))
+        self._errands.spawn(self._make(key, self._generation))
 
     async def _make(self, key: Key, generation: int) -> None:
         wait_s = RETRY_S

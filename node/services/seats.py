@@ -8,7 +8,6 @@ and then told to the focus, by a request that must arrive or with the next repor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -60,20 +59,26 @@ class Mine:
         "lock",
         "muted",
         "offer",
+        "offers",
         "seat",
+        "shows",
+        "since",
         "sources",
         "taken",
         "was_live",
     )
 
-    def __init__(self, seat: bytes, device: Device) -> None:
+    def __init__(self, seat: bytes, device: Device, since: float) -> None:
         self.seat = seat
+        self.since = since
         self.actor = device.actor
         self.device: Device | None = device
         self.lock = asyncio.Lock()  # one description of a seat after the other
         self.taken = False  # the focus confirmed it
         self.connected = False  # its up transport carries media
         self.was_live = False
+        self.offers = False  # its device offered an up transport
+        self.shows = False  # with a camera or screen in it
         self.flags = Flags()
         self.muted = False
         self.held = False  # muted, and the device did not open its microphone since
@@ -140,6 +145,10 @@ class There:
             now.call, now.room, now.version, now.media, now.by, state, now.live_ms or now.started_ms, seats, invited
         )
 
+    def has_seats_of(self, node: NodeId) -> bool:
+        """Whether somebody of that node is in."""
+        return any(parse_user(one.user)[1] == node for one in self.now.seats)
+
     def cameras(self, but: bytes) -> int:
         """How many other seats send pictures."""
         return sum(one.seat != but and (one.camera or one.screen) for one in self.now.seats)
@@ -193,7 +202,6 @@ class Table:
 
     def __init__(self) -> None:
         self.calls: dict[bytes, There] = {}
-        self.dropped: Callable[[There, Iterable[Mine]], None] = lambda there, mine: None
 
     def of_room(self, room_id: RoomId) -> There | None:
         """The call of a room."""

@@ -1,0 +1,288 @@
+"""The home of people in calls: it takes the word of each call's focus and does what follows, for the devices and the relay here.
+
+`learn` takes a call as its focus says it and derives everything from it (services/seats.py tells what): who rings and whose ringing stops,
+which seats are gone, who is muted, which nodes take part. `report` tells the focus of the seats here, `ask` asks it. The focus may be this
+very node; then the same words are a call of a function.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from node.base import limits
+from node.base.errors import Code, Rejected, RemoteError
+from node.base.ids import NodeId, RoomId, UserId, parse_user
+from node.core import call as rules
+from node.core import room
+from node.runtime.clock import Clock
+from node.services.callentries import CallEntries
+from node.services.errands import Errands
+from node.services.feed import Feed
+from node.services.focus import Focus
+from node.services.pipes import Pipes
+from node.services.ports import PeerLinks
+from node.services.relay import CallRelay
+from node.services.seats import Device, Mine, Table, There, may_tell, waiting_here, why_gone, why_silent
+from node.storage import contacts
+from node.storage.contacts import ContactState
+from node.storage.database import Database, Tx
+from node.storage.rooms import RoomRow, Rooms
+from node.storage.users import Users
+from node.wire import calling, focus
+from node.wire.focus import AskAnswer, CallNow
+
+
+class Home:
+    """Calls as this node takes part in them."""
+
+    def __init__(
+        self, *, db: Database, node: NodeId, rooms: Rooms, users: Users, feed: Feed, focus: Focus, entries: CallEntries, clock: Clock,
+        errands: Errands,
+    ) -> None:  # fmt: skip
+        self._db = db
+        self._node = node
+        self._rooms = rooms
+        self._users = users
+        self._feed = feed
+        self._focus = focus
+        self._entries = entries
+        self._clock = clock
+        self._errands = errands
+        self.table = Table()
+        self.pipes = Pipes(node=node, errands=errands)
+        self.relay: CallRelay | None = None
+        self.links: PeerLinks | None = None
+        focus.tell = self._told
+        feed.departed = self._departed
+
+    # --- to the focus -----------------------------------------------------------------------------------
+
+    def row(self, room_id: RoomId) -> RoomRow | None:
+        """A room."""
+        return self._db.view(lambda tx: self._rooms.peek(tx, room_id))
+
+    def row_for(self, user: UserId, room_id: RoomId) -> RoomRow:
+        """A room that `user` is in. Raises Rejected."""
+        row = self.row(room_id)
+        if row is None or user not in row.state.members:
+            raise Rejected(Code.NOT_FOUND, "This chat does not exist, or you are not in it.")
+        return row
+
+    def focus_of(self, row: RoomRow) -> NodeId:
+        """Who keeps a new call: the hub; in a direct chat whose hub is away, this node."""
+        if row.hub == self._node or self.links is None or self.links.linked(row.hub) or row.kind != room.DIRECT:
+            return row.hub
+        self.links.wake(row.hub)
+        return self._node
+
+    async def ask(self, node: NodeId, ask: focus.Ask) -> CallNow:
+        """The answer of a focus. Raises Rejected."""
+        if node == self._node:
+            return self._focus.ask(node, ask)
+        if self.links is None:
+            raise unreached()
+        return focus.decode_now(await self.links.request(node, focus.ASK, focus.encode_said(ask)))
+
+    async def say(self, there: There, ask: focus.Ask) -> None:
+        """Asks, and takes the answer as news. Raises Rejected."""
+        now = await self.ask(there.focus, ask)
+        row = self.row(RoomId(there.now.room))
+        if row is not None:
+            self.learn(there.focus, now, row)
+
+    def report(self, there: There) -> None:
+        """Tells the focus of the seats here."""
+        there.said_at = self._clock.monotonic()
+        said = there.report(self._clock.now_ms())
+        if there.focus == self._node:
+            self._focus.report(self._node, said)
+        elif self.links is not None:
+            self.links.whisper(there.focus, focus.SEATS, focus.encode_said(said))
+
+    # --- from the focus ---------------------------------------------------------------------------------
+
+    def _told(self, node: NodeId, now: CallNow) -> None:
+        """The focus here tells a node how a call stands."""
+        if node == self._node:
+            row = self.row(RoomId(now.room))
+            if row is not None:
+                self.learn(node, now, row)
+            return
+        if self.links is None or self.links.whisper(node, focus.NOW, focus.encode_said(now)):
+            return
+        if any(parse_user(one.user)[1] == node for one in now.invited if one.state in rules.WAITING):
+            self.links.wake(node)  # somebody there is called: when the link is open, it is told again
+
+    def heard(self, node: NodeId, now: CallNow) -> None:
+        """The focus elsewhere tells this node. What it may not say is ignored."""
+        row = self.row(RoomId(now.room))
+        if row is not None and may_tell(row, node, now):
+            self.learn(node, now, row)
+
+    def learn(self, teller: NodeId, now: CallNow, row: RoomRow) -> There:
+        """How a call stands, by its focus. Older news and other tellers are ignored."""
+        there = self.table.calls.get(now.call)
+        if there is None:
+            there = There(now, teller, row.pk)
+            if now.result or len(self.table.calls) >= limits.CALLS_MAX:
+                return there
+            self._meet(there, row)
+            fresh = True
+        elif there.focus != teller or now.version < there.now.version:
+            return there
+        else:
+            fresh = now.version > there.now.version
+        there.heard_at = self._clock.monotonic()
+        there.now = now
+        if fresh:
+            self._derive(there, row)
+        return there
+
+    def _meet(self, there: There, row: RoomRow) -> None:
+        """A new call. Another one of the room that this node keeps, with a larger id, is over."""
+        others = [other for other in self.table.calls.values() if other.now.room == row.room]
+        self.table.calls[there.now.call] = there
+        for other in others:
+            if other.focus == self._node and rules.winner(other.now.call, there.now.call) == there.now.call:
+                self._focus.merge(other.now.call)
+
+    def _derive(self, there: There, row: RoomRow) -> None:
+        now = there.now
+        roster = there.roster()
+        for device in self._audience(row):
+            device.send(roster)
+        self._ring(there, row)
+        seats = {one.seat: one for one in now.seats}
+        for mine in list(there.mine.values()):
+            one = seats.get(mine.seat)
+            if one is not None:
+                self._obey(there, mine, muted=one.muted)
+            elif mine.taken:
+                self._lose(there, mine)
+        if now.result:
+            self._end(there, row)
+        else:
+            self.join_pipes(there)
+
+    def _audience(self, row: RoomRow) -> list[Device]:
+        """The devices of the room. Those of a direct chat without a message do not follow it yet."""
+        found = dict.fromkeys(self._feed.of_room(row.pk))
+        if row.kind == room.DIRECT:
+            for user in row.state.members:
+                found |= dict.fromkeys(self._feed.of_user(user))
+        return list(found)
+
+    # --- ringing ----------------------------------------------------------------------------------------
+
+    def _ring(self, there: There, row: RoomRow) -> None:
+        now = there.now
+        waiting = {} if now.result else waiting_here(now, self._node, row.state)
+        for user in [user for user in there.rung if user not in waiting]:
+            self.silence(there, user, why_silent(now, user))
+        for user in waiting:
+            if user not in there.rung and self._may_ring(row, UserId(now.by), user):
+                self._ring_one(there, user)
+
+    def silence(self, there: There, user: UserId, reason: str, *, but: object = None) -> None:
+        """It does not ring for `user` any more; devices with a seat know."""
+        there.rung.pop(user, None)
+        there.ringing.pop(user, None)
+        seated = [mine.device for mine in there.mine.values()]
+        for device in self._feed.of_user(user):
+            if device is not but and device not in seated:
+                over(device, there, reason)
+
+    def _ring_one(self, there: There, user: UserId) -> None:
+        there.rung[user] = None
+        if self.table.seated(user, there.now.call):
+            self._errands.spawn(self._busy(there, user))
+            return
+        for device in self._feed.of_user(user):
+            device.send(ring_of(there.now, user))
+
+    async def _busy(self, there: There, user: UserId) -> None:
+        with suppress(Rejected, RemoteError, TimeoutError):
+            await self.say(there, AskAnswer(there.now.call, there.now.room, user, busy=True))
+
+    def _may_ring(self, row: RoomRow, by: UserId, user: UserId) -> bool:
+        """In a direct chat across nodes only who is a contact rings."""
+        if row.kind != room.DIRECT or parse_user(by)[1] == self._node:
+            return True
+
+        def look(tx: Tx) -> bool:
+            pk = self._users.known(tx, user)
+            found = None if pk is None else contacts.find(tx, pk, by)
+            return found is not None and found.state is ContactState.CONTACT
+
+        return self._db.view(look)
+
+    # --- seats ------------------------------------------------------------------------------------------
+
+    def _obey(self, there: There, mine: Mine, *, muted: bool) -> None:
+        if muted == mine.muted or self.relay is None:
+            return
+        mine.muted = mine.held = muted
+        self.relay.mute(there.now.call, mine.seat, on=muted)
+
+    def _lose(self, there: There, mine: Mine) -> None:
+        """The focus took a seat away."""
+        again = any(one is not mine and one.device is mine.device for one in there.mine.values())
+        if not again:  # else the same device has a new seat in this very call
+            over(mine.device, there, why_gone(there.now, mine.seat))
+        self.unseat(there, mine)
+
+    def unseat(self, there: There, mine: Mine) -> None:
+        """A seat here is no more."""
+        there.mine.pop(mine.seat, None)
+        if self.relay is not None:
+            self.relay.unseat(there.now.call, mine.seat)
+        self.join_pipes(there)
+
+    def _departed(self, user: UserId, room_id: RoomId) -> None:
+        """Somebody is a member of a room no more."""
+        self._focus.expel(room_id, user)
+        there = self.table.of_room(room_id)
+        if there is None or parse_user(user)[1] != self._node:
+            return
+        for mine in [mine for mine in there.mine.values() if mine.actor.user == user]:
+            over(mine.device, there, "removed")
+            self.unseat(there, mine)
+        if user in there.rung:
+            self.silence(there, user, "cancelled")
+        self.report(there)
+
+    def join_pipes(self, there: There) -> None:
+        """The relays of the other nodes with seats are joined while there are seats here."""
+        self.pipes.sync(there.now.call, there.nodes(self._node) if there.mine else {})
+
+    # --- the end ----------------------------------------------------------------------------------------
+
+    def _end(self, there: There, row: RoomRow) -> None:
+        for device in self._audience(row):
+            over(device, there, "ended")
+        self._entries.end(there.now)
+        self.forget(there)
+
+    def forget(self, there: There) -> None:
+        """Nothing of the call is left here."""
+        self.table.calls.pop(there.now.call, None)
+        self.pipes.end(there.now.call)
+        if self.relay is not None:
+            self.relay.end(there.now.call)
+
+
+def over(device: Device | None, there: There, reason: str) -> None:
+    """It is over for this device."""
+    if device is not None:
+        device.send(calling.CallOver(there.now.call, there.now.room, reason))
+
+
+def ring_of(now: CallNow, user: UserId) -> calling.Ring:
+    """As the devices of `user`, who is called, are told."""
+    at_ms = next(one.at_ms for one in now.invited if one.user == user)
+    return calling.Ring(now.call, now.room, now.by, now.media, at_ms + limits.CALL_RING_S * 1000)
+
+
+def unreached() -> Rejected:
+    """The focus does not answer."""
+    return Rejected(Code.PEER_OFFLINE, "The node that keeps this call is not connected now; try again later.")
