@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 
 .PHONY: help setup run demo test check lint types contracts api-types webui webui-dev webui-check generate sim browser bench \
-	bench-chat bench-webui bench-dht bench-federation docs cover constraints fresh-clone clean system-packages
+	bench-chat bench-webui bench-dht bench-federation bench-media soak docs cover constraints fresh-clone clean system-packages
 
 help:  ## Shows the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,6 +114,12 @@ bench-federation: setup  ## Measures two nodes that share chats, writes build/be
 
 bench-dht: setup  ## Measures the DHT under attack, writes build/bench/dht.json and docs/reference/benchmarks-dht.md
 	@$(BIN)/python -m bench.dht
+
+bench-media: setup  ## Measures the relay of calls beside MediaRelay and Janus, writes build/bench/media.json; ARGS="--rounds 1"
+	@$(BIN)/python -m bench.media $(ARGS)
+
+soak: setup  ## A call of 30 minutes (MINUTES=2): memory, loss, and audio against video over time
+	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30) $(ARGS)
 
 docs: setup  ## Builds the manual; a warning is an error
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html

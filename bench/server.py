@@ -69,6 +69,11 @@ class Server:
             return False
 
     @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    @property
     def cpu_s(self) -> float:
         """User and system time so far, all threads."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aiortc import MediaStreamTrack
 
     from node.client.media import Down, Key, Up
+    from node.client.rtc import Transport
 
 GOODBYE_S: Final = 5.0  # to say that one leaves
 ROSTERS_KEPT: Final = 1_024  # calls of all rooms of an account at one time
@@ -46,6 +47,7 @@ class Calls:
         self, *, ask: Ask, number: Callable[[], int], send: Send, tell: Callable[[Event], Awaitable[None]]
     ) -> None:
         self.rosters: dict[bytes, CallRoster] = {}  # calls that go on, by id
+        self.rings: dict[bytes, calling.Ring] = {}  # calls that ring here now, by id
         self._ask = ask
         self._number = number
         self._send = send
@@ -96,6 +98,7 @@ class Calls:
             answer = await self._ask(request)
             assert isinstance(answer, calling.CallSeat)
             call = Call(answer, ask=self._ask, number=self._number, send=self._send)
+            self.rings.pop(call.id, None)
             self._open[call.id] = call
         finally:
             self._sitting -= 1
@@ -115,10 +118,12 @@ class Calls:
         """What one frame of the node means."""
         match frame:
             case calling.Ring():
+                self.rings[frame.call] = frame
                 await self._tell(Rang(frame))
             case calling.CallRoster():
                 await self._roster(frame)
             case calling.CallOver():
+                self.rings.pop(frame.call, None)
                 self.rosters.pop(frame.call, None)
                 if frame.call in self._open:
                     self._open[frame.call].finish(frame.reason)
@@ -192,6 +197,16 @@ class Call:
     def connected(self) -> bool:
         """Whether the own media reaches the node."""
         return self._up is not None and self._up.transport.connected
+
+    @property
+    def receiving(self) -> bool:
+        """Whether the node's media reaches this device."""
+        return self._down is not None and self._down.transport.connected
+
+    @property
+    def transports(self) -> tuple[Transport, Transport] | None:
+        """Up and down, for who looks deeper; None between two seats."""
+        return None if self._up is None or self._down is None else (self._up.transport, self._down.transport)
 
     @property
     def tracks(self) -> dict[Key, MediaStreamTrack]:
