@@ -236,6 +236,7 @@ CALL_RING_S: Final = 45  # from the call on: nobody answered
 CALL_CONNECT_S: Final = 15  # from the answer until the first media
 CALL_RECONNECT_S: Final = 30  # a seat without socket or media is kept this long
 CALL_LISTENER_S: Final = 5  # a device that offered no media by then only listens
+CALL_REACH_S: Final = 5  # for a link to the node that keeps a call; people wait for it
 CALL_EMPTY_S: Final = 60  # a group call without anybody ends then
 CALL_REENTRY_S: Final = 30  # who left this short ago is not rung again
 CALL_GONE_MAX: Final = 32  # seats that left, whose reason the roster still says
@@ -313,6 +314,23 @@ MEDIA_IDLE_S: Final = 300  # a worker without calls ends then; the next call sta
 MEDIA_START_S: Final = 20  # until a worker serves; slow disks take 3 s to load the libraries
 MEDIA_ANSWER_S: Final = 10  # a question to a worker; it answers in milliseconds
 MEDIA_WORKERS_MAX: Final = 16  # processes, one a core
+MEDIA_CANDIDATES_MAX: Final = 12  # addresses that a device tries; each costs it a check every 50 ms
+
+# --- pipes between the relays of two nodes (docs/spec/media.md) ---
+PIPE_CANDIDATES_MAX: Final = 16  # addresses of one half
+PIPE_PATHS_MAX: Final = 24  # addresses of the other side that are checked: its candidates and where it came from
+PIPE_PACE_S: Final = 0.05  # between two checks of one pipe
+PIPE_KEEPALIVE_S: Final = 5.0  # a way that answers is checked again after this; keeps the mapping of a NAT, too
+PIPE_RETRY_S: Final = 0.5  # a check without an answer is repeated after this; doubles up to the keep-alive
+PIPE_FAILURES_MAX: Final = 3  # checks without an answer, after which another way is taken if one answers
+PIPE_SSRCS_MAX: Final = 1_024  # of one pipe at a time: four tracks of forty seats, their layers and repairs
+PIPE_PACKETS_PER_S: Final = 12_000  # RTP of one pipe: eight cameras with all layers and forty voices
+PIPE_BYTES_PER_S: Final = 8_000_000  # the same
+PIPE_RTCP_PER_S: Final = 500  # of one pipe
+PIPE_SAID_BYTES_MAX: Final = 1_100  # of one datagram that says which stream is what
+PIPE_SAID_EVERY_S: Final = 1.0  # what is sent is said again, with its rates
+PIPE_SAID_LOST_S: Final = 6.0  # a track that was not said this long has ended
+PIPE_ALIAS_S: Final = 10.0  # a stream that goes on under new keys within this keeps its numbers: less than 2^15 packets are missing
 
 # --- lifecycle --------------------------------------------------------------------------------------------
 RESTART_DELAY_S_MIN: Final = 1  # a service that failed starts again after this; doubles at each failure

@@ -50,6 +50,7 @@ class Node(Struct, frozen=True, kw_only=True):
 def build(services: Services) -> Node:
     """The edges around `services`."""
     from node.main.finding import find
+    from node.main.media import Outside, relay
     from node.services.probe import Probe
     from node.web.api.account import AccountResource
     from node.web.api.admin import AdminResource
@@ -83,7 +84,10 @@ def build(services: Services) -> Node:
     shown = Origins(public=lambda: origins(config, server.bound)[0])
     accounts, invites, settings = services.accounts, services.invites, services.settings
     targets = Targets(exceptions=Exceptions.parse(allow=config.net_allow, hosts=config.net_hosts))
-    finding = find(services, targets, links=lambda: federation, port=lambda: _outside_port(server))
+    outside = Outside()
+    finding = find(services, targets, links=lambda: federation, port=lambda: _outside_port(server), outside=outside)
+    media = relay(config, services.clock, outside)
+    services.calls.attach(media)
     federation = _federation(services, targets, finding)
     peers = PeerResource(
         node=services.identity.nid,
@@ -148,6 +152,7 @@ def build(services: Services) -> Node:
     found = (finding.discovery,) if finding.dht is None else (finding.dht, finding.discovery)
     parts = (
         services.heads,
+        media,
         services.calls,
         sockets,
         *tls_parts,

@@ -26,6 +26,7 @@ from node.discovery.wellknown import WellKnown, Zone
 from node.discovery.witnesses import LinkWitnesses
 from node.federation.service import Federation
 from node.main.inside import Services
+from node.main.media import Outside, loopback_only, public
 from node.runtime.outgoing import Outgoing
 from node.runtime.targets import Targets
 from node.services.wellknown import WellKnownPage
@@ -46,8 +47,14 @@ class Finding(Struct, frozen=True, kw_only=True):
     dht: Dht | None
 
 
-def find(services: Services, targets: Targets, links: Callable[[], Federation], port: Callable[[], int]) -> Finding:
-    """Makes it all; `port` is the one that peers outside would use, 0 without HTTPS."""
+def find(
+    services: Services,
+    targets: Targets,
+    links: Callable[[], Federation],
+    port: Callable[[], int],
+    outside: Outside,
+) -> Finding:
+    """Makes it all; `port` is the one that peers outside would use, 0 without HTTPS; `outside` learns of the way to calls."""
     config, clock, nid = services.config, services.clock, services.identity.nid
     outgoing = Outgoing(targets=targets, ca=config.net_ca)
     verify = Verifier()
@@ -75,6 +82,12 @@ def find(services: Services, targets: Targets, links: Callable[[], Federation], 
     witnesses = LinkWitnesses(links=links, observed=observed)
     portmap = _portmap(services, outgoing, "tcp", port, mapped) if config.portmap else None
     datagrams = [_portmap(services, outgoing, "udp", lambda: config.dht_port)] if config.portmap and config.dht else []
+    if config.portmap and config.calls and config.media_port and not loopback_only(config):
+
+        def media_mapped(endpoint: Endpoint | None) -> None:
+            outside.mapped = endpoint
+
+        datagrams.append(_portmap(services, outgoing, "udp", lambda: config.media_port, media_mapped))
     made = Discovery(
         clock=clock,
         resolver=resolver,
@@ -90,6 +103,7 @@ def find(services: Services, targets: Targets, links: Callable[[], Federation], 
         network_changed=lambda: links().nudge(),
         published=lambda raw: _serve_dht(dht, made),
     )
+    outside.proven = lambda: public(spot.ip for spot in made.verdict().spots)
     services.exchange.record = lambda: made.record or b""
     page = WellKnownPage(nid=nid, domain=config.domain, public_url=config.public_url, record=lambda: made.record)
     outlook = Outlook(discovery=made, page=page, domain=config.domain, port=port, links=links)

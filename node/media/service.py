@@ -61,6 +61,7 @@ class Relay:
         self._starting: dict[int, asyncio.Task[Child]] = {}
         self._children: dict[int, Child] = {}
         self._calls: dict[bytes, int] = {}  # call -> number of its worker
+        self._wanted = asyncio.Event()  # there are workers, or will be
         self._trouble = ""
         self._level = 2
         self._ended_at = float("-inf")  # when a worker died by itself
@@ -77,8 +78,11 @@ class Relay:
                 self._tasks = tasks
                 ready()
                 while True:
+                    await self._wanted.wait()
                     await asyncio.sleep(WATCH_S)
                     self._tell_reachable()
+                    if not self._children:
+                        self._wanted.clear()
         finally:
             self._tasks = None
             for timer in self._idle.values():
@@ -222,6 +226,7 @@ class Relay:
         if task is None:
             if self._clock.monotonic() - self._ended_at < limits.RESTART_DELAY_S_MIN:
                 raise LocalError("the relay starts again in a moment")
+            self._wanted.set()
             task = self._starting[number] = self._tasks.create_task(self._start(number))
         try:
             return await asyncio.shield(task)

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta, Struct
 
+from node.base import limits
 from node.base.errors import ExitStatus, Fatal
 
 FILE: Final = "startalk.toml"
@@ -93,6 +94,24 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     portmap: Annotated[
         bool, Meta(description="Ask the router to forward this node's ports to this machine (PCP, NAT-PMP, UPnP).")
     ] = True
+    calls: Annotated[
+        bool,
+        Meta(description="Carry calls: audio and video between the devices of this node, in processes of their own."),
+    ] = True
+    media_port: Annotated[
+        Port,
+        Meta(description="UDP port of calls; 0 takes any free one. Further processes take 8450 and the following."),
+    ] = 8443
+    media_host: Annotated[
+        str,
+        Meta(
+            description="Public IP address that devices are told for calls, when a router forwards the port by hand; empty finds out."
+        ),
+    ] = ""
+    media_workers: Annotated[
+        int,
+        Meta(ge=1, le=limits.MEDIA_WORKERS_MAX, description="Processes that carry calls at most; one fills a core."),
+    ] = 1
     net_allow: Annotated[
         tuple[str, ...],
         Meta(
@@ -312,6 +331,14 @@ def _check_net(config: Config) -> None:
             ExitStatus.USAGE,
             f"Setting 'public_url' is '{config.public_url}'; it looks like wss://casa.example/s2s or wss://casa.example:8443/s2s.",
         )
+    if config.media_host:
+        import ipaddress
+
+        try:
+            ipaddress.ip_address(config.media_host)
+        except ValueError as error:
+            text = f"Setting 'media_host' is '{config.media_host}', which is no IP address; it looks like 203.0.113.7."
+            raise Fatal(ExitStatus.USAGE, text) from error
     for seed in config.bootstrap:
         host, colon, port = seed.rpartition(":")
         if not (host and colon and port.isdigit() and 0 < int(port) <= 65_535):

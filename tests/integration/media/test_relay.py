@@ -43,6 +43,9 @@ class Events:
     def offered(self, call: bytes, seat: bytes, version: int, sdp: str, tracks: Mapping[str, Track]) -> None:
         self.offers[seat] = (version, sdp, dict(tracks))
 
+    async def newer(self, seat: bytes, version: int) -> None:
+        await until(lambda: self.offers[seat][0] > version)
+
     def connected(self, call: bytes, seat: bytes, *, on: bool) -> None:
         self.states.append((seat, on))
 
@@ -107,7 +110,7 @@ async def test_a_voice_goes_through_a_worker_process() -> None:
             await until(lambda: events.sources.get(ANNA) == ("mic",))
             answered = 0
             while answered == 0 or Track(ANNA, "mic") not in events.offers[BERT][2].values():
-                await until(lambda last=answered: events.offers[BERT][0] > last)
+                await events.newer(BERT, answered)
                 answered, text, _ = events.offers[BERT]
                 down.local = local_of(text)
                 await relay.answer(CALL, BERT, answered, down.described(offers.reply(text)))
