@@ -21,6 +21,7 @@ import typer
 from node.base import limits
 from node.base.errors import Fatal, LocalError
 from node.cli.boot import Data, load
+from node.cli.calling import check_calls
 from node.cli.findings import Finding, Level, Report
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def examine(config: Config, *, clock: Clock, verify_log: bool) -> Iterator[Findi
     yield from _check_disk(folder)
     yield from _guarded(_check_database(folder, clock, verify_log=verify_log))
     yield from _guarded(_check_tls(config, clock))
+    yield from check_calls(config)
     yield from _check_running(config)
 
 
@@ -234,8 +236,9 @@ def _check_running(config: Config) -> Iterator[Finding]:
     ):
         if wanted and port:
             yield _check_port(host, port)
-    if config.dht and config.dht_port:
-        yield _check_port("", config.dht_port, kind=socket.SOCK_DGRAM)
+    for wanted, port in ((config.dht, config.dht_port), (config.calls, config.media_port)):
+        if wanted and port:
+            yield _check_port("", port, kind=socket.SOCK_DGRAM)
 
 
 def _check_owner(admin: AdminClient) -> Iterator[Finding]:
