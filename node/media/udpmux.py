@@ -24,7 +24,8 @@ from typing import Any, Final, Protocol, cast
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.media import compat, mmsg, seam
-from node.media.proto import icelite, sdp, stun
+from node.media.lanes import Lanes
+from node.media.proto import icelite, pipe, sdp, stun
 from node.media.strangers import Strangers
 from node.media.transport import PeerTransport
 from node.runtime.clock import Clock
@@ -93,6 +94,7 @@ class UdpMux:
         self._by_ufrag: dict[bytes, PeerTransport] = {}
         self._transports: dict[PeerTransport, None] = {}
         self._strangers = Strangers()
+        self.lanes = Lanes(self)
         self._handshakes = 0
         self._rx = compat.Slots(limits.MEDIA_BATCH + 1)  # the last one is for what comes over TCP
         self._tx = compat.Slots(limits.MEDIA_BATCH)
@@ -116,6 +118,11 @@ class UdpMux:
     def port(self) -> int:
         """The UDP port."""
         return int(self._sock.getsockname()[1])
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """Of the socket."""
+        return socket.AddressFamily(self._sock.family)
 
     @property
     def transports(self) -> int:
@@ -228,7 +235,10 @@ class UdpMux:
         view = self._rx.views[at]
         first = view[0]
         transport = self._by_path.get(path)
-        if first < 4:
+        if first >= pipe.LANE_FIRST:
+            if not self.lanes.take(view, self._rx.pointers[at], size, now):
+                self.drop("stranger")
+        elif first < 4:
             self._check(bytes(view[:size]), path, transport, now)
         elif transport is None:
             self.drop("stranger")
@@ -287,17 +297,26 @@ class UdpMux:
                 self.drop("malformed")
             return
         if message.kind == stun.SUCCESS:
-            if known is None or not known.answered(message, path):
+            if not (known.answered(message, path) if known is not None else self.lanes.answer(message, path, now)):
                 self.drop("forged")
             return
         if stun.USERNAME not in message.attributes:
             self._reflect(message, path, source)
             return
+        reason = self._question(message, path, known, source, now)
+        if reason:
+            self.drop(reason)
+
+    def _question(
+        self, message: stun.Message, path: Hashable, known: PeerTransport | None, source: stun.Address, now: float
+    ) -> str:
+        """A request with a ufrag. Returns why it is dropped, or an empty string."""
         transport = self._by_ufrag.get(message.users[0])
+        if transport is None and known is None:
+            return self.lanes.question(message, path, source, now)
         if transport is None or (known is not None and known is not transport):
-            self.drop("unknown")
-        elif not transport.checked(message, path, source, now):
-            self.drop("forged")
+            return "unknown"
+        return "" if transport.checked(message, path, source, now) else "forged"
 
     def _reflect(self, message: stun.Message, path: Hashable, source: stun.Address) -> None:
         """Plain STUN: the device learns its address as seen from here. The answer is hardly longer than the question."""
@@ -507,6 +526,7 @@ class UdpMux:
         now = self._clock.monotonic()
         for transport in tuple(self._transports):
             transport.tick(now)
+        self.lanes.tick(now)
 
 
 def packed(host: str) -> bytes:
