@@ -59,7 +59,7 @@ class Demand(Struct, frozen=True):
 class Planner:
     """The plan of one device."""
 
-    __slots__ = ("_better_since", "_hold_until", "_pause_s", "_raised_at", "audio_only", "plan", "planned_bps")
+    __slots__ = ("_better_since", "_hold_until", "_pause_s", "_raised_at", "_tops", "audio_only", "plan", "planned_bps")
 
     def __init__(self) -> None:
         self.plan: dict[Hashable, Choice] = {}
@@ -69,6 +69,7 @@ class Planner:
         self._hold_until = float("-inf")
         self._pause_s = TRIAL_S_MIN
         self._raised_at = float("-inf")
+        self._tops: dict[Hashable, int] = {}
 
     def make(
         self, demands: Sequence[Demand], *, bps: int, voices: int, now: float, roomy: bool
@@ -88,15 +89,19 @@ class Planner:
         known = {demand.key: _clamped(demand, self.plan[demand.key]) for demand in videos if demand.key in self.plan}
         lowered = _cost(videos, known) > budget and not roomy
         target = _fit(videos, int(budget / limits.LAYER_UP_HEADROOM))
-        if roomy and target == known:
+        trial = roomy and target == known
+        if trial:
             target = _raise_one(videos, known)
+        tops = {demand.key: demand.rates[demand.top].layer for demand in videos}
+        asked, self._tops = tops != self._tops, tops
         if keys != self.plan.keys() or not known:
             chosen = _lower_of(videos, known, now_fits)
         elif lowered:
             chosen = now_fits
             self._taken_back(now)
         else:
-            chosen = self._raised(videos, known, target, now)
+            # Whoever asks for more than before need not wait for what is known to fit.
+            chosen = self._raised(known, target, now, at_once=asked and not trial)
         self.plan = chosen
         self.planned_bps = _cost(videos, chosen)
         return chosen
@@ -110,14 +115,15 @@ class Planner:
             self._pause_s = TRIAL_S_MIN
 
     def _raised(
-        self, videos: Sequence[Demand], known: dict[Hashable, Choice], target: dict[Hashable, Choice], now: float
+        self, known: dict[Hashable, Choice], target: dict[Hashable, Choice], now: float, *, at_once: bool
     ) -> dict[Hashable, Choice]:
-        if _cost(videos, target) <= _cost(videos, known) or now < self._hold_until:
+        better = any(key not in known or choice > known[key] for key, choice in target.items())
+        if not better or now < self._hold_until:
             self._better_since = None
             return known
         if self._better_since is None:
             self._better_since = now
-        if now - self._better_since < limits.LAYER_UP_S:
+        if now - self._better_since < limits.LAYER_UP_S and not at_once:
             return known
         self._better_since = None
         self._raised_at = now

@@ -97,6 +97,14 @@ def test_a_window_that_shrinks_is_served_at_once() -> None:
     assert plan(planner, [Demand("a", 300, CAMERA)], 9_000_000, 0.1) == {"a": Choice(0)}
 
 
+def test_a_window_that_grows_is_served_at_once_where_it_is_known_to_fit() -> None:
+    planner = Planner()
+    plan(planner, [Demand("a", 300, CAMERA)], 700_000, 0.0)
+    assert plan(planner, [Demand("a", 1280, CAMERA)], 700_000, 0.1) == {"a": Choice(1)}
+    assert plan(planner, [Demand("a", 1280, CAMERA)], 2_500_000, 0.2) == {"a": Choice(1)}
+    assert plan(planner, [Demand("a", 1280, CAMERA)], 2_500_000, 0.2 + limits.LAYER_UP_S) == {"a": Choice(2)}
+
+
 def test_somebody_new_does_not_wait() -> None:
     planner = Planner()
     plan(planner, [Demand("a", 640, CAMERA)], 9_000_000, 0.0)
