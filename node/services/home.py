@@ -7,6 +7,7 @@ very node; then the same words are a call of a function.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 from node.base import limits
@@ -81,6 +82,9 @@ class Home:
             return self._focus.ask(node, ask)
         if self.links is None:
             raise unreached()
+        if not self.links.linked(node):
+            async with asyncio.timeout(limits.CALL_REACH_S):
+                await self.links.reach(node)
         return focus.decode_now(await self.links.request(node, focus.ASK, focus.encode_said(ask)))
 
     async def say(self, there: There, ask: focus.Ask) -> None:
@@ -148,6 +152,7 @@ class Home:
 
     def _derive(self, there: There, row: RoomRow) -> None:
         now = there.now
+        there.told = []
         roster = there.roster()
         for device in self._audience(row):
             device.send(roster)
@@ -191,6 +196,7 @@ class Home:
         for device in self._feed.of_user(user):
             if device is not but and device not in seated:
                 over(device, there, reason)
+                there.told.append(device)
 
     def _ring_one(self, there: There, user: UserId) -> None:
         there.rung[user] = None
@@ -229,6 +235,7 @@ class Home:
         again = any(one is not mine and one.device is mine.device for one in there.mine.values())
         if not again:  # else the same device has a new seat in this very call
             over(mine.device, there, why_gone(there.now, mine.seat))
+            there.told.append(mine.device)
         self.unseat(there, mine)
 
     def unseat(self, there: There, mine: Mine) -> None:
@@ -259,7 +266,8 @@ class Home:
 
     def _end(self, there: There, row: RoomRow) -> None:
         for device in self._audience(row):
-            over(device, there, "ended")
+            if device not in there.told:  # they know more exactly how it ended for them
+                over(device, there, "ended")
         self._entries.end(there.now)
         self.forget(there)
 

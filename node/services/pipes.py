@@ -20,6 +20,7 @@ from node.services.relay import CallRelay, Track, Wanted
 from node.wire import focus
 
 RETRY_S: Final = 0.5  # the other home may not have heard of our seats yet; doubles
+PATIENCE_S: Final = 2.0  # the home that begins has this long before it is asked to
 RETRY_S_MAX: Final = float(limits.CALL_REPEAT_S)
 Key = tuple[bytes, NodeId]
 
@@ -32,6 +33,7 @@ class Pipes:
         self._errands = errands
         self._open: dict[Key, int] = {}  # and its generation: work for an older one is given up
         self._generation = 0
+        self._made: set[Key] = set()  # the other home began these, and has our half
         self._wanted: dict[Key, Sequence[Wanted]] = {}
         self._wanting: set[Key] = set()
         self.relay: CallRelay | None = None
@@ -52,12 +54,13 @@ class Pipes:
 
     def end(self, call: bytes) -> None:
         """The call is over, or the relay lost it."""
-        for key in [key for key in self._open if key[0] == call]:
+        for key in [key for key in {*self._open, *self._made} if key[0] == call]:
             self._close(key)
 
     def linked(self, node: NodeId) -> None:
         """A new link: new keys."""
         for key in [key for key in self._open if key[1] == node]:
+            self._made.discard(key)
             self._begin(key)
 
     def want(self, call: bytes, node: NodeId, tracks: Sequence[Wanted]) -> None:
@@ -83,10 +86,12 @@ class Pipes:
             raise Rejected(Code.CONFLICT, "The node with the smaller id begins a pipe.")
         ours = await self.relay.pipe(call, node)
         await self.relay.pipe_joined(call, node, half)
+        self._made.add((call, node))
         return ours
 
     def _close(self, key: Key) -> None:
         self._open.pop(key, None)
+        self._made.discard(key)
         self._wanted.pop(key, None)
 
     def _begin(self, key: Key) -> None:
@@ -96,7 +101,9 @@ class Pipes:
 
     async def _make(self, key: Key, generation: int) -> None:
         wait_s = RETRY_S
-        while self._open.get(key) == generation and not await self._attempt(key):
+        if self._node > key[1]:
+            await asyncio.sleep(PATIENCE_S)
+        while self._open.get(key) == generation and key not in self._made and not await self._attempt(key):
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_S_MAX)
 
@@ -104,9 +111,10 @@ class Pipes:
         """One try; true when it is done. What the other side has to begin is only asked for."""
         call, node = key
         relay, links = self.relay, self.links
-        if relay is None or links is None or not links.linked(node):
+        if relay is None or links is None:
             return False
         try:
+            await links.reach(node)
             ours = await relay.pipe(call, node) if self._node < node else b""
             answer = await links.request(node, focus.PIPE, focus.encode_said(focus.PipeHalf(call, ours)))
             if ours and key in self._open:

@@ -104,7 +104,7 @@ class Mine:
 class There:
     """A call as this node knows it."""
 
-    __slots__ = ("count", "focus", "heard_at", "mine", "now", "ringing", "room_pk", "rung", "said_at")
+    __slots__ = ("count", "focus", "heard_at", "mine", "now", "ringing", "room_pk", "rung", "said_at", "told")
 
     def __init__(self, now: CallNow, focus_nid: NodeId, room_pk: int) -> None:
         self.now = now
@@ -116,6 +116,7 @@ class There:
         self.count = 0
         self.heard_at = 0.0
         self.said_at = 0.0
+        self.told: list[Device | None] = []  # devices that were just told why it is over for them
 
     def next_count(self, now_ms: int) -> int:
         """Rises with every message to the focus, also over a restart."""

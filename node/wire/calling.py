@@ -29,7 +29,8 @@ User = Annotated[str, Meta(max_length=85)]
 
 class CallStart(Frame, tag="call_start", frozen=True):
     """Calls people of `room`: rings `targets` (empty: everybody in a direct chat, nobody in a group). Answered by `CallSeat` or
-    `Refused` (`busy`: there is a call in this room already; join it)."""
+    `Refused` (`busy`: there is a call in this room already, `call` in the detail; join it. Or this user is in another call). Whoever
+    is called by the call of the room accepts it with this; whoever is in it calls more people, and is answered with the present seat."""
 
     n: Int
     room: Id32
@@ -44,8 +45,10 @@ class CallRinging(Frame, tag="call_ringing", frozen=True):
 
 
 class CallJoin(Frame, tag="call_join", frozen=True):
-    """Accepts a ringing call, enters a live one, or comes back to it: `seat` is the old one then, whose place is taken.
-    Answered by `CallSeat` or `Refused` (`already_done`: another device of this user accepted first)."""
+    """Accepts a ringing call, enters a live one, or comes back to it: `seat` is the old one then, whose place the new one takes (its media
+    is gone; on another device of the same user the call moves there). A device whose socket was lost while its media goes on need not
+    come back: any frame with its seat, or the next hello, makes the new socket the seat's. Answered by `CallSeat` or `Refused`
+    (`already_done`: another device of this user accepted first)."""
 
     n: Int
     call: Id16
@@ -216,7 +219,8 @@ class CallRoster(Frame, tag="call_roster", frozen=True):
 
 class CallOver(Frame, tag="call_over", frozen=True):
     """This call is over for this device: stop ringing, close its media. `reason`: accepted_elsewhere, declined_elsewhere, cancelled,
-    missed, declined, busy, unreachable, failed, ended, left, removed, moved."""
+    missed, declined, busy, unreachable, failed, ended, left, removed, moved, restarting (the relay or the node starts again: come
+    back with `CallJoin` and the old seat)."""
 
     call: bytes
     room: bytes
