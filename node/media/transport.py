@@ -186,6 +186,7 @@ class PeerTransport:
         self.checks_left = limits.MEDIA_CHECKS_PER_S
         for gone in self._ice.expire(now):
             self.lost(gone)
+        self._start()  # one that was refused: a peer that has nominated may never say so again
 
     def lost(self, path: Hashable) -> None:
         """A path is gone: its proof is too old, or its stream was closed."""
@@ -247,7 +248,7 @@ class PeerTransport:
         if self.path is None or self._remote is None or self._dtls is not None or self.closed:
             return
         if not self._port.admit_handshake(self.path):
-            return  # the next check comes soon
+            return  # the next tick tries again
         server = self._remote.setup != "passive"
         self._dtls = compat.Dtls(self._flights, self._port.certificate, server=server, closed=self._ended)
         self._port.spawn(self._shake(self._dtls, self._remote.fingerprints))
