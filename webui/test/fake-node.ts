@@ -47,6 +47,7 @@ export class FakeNode {
   readonly elsewhere = new Set<string>(); // rooms that another node orders: posts wait until `order`
   readonly waiting = new Map<string, { raw: Raw }>(); // by client id
   away = false; // takes no connection
+  calls: ((frame: Raw, answer: (frame: Raw) => void) => void) | null = null; // what a node does with frames of calls
   silent = false; // takes posts and answers nothing: the connection dies in between
 
   addRoom(name: string, invited = false): string {
@@ -172,7 +173,8 @@ export class FakeNode {
       const state = this.rooms.get(toText(b));
       if (state) state.read = Math.max(state.read, c as unknown as number);
       socket.deliver(['done', a]);
-    } else if (name === 'ping') socket.deliver(['pong', a]);
+    } else if (name.startsWith('call_')) this.calls?.(raw, (frame) => socket.deliver(frame));
+    else if (name === 'ping') socket.deliver(['pong', a]);
   }
 
   #hello(socket: FakeSocket, cursor: number | null): void {

@@ -63,7 +63,7 @@ function AskingDevices({ session, room }: { session: Session; room: Room | undef
           </div>
         </>
       )}
-      <Control icon="phone-off" look="leave" wide label={t('common.cancel')} onClick={() => session.leave()} />
+      <Control icon="phone-off" look="leave" wide label={t('common.cancel')} onClick={() => void session.leave()} />
     </Front>
   );
 }
@@ -73,6 +73,7 @@ function Outgoing({ session, room }: { session: Session; room: Room | undefined 
   const { state } = here();
   const invited = session.roster.value?.invited ?? [];
   const preview = session.preview.value;
+  const { items, dialog } = useMore(session, room);
   return (
     <Front
       room={room}
@@ -82,7 +83,8 @@ function Outgoing({ session, room }: { session: Session; room: Room | undefined 
     >
       {invited.length > 1 && <InvitedList session={session} />}
       <Trouble session={session} />
-      <Controls session={session} more={useMore(session, room).items} onLeave={() => session.leave()} />
+      <Controls session={session} more={items} onLeave={() => void session.leave()} />
+      {dialog}
     </Front>
   );
 }
@@ -173,7 +175,7 @@ function Running({ session, room }: { session: Session; room: Room | undefined }
         onLeave={(event) =>
           moderates && room?.kind === 'group' && places.length > 1
             ? setLeaving(above(event.currentTarget as Element))
-            : session.leave()
+            : void session.leave()
         }
       />
       {leaving && (
@@ -182,8 +184,8 @@ function Running({ session, room }: { session: Session; room: Room | undefined }
           at={leaving}
           onClose={() => setLeaving(null)}
           items={[
-            { label: t('call.leave'), icon: 'log-out', run: () => session.leave() },
-            { label: t('call.end_for_all'), icon: 'phone-off', danger: true, run: () => session.leave(true) },
+            { label: t('call.leave'), icon: 'log-out', run: () => void session.leave() },
+            { label: t('call.end_for_all'), icon: 'phone-off', danger: true, run: () => void session.leave(true) },
           ]}
         />
       )}
@@ -336,7 +338,7 @@ function useMore(session: Session, room: Room | undefined) {
           action={t('call.end_for_all')}
           danger
           onClose={() => setEnding(false)}
-          onConfirm={() => session.leave(true)}
+          onConfirm={() => void session.leave(true)}
         />
       )}
     </>

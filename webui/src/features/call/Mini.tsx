@@ -44,7 +44,7 @@ export function Mini({ session }: { session: Session }) {
           label={t(mic ? 'call.mic_off' : 'call.mic_on')}
           onClick={() => void session.setMic(!mic)}
         />
-        <Control icon="phone-off" look="leave" label={t('call.leave')} onClick={() => session.leave()} />
+        <Control icon="phone-off" look="leave" label={t('call.leave')} onClick={() => void session.leave()} />
       </div>
     </section>
   );

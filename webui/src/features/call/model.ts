@@ -24,6 +24,8 @@ export const present = computed(
     (client.value?.calls.rings.value.length ?? 0) > 0,
 );
 
+const LEAVE_MS = 2_000;
+
 export const rosterOf = (room: string): Roster | null => client.value?.calls.rosters.value.get(room) ?? null;
 
 /** Whether a call of the room may be offered; the node has the last word. */
@@ -38,7 +40,7 @@ export async function enter(begin: Begin, wanted: Wanted): Promise<void> {
   if (!here) return;
   ask.value = null;
   const { Session: Made } = await import('./engine/session.ts');
-  session.value?.leave();
+  await Promise.race([session.value?.leave(), new Promise((late) => setTimeout(late, LEAVE_MS))]); // one call at a time
   const made = new Made(here, begin);
   session.value = made;
   go(begin.how === 'join' ? `/call/${begin.call}` : '/call', route.value.page === 'call');

@@ -215,7 +215,8 @@ export class Session {
         if (frame.seat === this.seat.value) this.quality.value = frame;
         break;
       case 'call_over':
-        this.#over({ reason: frame.reason });
+        if (frame.reason === 'restarting') this.#again();
+        else this.#over({ reason: frame.reason });
         break;
     }
   }
@@ -280,8 +281,8 @@ export class Session {
   }
 
   #lost(): void {
-    this.phase.value = 'reconnecting';
-    this.#giveUp ??= setTimeout(() => this.leave(false, 'failed'), this.#reconnectS * 1000);
+    if (this.phase.value !== 'calling') this.phase.value = 'reconnecting';
+    this.#giveUp ??= setTimeout(() => void this.leave(false, 'failed'), this.#reconnectS * 1000);
     this.#later(SHAKY_MS);
   }
 
@@ -297,7 +298,7 @@ export class Session {
     if (this.phase.value === 'over' || this.#client.status.peek() !== 'online') return;
     if (this.#up && this.#up.pc.connectionState !== 'connected') {
       this.#up.restart().catch((error) => {
-        if (error instanceof Refusal && GONE.has(error.code)) void this.#comeBack();
+        if (error instanceof Refusal && GONE.has(error.code)) void this.#sitAgain();
       });
       this.#later();
     }
@@ -308,30 +309,52 @@ export class Session {
     }
   }
 
-  /** The socket is there again: the old seat, or what the node gives for it. */
+  /** The socket is there again: the node keeps the seat for a while, and says so by answering an offer. */
   async #comeBack(): Promise<void> {
     if (this.phase.value === 'over' || this.#coming || !this.seat.value) return;
     this.#coming = true;
     try {
-      const answer = await this.#client.ask({ t: 'call_join', call: this.call.value, seat: this.seat.value });
-      if (answer.t !== 'call_seat') throw new Refusal('internal', 'The node answered something else.');
-      const same = answer.seat === this.seat.value;
-      this.seat.value = answer.seat;
-      remember({ call: answer.call, seat: answer.seat, room: answer.room, media: this.begin.media });
-      if (!same) {
-        this.#lost();
-        this.#connect();
-      }
+      await this.#up?.offerAgain(this.#up.pc.connectionState !== 'connected');
       this.#wantSaid = '';
       this.#say();
       this.#wish();
     } catch (error) {
-      if (error instanceof Refusal && GONE.has(error.code)) this.#over({ reason: 'ended' });
+      if (error instanceof Refusal && GONE.has(error.code)) await this.#sitAgain();
     } finally {
       this.#coming = false;
     }
     this.#watch();
-    if (this.#up?.pc.connectionState !== 'connected') this.#later(0);
+    if (this.#up?.pc.connectionState !== 'connected') this.#later();
+  }
+
+  /** The seat is gone, or what carried its media: a new one in its place, with new connections. */
+  async #sitAgain(): Promise<void> {
+    if (this.#closed()) return;
+    this.#lost();
+    try {
+      const answer = await this.#client.ask({ t: 'call_join', call: this.call.value, seat: this.seat.value });
+      if (answer.t !== 'call_seat') throw new Refusal('internal', 'The node answered something else.');
+      if (this.#closed()) return;
+      this.seat.value = answer.seat;
+      remember({ call: answer.call, seat: answer.seat, room: answer.room, media: this.begin.media });
+      this.#wantSaid = '';
+      this.#connect();
+      this.#say();
+      this.#wish();
+    } catch (error) {
+      if (error instanceof Refusal && GONE.has(error.code)) this.#over({ reason: 'ended' });
+      else this.#again();
+    }
+  }
+
+  /** The node, or its relay, begins anew: the seat is asked for until there is one or the time is up. */
+  #again(): void {
+    this.#lost();
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      if (this.#client.status.peek() === 'online') void this.#sitAgain();
+    }, SHAKY_MS);
   }
 
   // --- what is sent -------------------------------------------------------------------------------------
@@ -550,11 +573,11 @@ export class Session {
   // --- ending -------------------------------------------------------------------------------------------
 
   /** Leaves at once, whether the node hears of it or not: it frees a silent seat by itself. */
-  leave(everybody = false, reason = 'left'): void {
+  async leave(everybody = false, reason = 'left'): Promise<void> {
     if (this.phase.value === 'over') return;
     const { call, seat } = { call: this.call.value, seat: this.seat.value };
     this.#over({ reason });
-    if (seat) this.#client.ask({ t: 'call_leave', call, seat, everybody }).catch(() => undefined);
+    if (seat) await this.#client.ask({ t: 'call_leave', call, seat, everybody }).catch(() => undefined);
   }
 
   #closed(): boolean {

@@ -66,7 +66,12 @@ export class Up {
 
   /** New ICE credentials: the network changed, or consent was lost. */
   restart(): Promise<void> {
-    return this.#run(() => this.#negotiate(true));
+    return this.offerAgain(true);
+  }
+
+  /** The same once more, to hear whether the node still has the seat. */
+  offerAgain(iceRestart: boolean): Promise<void> {
+    return this.#run(() => this.#negotiate(iceRestart));
   }
 
   close(): void {
