@@ -186,7 +186,7 @@ def test_media_both_ways_is_live_and_the_talk_is_answered() -> None:
 
 @pytest.mark.parametrize("back_s", [0, 29.9])
 def test_reconnecting_comes_back_within_30_s(back_s: float) -> None:
-    log = talk().say(Report(seat(BOB), call.RECONNECTING, Flags(), 0)).later(back_s)
+    log = talk().later(60).say(Report(seat(BOB), call.RECONNECTING, Flags(), 0)).later(back_s)
     assert log.state(BOB) == call.RECONNECTING
     assert log.media(BOB).state(BOB) == call.LIVE
     assert not log.later(300).call.ended
