@@ -1,7 +1,8 @@
 """What one seat sends: the sink of its up transport. Finds out which stream is what, feeds the loop, and answers the sender.
 
 *Learning*: with BUNDLE and simulcast an offer names no SSRCs. The first packets of a stream carry the mid of its m-line, and the rid of its
-layer or of the layer it repairs; then the SSRC alone is enough. At most MEDIA_SSRCS_MAX are learned; a packet of any other costs one look-up.
+layer or of the layer it repairs; then the SSRC alone is enough. At most MEDIA_SSRCS_MAX are learned between two offers, so that no device keeps the room busy
+with new ones; a packet of any other costs one look-up.
 
 *Feedback* to the sender, on a timer that runs only while something is amiss: NACK, then PLI. Each second a receiver report and, for video, REMB.
 """
@@ -62,12 +63,14 @@ class Uplink:
         self._rate = bwe.LossBased(host.clock.monotonic())
         self._rtt_s = DEFAULT_RTT_S
         self._closed = False
+        self._learned = 0  # SSRCs since the last offer
 
     # --- descriptions -----------------------------------------------------------------------------------
 
     def configure(self, lines: Iterable[canonical.Line]) -> None:
         """What the newest offer says: lines that are gone end their tracks."""
         self.lines = {line.mid: line for line in lines}
+        self._learned = len(self._layers) + len(self._repairs)
         self._ids = {number: name for line in self.lines.values() for number, name in line.ids.items()}
         sources = {line.source for line in self.lines.values()}
         for source in [source for source in self.tracks if source not in sources]:
@@ -139,9 +142,10 @@ class Uplink:
         layer = self._repairs.get(ssrc)
         if layer is not None:
             self._repair(layer, packet, size, now)
-        elif len(self._layers) + len(self._repairs) >= limits.MEDIA_SSRCS_MAX:
+        elif self._learned >= limits.MEDIA_SSRCS_MAX:
             self._count("ssrc")
         elif self._learn(packet, size, ssrc, now):
+            self._learned += 1
             self.rtp(packet, size, now)
 
     def _repair(self, layer: Layer, packet: memoryview, size: int, now: float) -> None:

@@ -10,6 +10,7 @@ import struct
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from node.media import compat, udpmux
 from node.media.fanout import Fanout
@@ -23,6 +24,7 @@ from tests.integration.media.device import CERTIFICATE, Device
 OPUS, VP8, RTX = 109, 120, 124
 LEVEL, SEND_TIME, MID, RID, REPAIRED = 14, 2, 3, 10, 11
 PATIENCE_S = 10
+Item = TypeVar("Item")
 
 
 class House:
@@ -238,9 +240,20 @@ class Caller:
         local = local_of(text)
         if self.down is None:
             self.down = Device(local, self.house.tasks)
-            self._joining = self.house.tasks.create_task(self.down.connect())
+            self._joining = self.house.tasks.create_task(self._join(self.down))
         self.down.local = local
         self.house.room.answer(self.seat, version, self.answer_to(text))
+
+    @staticmethod
+    async def _join(device: Device) -> None:
+        """Checks until it is in: a node begins only a few handshakes a second with one address."""
+        joining = asyncio.ensure_future(device.connect())
+        try:
+            while not joining.done():
+                await asyncio.wait((joining,), timeout=0.2)
+                device.check()
+        finally:
+            joining.cancel()
 
     def answer_to(self, text: str) -> str:
         """Takes everything that was offered."""
@@ -275,9 +288,10 @@ class Caller:
             return []
         return [data for data in self.down.rtp if int.from_bytes(data[8:12], "big") == ssrc]
 
-    def items(self, kind: type) -> list[object]:
+    def items(self, kind: type[Item]) -> list[Item]:
         """What RTCP said, up and down, of one kind."""
-        return [item for device in (self.up, self.down) if device for data in device.rtcp for item in rtcp.parse(data) if isinstance(item, kind)]  # fmt: skip
+        said = [data for device in (self.up, self.down) if device for data in device.rtcp]
+        return [item for data in said for item in rtcp.parse(data) if isinstance(item, kind)]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):

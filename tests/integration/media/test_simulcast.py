@@ -62,7 +62,7 @@ class Asked:
     def __call__(self) -> str:
         items = self.alice.items(rtcp.KeyFrameWanted)
         new, self.seen = items[self.seen :], len(items)
-        return "".join(RIDS[item.ssrc // 1000 - 1] for item in new if isinstance(item, rtcp.KeyFrameWanted))
+        return "".join(RIDS[item.ssrc // 1000 - 1] for item in new)
 
 
 async def run(camera: Camera, asked: Asked, frames: int, **more: object) -> None:
@@ -83,7 +83,7 @@ async def stage(home: House) -> tuple[Caller, Caller, Camera, Asked, int]:
     camera, asked = Camera(alice), Asked(alice)
     camera.frame(keys="qhf")
     ssrc, _ = bob.ssrcs(await bob.sees(alice.seat, "camera"))
-    await bob.until(lambda: all(leg.ready for leg in home.room._seats[bob.seat].legs.values()))
+    await bob.until(lambda: all(leg.layer or leg.target for leg in home.room._seats[bob.seat].legs.values()))
     home.room._seats[bob.seat].downlink.rate.remb(9_000_000, home.clock.monotonic())
     return alice, bob, camera, asked, ssrc
 
@@ -201,7 +201,7 @@ async def test_a_stream_that_comes_under_another_ssrc_goes_on() -> None:
         asked = Asked(alice)
         camera.frame(keys="q", rids="q")
         ssrc, _ = bob.ssrcs(await bob.sees(alice.seat, "camera"))
-        await bob.until(lambda: all(leg.ready for leg in home.room._seats[bob.seat].legs.values()))
+        await bob.until(lambda: all(leg.layer or leg.target for leg in home.room._seats[bob.seat].legs.values()))
         await run_until(camera, asked, lambda: len(bob.packets(ssrc)) > 10, rids="q")
         second: Stream = alice.stream("camera", ssrc=1500)
         camera.layers["q"], camera.pid["q"], camera.base["q"] = second, 900, 55_555
