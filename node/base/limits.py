@@ -13,6 +13,8 @@ NODE_FRAME_BYTES_MAX: Final = 8 * 1024 * 1024  # what a device accepts: a page o
 JSON_BODY_BYTES_MAX: Final = 1024 * 1024  # requests are designed to stay under 40 KiB
 HEADER_LINE_BYTES_MAX: Final = 8 * 1024
 HEADERS_BYTES_MAX: Final = 16 * 1024  # all header lines of a request
+PEEKED_MAX: Final = 2_048  # connections that have not said a byte; the oldest one makes room
+ACCEPT_PAUSE_S: Final = 0.1  # when the process has no descriptors left
 FIRST_REQUEST_S: Final = 10  # a connection that has not asked anything by then is closed
 REQUEST_BODY_S: Final = 30  # a body of 1 MiB arrives by then even on a slow line
 BODY_BYTES_MAX: Final = 64 * 1024  # an event body; four fit in a frame
@@ -314,7 +316,11 @@ MEDIA_IDLE_S: Final = 300  # a worker without calls ends then; the next call sta
 MEDIA_START_S: Final = 20  # until a worker serves; slow disks take 3 s to load the libraries
 MEDIA_ANSWER_S: Final = 10  # a question to a worker; it answers in milliseconds
 MEDIA_WORKERS_MAX: Final = 16  # processes, one a core
-MEDIA_CANDIDATES_MAX: Final = 12  # addresses that a device tries; each costs it a check every 50 ms
+MEDIA_STREAM_PROOF_S: Final = 10  # TCP: a connection that proved nothing by then is closed
+MEDIA_STREAMS_WAITING_MAX: Final = 256  # TCP: connections whose first packet is not there yet
+MEDIA_STREAM_BUFFER_BYTES: Final = 256 * 1024  # TCP: half a second of the best picture; what comes beyond is dropped
+MEDIA_CANDIDATES_MAX: Final = 8  # addresses that a device tries by UDP; each costs it a check every 50 ms
+MEDIA_TCP_CANDIDATES_MAX: Final = 4  # the same by TCP
 
 # --- pipes between the relays of two nodes (docs/spec/media.md) ---
 PIPE_CANDIDATES_MAX: Final = 16  # addresses of one half

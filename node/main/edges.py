@@ -54,6 +54,7 @@ def build(services: Services) -> Node:
     from node.services.probe import Probe
     from node.web.api.account import AccountResource
     from node.web.api.admin import AdminResource
+    from node.web.api.calls import CallsResource
     from node.web.api.contacts import ContactResource
     from node.web.api.door import DoorResource, Greeter
     from node.web.api.links import Origins
@@ -84,7 +85,7 @@ def build(services: Services) -> Node:
     shown = Origins(public=lambda: origins(config, server.bound)[0])
     accounts, invites, settings = services.accounts, services.invites, services.settings
     targets = Targets(exceptions=Exceptions.parse(allow=config.net_allow, hosts=config.net_hosts))
-    outside = Outside()
+    outside = Outside(https_port=lambda: _outside_port(server))
     finding = find(services, targets, links=lambda: federation, port=lambda: _outside_port(server), outside=outside)
     media = relay(config, services.clock, outside)
     services.calls.attach(media)
@@ -124,6 +125,7 @@ def build(services: Services) -> Node:
         peers,
         SetupResource(phrase=services.identity, settings=settings),
         AdminResource(origins=shown, accounts=accounts, invites=invites, settings=settings),
+        CallsResource(calls=services.calls),
     )
     server = WebServer(
         listeners=_listeners(config, certificate),
@@ -144,6 +146,7 @@ def build(services: Services) -> Node:
         metrics=metrics,
         metrics_token=config.metrics_token,
         peers=federation.listener,
+        streams=media if config.calls else None,
         leaf=lambda: None if certificate is None else certificate.leaf,
         well_known=finding.page.body,
     )
@@ -277,6 +280,14 @@ def _gauges(services: Services, sockets: SocketDoor) -> None:
     gauge("startalk_writes_waiting", "Transactions that wait for their batch.", lambda: db.waiting)
     gauge("startalk_commits_total", "Commits, each with one sync of the disk.", lambda: db.commits)
     gauge("startalk_writes_total", "Transactions that were answered.", lambda: db.writes)
+    calls = services.calls
+    gauge("startalk_calls", "Calls this node knows of.", lambda: len(calls.known))
+    gauge("startalk_call_seats", "Devices here that are in a call.", lambda: sum(len(one.mine) for one in calls.known))
+    gauge(
+        "startalk_relay_level",
+        "2: fast path of the media relay, 1: portable path, 0: no calls.",
+        lambda: calls.standing.level,
+    )
     gauge("startalk_read_only", "1 while writes are refused.", lambda: float(bool(db.trouble)))
 
 

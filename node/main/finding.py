@@ -103,7 +103,7 @@ def find(
         network_changed=lambda: links().nudge(),
         published=lambda raw: _serve_dht(dht, made),
     )
-    outside.proven = lambda: public(spot.ip for spot in made.verdict().spots)
+    outside.proven = lambda: public(made.verdict().spots)
     services.exchange.record = lambda: made.record or b""
     page = WellKnownPage(nid=nid, domain=config.domain, public_url=config.public_url, record=lambda: made.record)
     outlook = Outlook(discovery=made, page=page, domain=config.domain, port=port, links=links)

@@ -1,7 +1,7 @@
 """The relay of calls, with what it has to know of this machine: where it listens, and which addresses devices are told.
 
 Told are, the likeliest first: the addresses of this machine, the one the admin named (`media_host`), the one the router forwards, and
-those that peers have reached this node by. A node whose listeners are all on loopback keeps its calls there too.
+those that peers have reached this node by; then the HTTPS port, for networks that block UDP. A node whose listeners are all on loopback keeps its calls there too.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from node.media.proto.sdp import Candidate
 from node.media.service import Relay, Setting
 from node.runtime.clock import Clock
 from node.runtime.config import Config
+from node.wire.record import Spot
 
 LOOPBACK: Final = "127.0.0.1"
 
 
 class Outside(Struct):
-    """What is known of the way from outside: what the router promised for the media port, which addresses peers came by."""
+    """What is known of the way from outside: what the router promised for the media port, by which addresses peers came, and the HTTPS
+    port, which takes media over TCP (0: none)."""
 
     mapped: Endpoint | None = None
-    proven: Callable[[], tuple[str, ...]] = tuple
+    proven: Callable[[], tuple[Endpoint, ...]] = tuple
+    https_port: Callable[[], int] = int
 
 
 def loopback_only(config: Config) -> bool:
@@ -39,39 +42,47 @@ def loopback_only(config: Config) -> bool:
 
 def relay(config: Config, clock: Clock, outside: Outside) -> Relay:
     """The relay of this node."""
-    local = loopback_only(config)
     setting = Setting(
         on=config.calls,
-        host=LOOPBACK if local else "",
+        host=LOOPBACK if loopback_only(config) else "",
         port=config.media_port,
         workers=config.media_workers,
         log_level=config.log_level,
         log_format=config.log_format,
     )
-    return Relay(
-        setting=setting,
-        clock=clock,
-        reachable=lambda: (Candidate(LOOPBACK, 0),) if local else reachable(config, outside),
-    )
+    return Relay(setting=setting, clock=clock, reachable=lambda: reachable(config, outside))
 
 
 def reachable(config: Config, outside: Outside) -> tuple[Candidate, ...]:
-    """Where devices reach the media port; port 0 stands for its own number."""
+    """Where devices reach the media port, by UDP and then by TCP; port 0 stands for its own number."""
+    port = outside.https_port()
+    if loopback_only(config):
+        over_tcp = (Candidate(LOOPBACK, port, "tcp"),) if port and config.https_host == LOOPBACK else ()
+        return (Candidate(LOOPBACK, 0), *over_tcp)
     hosts = [host for host in machine_addresses() if "%" not in host]
-    found = dict.fromkeys(Candidate(host, 0) for host in hosts)
-    if config.media_host:
-        found[Candidate(config.media_host, 0)] = None
+    named = [config.media_host] if config.media_host else []
+    udp = [Candidate(host, 0) for host in (*hosts, *named)]
     if outside.mapped is not None and ipaddress.ip_address(outside.mapped.ip).is_global:
-        port = outside.mapped.port
-        found[Candidate(outside.mapped.ip, 0 if port == config.media_port else port)] = None
-    found.update(dict.fromkeys(Candidate(host, 0) for host in outside.proven()))
-    return tuple(found)[: limits.MEDIA_CANDIDATES_MAX] or (Candidate(LOOPBACK, 0),)
+        mapped = outside.mapped.port
+        udp.append(Candidate(outside.mapped.ip, 0 if mapped == config.media_port else mapped))
+    proven = outside.proven()
+    udp += [Candidate(endpoint.ip, 0) for endpoint in proven]
+    tcp = [Candidate(host, port, "tcp") for host in (*hosts, *named) if port and _listens(config.https_host, host)]
+    tcp = [*(Candidate(endpoint.ip, endpoint.port, "tcp") for endpoint in proven if port), *tcp]
+    udp = list(dict.fromkeys(udp))[: limits.MEDIA_CANDIDATES_MAX] or [Candidate(LOOPBACK, 0)]
+    return (*udp, *list(dict.fromkeys(tcp))[: limits.MEDIA_TCP_CANDIDATES_MAX])
 
 
-def public(addresses: Iterable[bytes]) -> tuple[str, ...]:
-    """As text, those that mean the same everywhere."""
-    read = (ipaddress.ip_address(address) for address in addresses)
-    return tuple(str(address) for address in read if address.is_global)
+def _listens(listener: str, host: str) -> bool:
+    """A listener on `listener` is reached at `host`."""
+    every = {"": True, "::": ":" in host, "0.0.0.0": ":" not in host}  # noqa: S104 - compared, not bound
+    return every.get(listener, listener == host)
+
+
+def public(spots: Iterable[Spot]) -> tuple[Endpoint, ...]:
+    """Those whose address means the same everywhere."""
+    read = [(ipaddress.ip_address(spot.ip), spot.port) for spot in spots]
+    return tuple(Endpoint(str(address), port) for address, port in read if address.is_global)
 
 
 def _is_loopback(host: str) -> bool:

@@ -32,10 +32,12 @@ class Child:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         began: control.Began,
+        outlet: socket.socket,
         *,
         number: int,
     ) -> None:
-        """Made by `start`."""
+        """Made by `start`; sockets go through `outlet`."""
+        self._outlet = outlet
         self.number = number
         self.level = began.level
         self.port = began.port
@@ -57,6 +59,14 @@ class Child:
         """Sends what has no answer."""
         if not self.gone:
             self._writer.write(control.encode(frame))
+
+    def hand(self, sock: socket.socket, first: bytes) -> bool:
+        """Gives it a connection and what was read of it. False: it takes none."""
+        try:
+            socket.send_fds(self._outlet, [first], [sock.fileno()])
+        except OSError:
+            return False
+        return True
 
     async def ask(self, make: Callable[[int], control.ToWorker]) -> control.Done | control.Report:
         """Sends `make(n)` and waits for its answer. Raises Rejected: the worker's, or `unavailable` when it is gone or hangs."""
@@ -93,6 +103,7 @@ class Child:
             _log.error("a worker talks nonsense and is ended", error, pid=self.pid)
         finally:
             self.gone = True
+            self._outlet.close()
             self._writer.close()
             for waiting in self._asked.values():
                 if not waiting.done():
@@ -114,19 +125,22 @@ class Child:
             waiting.set_result(outcome)
 
 
-async def start(begin: control.Begin, *, number: int) -> Child:
+async def start(begin: control.Begin) -> Child:
     """Starts a worker and waits until it serves. Raises LocalError with the reason when it cannot."""
     ours, theirs = socket.socketpair()
-    with theirs:
+    outlet, inlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, inlet:
         ours.setblocking(False)
+        outlet.setblocking(False)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "node.media.worker",
             str(theirs.fileno()),
+            str(inlet.fileno()),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(),),
+            pass_fds=(theirs.fileno(), inlet.fileno()),
             env=_environment(),
         )
     try:
@@ -139,12 +153,14 @@ async def start(begin: control.Begin, *, number: int) -> Child:
             writer.close()
             raise LocalError(began.reason if isinstance(began, control.Began) else "the worker talks nonsense")
     except (TimeoutError, StopAsyncIteration, ValueError, msgspec.DecodeError) as error:
+        outlet.close()
         await _reap(process)
         raise LocalError(f"the worker of calls did not start ({error!r})") from error
     except BaseException:
+        outlet.close()
         await _reap(process)
         raise
-    return Child(process, reader, writer, began, number=number)
+    return Child(process, reader, writer, began, outlet, number=begin.number)
 
 
 async def _reap(process: asyncio.subprocess.Process) -> None:

@@ -34,6 +34,7 @@ class Begin(_Frame, frozen=True):
 
     host: str
     port: int
+    number: int  # which worker this is
     log_level: log.Level
     log_format: Literal["text", "json"]
 

@@ -7,6 +7,7 @@ is told, devices come again, and a fresh worker takes them. Nothing here loads t
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
@@ -17,6 +18,7 @@ from node.base.errors import Code, LocalError, Rejected
 from node.base.ids import NodeId
 from node.media import control
 from node.media.child import Child, start
+from node.media.inlet import Inlet
 from node.media.proto.sdp import Candidate
 from node.runtime import log
 from node.runtime.clock import Clock
@@ -68,6 +70,7 @@ class Relay:
         self._told: dict[int, tuple[Candidate, ...]] = {}
         self._idle: dict[int, asyncio.TimerHandle] = {}
         self._reported_at = clock.monotonic()
+        self._inlet = Inlet(self._hand)
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -85,6 +88,7 @@ class Relay:
                         self._wanted.clear()
         finally:
             self._tasks = None
+            self._inlet.close()
             for timer in self._idle.values():
                 timer.cancel()
             for child in self._children.values():
@@ -104,6 +108,17 @@ class Relay:
         if self._trouble:
             return Standing(level=0, reason=self._trouble)
         return Standing(level=self._level, port=first.port if first is not None else 0)
+
+    def adopt(self, sock: socket.socket) -> None:
+        """A connection to the HTTPS port that does not speak TLS (`services.relay.StreamDoor`)."""
+        if self._tasks is None or not self._children:
+            sock.close()
+        else:
+            self._inlet.adopt(sock)
+
+    def _hand(self, number: int, sock: socket.socket, first: bytes) -> bool:
+        child = self._children.get(number)
+        return child is not None and child.hand(sock, first)
 
     def attach(self, events: RelayEvents) -> None:
         """Who is told."""
@@ -237,9 +252,9 @@ class Relay:
     async def _start(self, number: int) -> Child:
         setting = self._setting
         port = setting.port if number == 0 or setting.port == 0 else NEXT_PORT + number - 1
-        begin = control.Begin(setting.host, port, setting.log_level, setting.log_format)
+        begin = control.Begin(setting.host, port, number, setting.log_level, setting.log_format)
         try:
-            child = await start(begin, number=number)
+            child = await start(begin)
         except LocalError as error:
             self._trouble = str(error)
             _log.error("no worker of calls", error, port=port)

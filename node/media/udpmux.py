@@ -48,6 +48,12 @@ class Stream(Protocol):
     def write(self, packet: bytes | memoryview) -> bool:
         """Frames and sends. False: it is clogged, the packet was dropped."""
 
+    def prove(self) -> None:
+        """It belongs to a transport."""
+
+    def close(self) -> None:
+        """It does no longer."""
+
 
 class _Batch:
     """The send queue, over slots and message headers (`seam.Batch`)."""
@@ -76,14 +82,16 @@ class UdpMux:
         certificate: compat.Certificate,
         mmsg_works: bool,
         direct: bool,
+        number: int = 0,
     ) -> None:
-        """`mmsg_works` and `direct` are what the self test found; without them everything goes the portable way."""
+        """`number` is the worker's; `mmsg_works` and `direct` are what the self test found; without them everything goes the portable way."""
         self.certificate = certificate
         self.direct = direct
         self.candidates: tuple[sdp.Candidate, ...] = ()
         self.dropped: dict[str, int] = {}
         self.packets_in = 0
         self.packets_out = 0
+        self._number = number
         self._sock = sock
         self._fd = sock.fileno()
         self._clock = clock
@@ -445,7 +453,7 @@ class UdpMux:
         """Fresh ones."""
         ufrag = base64.b64encode(self._entropy.token_bytes(icelite.UFRAG_BYTES)).decode()
         pwd = base64.b64encode(self._entropy.token_bytes(icelite.PWD_BYTES)).decode()
-        return icelite.Credentials(ufrag, pwd)
+        return icelite.Credentials(icelite.mark(self._number, ufrag), pwd)
 
     def token(self, size: int) -> bytes:
         """Random bytes."""
@@ -483,11 +491,15 @@ class UdpMux:
     def claim(self, transport: PeerTransport, path: Hashable) -> None:
         """What comes on `path` is from this transport's peer. A path of another one stays his: an address can be forged."""
         self._by_path.setdefault(path, transport)
+        if self.connected(path):
+            cast(Stream, path).prove()
 
     def release(self, transport: PeerTransport, path: Hashable) -> None:
         """No more."""
         if self._by_path.get(path) is transport:
             del self._by_path[path]
+            if self.connected(path):
+                cast(Stream, path).close()
 
     def admit_handshake(self, path: Hashable) -> bool:
         """One more DTLS handshake may begin, from there."""

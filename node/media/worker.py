@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Final
 
 from node.base.errors import Code, Rejected
-from node.media import compat, control, selftest, udpmux
+from node.media import compat, control, selftest, tcp, udpmux
 from node.media.fanout import Fanout
 from node.media.proto import sdp
 from node.media.room import Room
@@ -151,8 +151,8 @@ class Worker:
         """No pipes yet."""
 
 
-async def serve(controls: socket.socket) -> None:
-    """The life of a worker on its control socket."""
+async def serve(controls: socket.socket, inlet: socket.socket) -> None:
+    """The life of a worker on its control socket; connections of TCP come over `inlet`."""
     reader, writer = await asyncio.open_connection(sock=controls)
     bodies = control.frames(reader)
     try:
@@ -182,7 +182,9 @@ async def serve(controls: socket.socket) -> None:
                 certificate=compat.Certificate(),
                 mmsg_works=found.batches,
                 direct=found.direct,
+                number=begin.number,
             )
+            door = tcp.Door(mux, inlet, tasks)
             worker = Worker(mux, clock=clock, entropy=entropy, say=say)
             gc.collect()
             gc.freeze()  # what is here now stays; collections look at calls only
@@ -191,6 +193,7 @@ async def serve(controls: socket.socket) -> None:
                 async for body in bodies:
                     worker.do(control.to_worker.decode(body))
             finally:
+                door.close()
                 worker.close()
     finally:
         with suppress(OSError):
@@ -199,13 +202,14 @@ async def serve(controls: socket.socket) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Begins a worker on the file descriptor of its control socket."""
+    """Begins a worker on the file descriptors of its two sockets."""
     import resource
 
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # keys of media do not end in a core dump
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        runner.run(serve(socket.socket(fileno=int(arguments[0]))))
+        controls, inlet = (socket.socket(fileno=int(descriptor)) for descriptor in arguments)
+        runner.run(serve(controls, inlet))
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

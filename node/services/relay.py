@@ -6,6 +6,7 @@ before it is asked. All bytes of media stay in the relay. Times are milliseconds
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -102,6 +103,13 @@ class RelayEvents(Protocol):
 
     def pipe_wanted(self, call: bytes, node: NodeId, tracks: Sequence[Wanted]) -> None:
         """What the seats here want of another node's seats, all of it anew: to be said to that node."""
+
+
+class StreamDoor(Protocol):
+    """Takes connections to the HTTPS port that do not speak TLS: media over TCP (`media.service.Relay`)."""
+
+    def adopt(self, sock: socket.socket) -> None:
+        """The socket is the door's from now on, non-blocking, with nothing read of it."""
 
 
 class CallRelay(Protocol):

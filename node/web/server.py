@@ -33,11 +33,13 @@ from node.runtime.log import Log
 from node.runtime.metrics import Metrics
 from node.runtime.net import FrameSocket
 from node.services.ports import PeerDoor
+from node.services.relay import StreamDoor
 from node.storage.database import Database
 from node.web.auth import Auth
 from node.web.endpoints import Table, allowed_methods
 from node.web.errors import JSON, Failures, answer
 from node.web.openapi import Documentation
+from node.web.peek import PeekServer, bind
 from node.web.static import Static
 from node.wire import api, s2s
 
@@ -113,8 +115,9 @@ class WebServer:
         peers: PeerDoor | None = None,
         well_known: Callable[[], dict[str, str | int] | None] = lambda: None,
         leaf: Callable[[], bytes | None] = lambda: None,
+        streams: StreamDoor | None = None,
     ) -> None:
-        """`peers` takes links of other nodes; `leaf` is SHA-256 of the TLS certificate that is served now."""
+        """`peers` takes links of other nodes, `streams` what comes to an HTTPS port without TLS; `leaf` is SHA-256 of the TLS certificate that is served now."""
         self._listeners = tuple(listeners)
         self._table = table
         self._sockets = sockets
@@ -128,6 +131,7 @@ class WebServer:
         self._metrics_token = metrics_token
         self._peers = peers
         self._leaf = leaf
+        self._streams = streams
         self._well_known = well_known
         self._started = clock.monotonic()
         self._stopping = False
@@ -144,7 +148,7 @@ class WebServer:
             shutdown_timeout=limits.DRAIN_S,
         )
         await runner.setup()
-        servers: list[asyncio.Server] = []
+        servers: list[asyncio.Server | PeekServer] = []
         try:
             for listener in self._listeners:
                 servers.append(await self._listen(listener, runner))  # noqa: PERF401 - those that listen are closed below
@@ -153,19 +157,27 @@ class WebServer:
             )
             for bound in self.bound:
                 _log.info("listening", listener=bound.name, host=bound.host, port=bound.port)
-            ready()
-            await asyncio.get_running_loop().create_future()
+            async with asyncio.TaskGroup() as tasks:
+                peeking = [server for server in servers if isinstance(server, PeekServer)]
+                for peek in peeking:
+                    peek.serve(tasks)
+                ready()
+                try:
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    for peek in peeking:
+                        peek.close()
         finally:
             self._stopping = True
-            for server in servers:
-                server.close()
+            for each in servers:
+                each.close()
             self._sockets.stop()
             if self._peers is not None:
                 self._peers.stop()
             await runner.cleanup()
             self._forget_socket_files()
 
-    async def _listen(self, listener: Listener, runner: web.AppRunner) -> asyncio.Server:
+    async def _listen(self, listener: Listener, runner: web.AppRunner) -> asyncio.Server | PeekServer:
         loop = asyncio.get_running_loop()
         manager = runner.server
         assert manager is not None
@@ -186,6 +198,9 @@ class WebServer:
                 server = await loop.create_unix_server(protocol, str(listener.path))
                 listener.path.chmod(0o600)
                 return server
+            if listener.tls is not None and self._streams is not None:
+                sockets = await bind(listener.host, listener.port)
+                return PeekServer(sockets, tls=listener.tls, factory=protocol, door=self._streams)
             return await loop.create_server(
                 protocol,
                 listener.host,
@@ -393,7 +408,7 @@ def _check_request(request: web.Request) -> None:
         raise Rejected(Code.UNSUPPORTED, "Send the body without compression.", field="content-encoding")
 
 
-def _bound(listener: Listener, server: asyncio.Server) -> Bound:
+def _bound(listener: Listener, server: asyncio.Server | PeekServer) -> Bound:
     if listener.path is not None:
         return Bound(listener.name, str(listener.path), 0, secure=False)
     host, port = server.sockets[0].getsockname()[:2]

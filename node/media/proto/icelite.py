@@ -27,7 +27,19 @@ from node.media.proto import stun
 
 HOST_PRIORITY: Final = 126 << 24 | 65_535 << 8 | 255  # RFC 8445 section 5.1.2.1
 UFRAG_BYTES: Final = 6  # 8 characters, so that nobody's clashes with another's
+_MARKS: Final = "ABCDEFGHIJKLMNOP"  # of MEDIA_WORKERS_MAX
 PWD_BYTES: Final = 18  # 24 characters: 144 bits
+
+
+def mark(number: int, ufrag: str) -> str:
+    """A ufrag that says which worker it is of, for connections that come to another process first."""
+    assert 0 <= number < len(_MARKS)
+    return _MARKS[number] + ufrag
+
+
+def marked(ufrag: bytes) -> int:
+    """The number in a ufrag, -1 if there is none."""
+    return _MARKS.find(ufrag[:1].decode("latin-1")) if ufrag else -1
 
 
 class Credentials(Struct, frozen=True):

@@ -224,11 +224,11 @@ async def test_a_port_that_is_taken_is_said() -> None:
         taken.bind((LOOPBACK, 0))
         port = taken.getsockname()[1]
         with pytest.raises(LocalError, match=f"UDP port {port} cannot be used"):
-            await start(control.Begin(LOOPBACK, port, "error", "text"), number=0)
+            await start(control.Begin(LOOPBACK, port, 0, "error", "text"))
 
 
 async def test_a_worker_ends_with_its_node() -> None:
-    child = await start(control.Begin(LOOPBACK, 0, "error", "text"), number=0)
+    child = await start(control.Begin(LOOPBACK, 0, 0, "error", "text"))
     listening = asyncio.ensure_future(child.listen(lambda frame: None))
     await asyncio.sleep(0)
     child._writer.close()
@@ -247,7 +247,7 @@ async def test_calls_can_be_switched_off() -> None:
 
 
 async def test_a_worker_that_talks_nonsense_is_ended() -> None:
-    child = await start(control.Begin(LOOPBACK, 0, "error", "text"), number=0)
+    child = await start(control.Begin(LOOPBACK, 0, 0, "error", "text"))
     child._reader.feed_data((limits.MEDIA_FRAME_BYTES_MAX + 1).to_bytes(4, "big"))
     async with asyncio.timeout(limits.MEDIA_START_S):
         await child.listen(lambda frame: None)

@@ -13,6 +13,7 @@ from node.media.proto.sdp import Candidate
 from node.runtime import config
 from node.runtime.clock import ManualClock
 from node.runtime.config import Config
+from node.wire.record import Spot
 
 
 @pytest.mark.parametrize(
@@ -32,16 +33,26 @@ def test_a_node_on_loopback_keeps_its_calls_there(settings: dict[str, object], l
 
 
 def test_devices_are_told_every_way_in() -> None:
-    outside = Outside(mapped=Endpoint("8.8.4.4", 40000), proven=lambda: ("8.8.8.8",))
+    proven = (Endpoint("8.8.8.8", 443),)
+    outside = Outside(mapped=Endpoint("8.8.4.4", 40000), proven=lambda: proven, https_port=lambda: 8443)
     told = reachable(Config(media_host="203.0.113.7"), outside)
-    own = [Candidate(host, 0) for host in machine_addresses() if "%" not in host]
-    further = [Candidate("203.0.113.7", 0), Candidate("8.8.4.4", 40000), Candidate("8.8.8.8", 0)]
-    assert list(told) == own + further
-    assert len(told) <= limits.MEDIA_CANDIDATES_MAX
+    hosts = [host for host in machine_addresses() if "%" not in host]
+    udp = [Candidate(host, 0) for host in hosts]
+    udp += [Candidate("203.0.113.7", 0), Candidate("8.8.4.4", 40000), Candidate("8.8.8.8", 0)]
+    tcp = [Candidate("8.8.8.8", 443, "tcp")]
+    tcp += [Candidate(host, 8443, "tcp") for host in (*hosts, "203.0.113.7") if ":" not in host]
+    assert list(told) == udp + tcp
+
+
+def test_on_loopback_everything_is_loopback() -> None:
+    outside = Outside(proven=lambda: (Endpoint("8.8.8.8", 443),), https_port=lambda: 5000)
+    local = Config(https_host=LOOPBACK)
+    assert reachable(local, outside) == (Candidate(LOOPBACK, 0), Candidate(LOOPBACK, 5000, "tcp"))
+    assert reachable(Config(https=False), Outside()) == (Candidate(LOOPBACK, 0),)
 
 
 def test_a_mapping_of_the_same_number_needs_no_port_of_its_own() -> None:
-    outside = Outside(mapped=Endpoint("8.8.4.4", 8443), proven=lambda: ("8.8.4.4",))
+    outside = Outside(mapped=Endpoint("8.8.4.4", 8443), proven=lambda: (Endpoint("8.8.4.4", 443),))
     assert reachable(Config(), outside).count(Candidate("8.8.4.4", 0)) == 1
 
 
@@ -51,14 +62,17 @@ def test_a_router_behind_another_one_is_no_way_in() -> None:
 
 
 def test_there_are_only_so_many_candidates_and_never_none() -> None:
-    many = tuple(str(ipaddress.ip_address(0x08080000 + number)) for number in range(40))
-    assert len(reachable(Config(), Outside(proven=lambda: many))) == limits.MEDIA_CANDIDATES_MAX
+    many = tuple(Endpoint(str(ipaddress.ip_address(0x08080000 + number)), 443) for number in range(40))
+    told = reachable(Config(), Outside(proven=lambda: many, https_port=lambda: 8443))
+    assert [candidate.transport for candidate in told].count("udp") == limits.MEDIA_CANDIDATES_MAX
+    assert [candidate.transport for candidate in told].count("tcp") == limits.MEDIA_TCP_CANDIDATES_MAX
     assert reachable(Config(), Outside())
     assert LOOPBACK == "127.0.0.1"
 
 
 def test_only_public_addresses_count_as_proven() -> None:
-    assert public([bytes((8, 8, 8, 8)), bytes((10, 0, 0, 1)), bytes(16)]) == ("8.8.8.8",)
+    spots = [Spot(4, bytes((8, 8, 8, 8)), 443), Spot(4, bytes((10, 0, 0, 1)), 443), Spot(6, bytes(16), 443)]
+    assert public(spots) == (Endpoint("8.8.8.8", 443),)
 
 
 def test_calls_can_be_switched_off() -> None:
