@@ -47,6 +47,8 @@ class Fanout:
         kept = (index, timestamp, mark_type, words, wide, body)
         layer.ring[index & RING_MASK] = kept
         layer.heard_at = now
+        for onward in layer.onward:
+            onward.forward(kept)
         if index != gaps.highest:
             self._late(layer, kept, now)
             return index

@@ -7,11 +7,13 @@ changed in place, so that the loop may walk them:
 - `plain`: legs whose packets differ from the received ones by the header only; (shift of the sequence number, SSRC, mid word, transport)
 - `slow`: legs that leave out pictures or shift counters; they look at every packet
 - `waiting`: legs that come in with the next key frame
+
+Beside them `onward`: copies for other nodes, which take every packet as it is.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from node.base import limits
 from node.media.proto import canonical
@@ -30,6 +32,16 @@ assert limits.RING_PACKETS & RING_MASK == 0
 PlainLeg = tuple[int, int, int, "Transport"]
 
 
+class Onward(Protocol):
+    """A layer on its way to another node (`outflow.Onward`)."""
+
+    def forward(self, kept: Kept) -> None:
+        """A new packet of it, in order or late."""
+
+    def report(self, ntp: int, timestamp: int) -> None:
+        """A sender report of its publisher."""
+
+
 Kept = tuple[int, int, int, int, bool, bytes]
 """A packet in the ring: index, timestamp, canonical marker and payload type, words of copied extensions, wide, body (copied extensions,
 then the payload). A plain tuple, since one is made for each packet."""
@@ -39,8 +51,8 @@ class Layer:
     """`key` orders the layers of a track, 0 is the lowest. `ssrc` and `repair` (0: none) are the publisher's."""
 
     __slots__ = (
-        "at_rate", "bps", "clock", "codec", "curious", "duplicates", "gaps", "gate", "heard_at", "key", "legs", "mark_octets", "plain",
-        "reception", "repair", "ring", "slow", "ssrc", "temporal", "track", "waiting", "width",
+        "at_rate", "bps", "clock", "codec", "curious", "duplicates", "gaps", "gate", "heard_at", "key", "legs", "level", "mark_octets",
+        "onward", "plain", "reception", "repair", "ring", "slow", "ssrc", "temporal", "track", "waiting", "width",
     )  # fmt: skip
 
     def __init__(self, track: Track, key: int, ssrc: int, codec: int) -> None:
@@ -58,6 +70,8 @@ class Layer:
         self.plain: tuple[PlainLeg, ...] = ()
         self.slow: tuple[Leg, ...] = ()
         self.waiting: tuple[Leg, ...] = ()
+        self.onward: tuple[Onward, ...] = ()  # to other nodes
+        self.level = -1  # how loud its newest packet said it is, for them
         self.curious = video  # whether descriptors are to be read
         self.heard_at = 0.0
         self.clock: tuple[int, int] | None = (

@@ -20,6 +20,7 @@ from node.media.fanout import Fanout
 from node.media.host import Host, Timer
 from node.media.layer import Layer
 from node.media.leg import Leg
+from node.media.pipes import Pipes
 from node.media.proto import forward, sdp
 from node.media.proto.speaker import Speakers
 from node.media.seam import Transport
@@ -64,6 +65,9 @@ class Room:
         self._replan: set[bytes] = set()
         self._plan_timer: Timer | None = None
         self._session = int.from_bytes(host.entropy.token_bytes(8), "big") >> 2
+        self.pipes = Pipes(
+            call, host=host, fanout=fanout, events=events, listener=self, width=width_of, tracks=self._own_tracks
+        )  # fmt: skip
         self._ticks = 0
         self._tick_timer: Timer = host.later(limits.SPEAKERS_EVERY_S, self._tick)
 
@@ -87,10 +91,12 @@ class Room:
             raise
         place = self._seats[seat] = _Seat(seat, up, uplink, down, downlink)
         downlink.open()
-        for other in self._seats.values():
-            if other is not place:
-                for track in other.uplink.tracks.values():
-                    self._subscribe(place, track)
+        for track in (*self._own_tracks(), *self.pipes.tracks):
+            if track.seat != seat:
+                self._subscribe(place, track)
+
+    def _own_tracks(self) -> list[Track]:
+        return [track for place in self._seats.values() for track in place.uplink.tracks.values()]
 
     def _number(self, size: int) -> int:
         return int.from_bytes(self._host.entropy.token_bytes(size), "big") or 1
@@ -163,6 +169,7 @@ class Room:
         """Frees everything."""
         for seat in list(self._seats):
             self.unseat(seat)
+        self.pipes.end()
         self._tick_timer.cancel()
         if self._plan_timer is not None:
             self._plan_timer.cancel()
@@ -172,17 +179,20 @@ class Room:
     # --- what uplinks tell ------------------------------------------------------------------------------
 
     def found(self, layer: Layer) -> None:
-        """A layer has begun, perhaps the first of its track."""
+        """A layer has begun, perhaps the first of its track; of a seat here or of another node's."""
         track = layer.track
+        place = self._seats.get(track.seat)
         if len(track.layers) == 1 and not track.legs:
-            place = self._seats[track.seat]
-            track.muted = track.source == "mic" and place.muted
             for other in self._seats.values():
                 if other is not place:
                     self._subscribe(other, track)
-            self._published(place)
+            if place is not None:
+                track.muted = track.source == "mic" and place.muted
+                self._published(place)
         else:
             self._everybody()
+        if place is not None:
+            self.pipes.offer()
 
     def ended(self, track: Track) -> None:
         """A track is offered no longer."""
@@ -193,6 +203,9 @@ class Room:
         sender = self._seats.get(track.seat)
         if sender is not None:
             self._published(sender)
+        elif track.source == "mic":
+            self._speakers.forget(track.seat)
+        self.pipes.offer()
 
     def heard(self, track: Track, level: int, now: float) -> None:
         """A packet of a microphone said how loud it is."""
@@ -240,6 +253,7 @@ class Room:
             place = self._seats.get(seat)
             if place is not None:
                 self._plan(place, now)
+        self.pipes.planned(now)
 
     def _plan(self, place: _Seat, now: float) -> None:
         """Decides what each leg of this seat gets."""
@@ -269,7 +283,13 @@ class Room:
                     leg.aim(layer, choice.cap)
 
     def _audible(self, track: Track) -> bool:
-        return track.source != "mic" or len(self._seats) <= limits.VOICES_ALL_MAX or track.seat in self._voices
+        return track.source != "mic" or not self._crowded or track.seat in self._voices
+
+    @property
+    def _crowded(self) -> bool:
+        """There are too many voices to forward all of them."""
+        others = sum(track.source == "mic" for track in self.pipes.tracks)
+        return len(self._seats) + others > limits.VOICES_ALL_MAX
 
     def _demands(self, place: _Seat, now: float) -> list[forward.Demand]:
         """The videos this seat is to see, most important first: shared screens, then cameras."""
@@ -287,7 +307,7 @@ class Room:
             wish = wanted[track]
             default = DEFAULT_WIDTH if track.source == "camera" else SCREEN_WIDTH
             rates = tuple(
-                forward.Rate(layer.key, layer.width or _width(layer), layer.bps, layer.temporal)
+                forward.Rate(layer.key, width_of(layer), layer.bps, layer.temporal)
                 for layer in sorted(track.layers.values(), key=lambda layer: layer.key)
                 if layer.alive(now)
             )
@@ -307,7 +327,7 @@ class Room:
         if speaking is not None:
             self._events.speakers(self.call, speaking)
             self._everybody()
-        if len(self._seats) > limits.VOICES_ALL_MAX:
+        if self._crowded:
             voices = set(self._speakers.loudest(limits.VOICES_MAX))
             if voices != self._voices:
                 self._voices = voices
@@ -327,6 +347,7 @@ class Room:
                     if layer.waiting and track.video:
                         layer.ask_key_frame()
             self.ready(place.seat)
+        self.pipes.tick(now)
         self._host.mux.flush()
 
     @staticmethod
@@ -348,16 +369,20 @@ class Room:
             tracks = tuple(relay.Track(place.seat, source) for source in place.uplink.tracks)
             legs = sum(leg.layer is not None for leg in place.legs.values())
             seats.append(SeatReport(seat=place.seat, tracks=tracks, legs=legs, quality=self._quality(place)))
+        piped_in, piped_out = self.pipes.rates
         return CallReport(
             call=self.call,
             seats=tuple(seats),
-            in_kbps=sum(place.uplink.bps for place in self._seats.values()) // 1000,
-            out_kbps=sum(place.downlink.bps for place in self._seats.values()) // 1000,
+            pipes=self.pipes.nodes,
+            in_kbps=(sum(place.uplink.bps for place in self._seats.values()) + piped_in) // 1000,
+            out_kbps=(sum(place.downlink.bps for place in self._seats.values()) + piped_out) // 1000,
         )
 
 
-def _width(layer: Layer) -> int:
-    """What a layer is likely to be wide: the highest of a camera is whole."""
+def width_of(layer: Layer) -> int:
+    """What a layer is wide, or is likely to be: the highest of a camera is whole."""
+    if layer.width:
+        return layer.width
     if layer.track.source != "camera":
         return SCREEN_WIDTH
     above = len(layer.track.layers) - 1 - layer.key

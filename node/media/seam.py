@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from node.media.lanes import Lanes
 from node.media.proto import sdp
 
 
@@ -88,6 +89,7 @@ class Mux(Protocol):
     """The UDP port (`udpmux.UdpMux`)."""
 
     batch: Batch | None  # None on the portable path
+    lanes: Lanes  # pipes to other nodes
 
     def slot(self) -> memoryview:
         """The next send slot, 2,048 bytes, writable. Stays the same until something is pushed."""

@@ -124,6 +124,7 @@ class Uplink:
         if elements != payload:
             found = rtp.scan(packet, where, line.ids)
             if found.level >= 0:
+                layer.level = found.level
                 self._listener.heard(track, found.level, now)
             if found.copied:
                 words, wide, body = len(found.copied) >> 2, found.wide, found.copied
@@ -259,6 +260,8 @@ class Uplink:
             layer.reception.reported(item.ntp, now)
             for leg in layer.legs:
                 leg.transport.send_rtcp(leg.sender_report(item.ntp, item.rtp, self.seat.hex(), now))
+            for onward in layer.onward:
+                onward.report(item.ntp, item.rtp)
 
     def connected(self, on: bool) -> None:
         """See `seam.Sink`."""
@@ -285,7 +288,7 @@ class Uplink:
                 again = limits.NACK_WAIT_S
             if gaps.broken:
                 gaps.broken = False
-                if layer.legs or layer.waiting:
+                if layer.legs or layer.waiting or layer.onward:
                     gate.ask()
             if gate.waiting:
                 if gate.due(now):

@@ -94,6 +94,10 @@ def asked(side: Side, now: float) -> tuple[str, stun.Message] | None:
     return str(found[0]), message
 
 
+def ways(*sides: Side) -> tuple[object, ...]:
+    return tuple(side.checks.way for side in sides)
+
+
 def run(a: Side, b: Side, wires: dict[tuple[str, str], str], start: float, end: float) -> None:
     """Time passes. `wires`: (sender, address asked) -> where the question comes from as seen by the receiver; nothing else passes."""
     sides = {"a": (a, b), "b": (b, a)}
@@ -120,7 +124,7 @@ def test_two_public_sides_find_each_other_at_once() -> None:
     a.meet(b, 0)
     b.meet(a, 0)
     run(a, b, {("a", "B"): "A", ("b", "A"): "B"}, 0, 1)
-    assert (a.checks.way, b.checks.way) == ("B", "A")
+    assert ways(a, b) == ("B", "A")
     assert a.checks.rtt_s == pytest.approx(0.02)
 
 
@@ -128,10 +132,10 @@ def test_a_side_behind_nat_is_found_where_its_questions_come_from() -> None:
     a, b = Side("private"), Side("B")
     b.meet(a, 0)
     run(a, b, {("b", "router"): "B"}, 0, 3)
-    assert b.checks.way is None
+    assert ways(b) == (None,)
     a.meet(b, 3)
     run(a, b, {("a", "B"): "router", ("b", "router"): "B"}, 3, 5)
-    assert (a.checks.way, b.checks.way) == ("B", "router")
+    assert ways(a, b) == ("B", "router")
 
 
 def test_a_way_that_stops_to_answer_is_left_for_one_that_does() -> None:
@@ -140,9 +144,9 @@ def test_a_way_that_stops_to_answer_is_left_for_one_that_does() -> None:
     b.meet(a, 0)
     both = {("a", "B1"): "A1", ("a", "B2"): "A2", ("b", "A1"): "B1", ("b", "A2"): "B2"}
     run(a, b, both, 0, 2)
-    assert (a.checks.way, b.checks.way) == ("B1", "A1")
+    assert ways(a, b) == ("B1", "A1")
     run(a, b, {("a", "B2"): "A2", ("b", "A2"): "B2"}, 2, 15)
-    assert (a.checks.way, b.checks.way) == ("B2", "A2")
+    assert ways(a, b) == ("B2", "A2")
 
 
 def test_consent_ends_and_comes_back() -> None:
@@ -152,11 +156,11 @@ def test_consent_ends_and_comes_back() -> None:
     wires = {("a", "B"): "A", ("b", "A"): "B"}
     run(a, b, wires, 0, 1)
     run(a, b, {}, 1, limits.MEDIA_CONSENT_S)
-    assert a.checks.way == "B"
+    assert ways(a) == ("B",)
     run(a, b, {}, limits.MEDIA_CONSENT_S, limits.MEDIA_CONSENT_S + 2)
-    assert a.checks.way is None
+    assert ways(a) == (None,)
     run(a, b, wires, 40, 46)
-    assert (a.checks.way, b.checks.way) == ("B", "A")
+    assert ways(a, b) == ("B", "A")
 
 
 def test_questions_are_paced_and_get_rare() -> None:
@@ -188,10 +192,10 @@ def test_forged_questions_and_answers_prove_nothing() -> None:
     assert not a.checks.answered(wrong, path, 0)
     assert not a.checks.answered(unsigned, path, 0)
     assert not a.checks.answered(right, "elsewhere", 0)
-    assert a.checks.way is None
+    assert ways(a) == (None,)
     assert a.checks.answered(right, path, 0)
     assert not a.checks.answered(right, path, 0), "said twice"
-    assert a.checks.way == "B"
+    assert ways(a) == ("B",)
 
 
 def test_there_are_only_so_many_ways() -> None:
