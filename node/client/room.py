@@ -91,7 +91,8 @@ class Room:
             self.read(entry.idx)
         elif content.is_content(entry.kind) and entry.seq > self.card.as_of and entry.idx > self._read_idx:
             named = _mentions(entry)
-            self._later[entry.idx] = self.me in named or content.MENTION_ALL in named
+            if entry.kind != "call" or self.me in named:  # a call is unread for who missed it
+                self._later[entry.idx] = self.me in named or content.MENTION_ALL in named
         self._mark(entry)
         return True
 

@@ -37,8 +37,8 @@ class CallMedia:
         named = {mid: (track.seat, track.source) for mid, track in tracks.items()}
         _, mine = found
         mine.offer = calling.CallOffer(call, seat, version, sdp, named)
-        if mine.device is not None and mine.taken:
-            mine.device.send(mine.offer)
+        if mine.taken:
+            mine.tell_offer()
 
     def connected(self, call: bytes, seat: bytes, *, on: bool) -> None:
         """Media goes, or not any more."""

@@ -126,21 +126,28 @@ class Calls:
         self._attempts.spend(actor.user_pk)
         self._db.view(lambda tx: self._forwarding.check_consent(tx, actor, row))
         present = self._table.of_room(row.room)
-        old = None if present is None else next((one for one in present.mine.values() if one.actor == actor), None)
         self._check_free(device, b"" if present is None else present.now.call)
-        call, mine = self._entropy.token_bytes(CALL_BYTES), self._new(device)
         target = self._home.focus_of(row) if present is None else present.focus
-        ask = AskStart(call, row.room, actor.user, mine.seat, self._clock.now_ms(), frame.media, frame.targets)
-        now = await self._home.ask(target, ask)
-        there = self._home.learn(target, now, row)
-        if not any(one.seat == mine.seat for one in now.seats):
-            if present is None or old is None:
-                raise Rejected(Code.GONE, "This call is over.")
+        call, mine, count = self._entropy.token_bytes(CALL_BYTES), self._new(device), self._clock.now_ms()
+        ask = AskStart(call, row.room, actor.user, mine.seat, count, frame.media, frame.targets)
+        old = None if present is None else present.seat_of(actor.device_pk)
+        if present is not None and old is not None:
+            await self._home.say(present, ask)
             return self._seat_frame(present, old)
-        if now.call == call:
+        await relay.seat(call, mine.seat)  # nobody is rung for a call that cannot be
+        try:
+            now = await self._home.ask(target, ask)
+            if now.call != call:  # there is a call that rings for them: this accepts it
+                relay.end(call)
+                await relay.seat(now.call, mine.seat)
+        except BaseException:
+            relay.end(call)
+            raise
+        there = self._home.learn(target, now, row)
+        there.count = max(there.count, count)
+        if now.call == call and not now.result:
             self._entries.begin(actor, row.room, call, frame.media)
-        await self._sit(relay, there, mine)
-        return self._seat_frame(there, mine)
+        return self._sit(there, mine)
 
     async def join(self, device: Device, frame: calling.CallJoin) -> calling.CallSeat:
         """Accepts, enters or comes back. Raises Rejected."""
@@ -148,44 +155,37 @@ class Calls:
         there = self._table.find(frame.call)
         row = self._row_of(device, there)
         self._check_free(device, frame.call)
-        mine = self._new(device)
+        mine, now = self._new(device), there.now
+        lost = there.seat_of(actor.device_pk)  # of this very device, which forgot it: its page was loaded anew
+        old = frame.seat or (b"" if lost is None else lost.seat)
+        await relay.seat(now.call, mine.seat)
         there.mine[mine.seat] = mine  # from now on reports name it
-        now, count = there.now, there.next_count(self._clock.now_ms())
-        old = frame.seat or self._lost(there, device)
+        count = there.next_count(self._clock.now_ms())
         try:
             told = await self._home.ask(there.focus, AskJoin(now.call, now.room, actor.user, mine.seat, count, old))
         except BaseException:
-            there.mine.pop(mine.seat, None)
+            self._home.unseat(there, mine)
             raise
         self._home.learn(there.focus, told, row)
-        await self._sit(relay, there, mine)
-        return self._seat_frame(there, mine)
+        return self._sit(there, mine)
 
     def _new(self, device: Device) -> Mine:
         return Mine(self._entropy.token_bytes(SEAT_BYTES), device, self._clock.monotonic())
-
-    def _lost(self, there: There, device: Device) -> bytes:
-        """The seat of this very device, which forgot it: its page was loaded anew."""
-        mine = (one for one in there.mine.values() if one.taken and one.actor.device_pk == device.actor.device_pk)
-        return next((one.seat for one in mine), b"")
 
     def _check_free(self, device: Device, call: bytes) -> None:
         if self._table.seated(device.actor.user, call):
             raise Rejected(Code.BUSY, "You are in another call; leave it first.")
 
-    async def _sit(self, relay: CallRelay, there: There, mine: Mine) -> None:
-        """The seat is confirmed: its transports. Without them it goes again."""
+    def _sit(self, there: There, mine: Mine) -> calling.CallSeat:
+        """The focus confirmed it. What the relay offered meanwhile follows the answer."""
         mine.taken = True
         there.mine[mine.seat] = mine
         if there.now.call not in self._table.calls:
-            raise Rejected(Code.GONE, "This call is over.")
-        try:
-            await relay.seat(there.now.call, mine.seat)
-        except BaseException:
             self._home.unseat(there, mine)
-            self._home.report(there)
-            raise
+            raise Rejected(Code.GONE, "This call is over.")
         self._home.join_pipes(there)
+        asyncio.get_running_loop().call_soon(mine.tell_offer)
+        return self._seat_frame(there, mine)
 
     def _seat_frame(self, there: There, mine: Mine) -> calling.CallSeat:
         video = there.cameras(mine.seat) < self._limits.call_limit("cameras")
@@ -283,8 +283,7 @@ class Calls:
     def _take(self, there: There, mine: Mine, device: Device) -> None:
         mine.device = device
         device.send(there.roster())
-        if mine.offer is not None:
-            device.send(mine.offer)
+        mine.tell_offer()
         self._home.report(there)
 
     # --- sockets come and go ----------------------------------------------------------------------------

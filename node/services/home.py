@@ -127,7 +127,7 @@ class Home:
         """How a call stands, by its focus. Older news and other tellers are ignored."""
         there = self.table.calls.get(now.call)
         if there is None:
-            there = There(now, teller, row.pk)
+            there = There(now, teller, row)
             if now.result or len(self.table.calls) >= limits.CALLS_MAX:
                 return there
             self._meet(there, row)

@@ -85,6 +85,11 @@ class Mine:
         self.sources: tuple[str, ...] = ()
         self.offer: calling.CallOffer | None = None
 
+    def tell_offer(self) -> None:
+        """The newest offer of the down transport, for its device."""
+        if self.device is not None and self.offer is not None:
+            self.device.send(self.offer)
+
     @property
     def state(self) -> str:
         """As the focus is told."""
@@ -104,12 +109,13 @@ class Mine:
 class There:
     """A call as this node knows it."""
 
-    __slots__ = ("count", "focus", "heard_at", "mine", "now", "ringing", "room_pk", "rung", "said_at", "told")
+    __slots__ = ("count", "direct", "focus", "heard_at", "mine", "now", "ringing", "room_pk", "rung", "said_at", "told")
 
-    def __init__(self, now: CallNow, focus_nid: NodeId, room_pk: int) -> None:
+    def __init__(self, now: CallNow, focus_nid: NodeId, row: RoomRow) -> None:
         self.now = now
         self.focus = focus_nid
-        self.room_pk = room_pk
+        self.room_pk = row.pk
+        self.direct = row.kind == room.DIRECT
         self.mine: dict[bytes, Mine] = {}
         self.rung: dict[UserId, None] = {}  # people here whose devices were told to ring
         self.ringing: dict[UserId, None] = {}  # and of whom one said that it does
@@ -145,6 +151,10 @@ class There:
         return calling.CallRoster(
             now.call, now.room, now.version, now.media, now.by, state, now.live_ms or now.started_ms, seats, invited
         )
+
+    def seat_of(self, device_pk: int) -> Mine | None:
+        """The confirmed seat of a device."""
+        return next((one for one in self.mine.values() if one.taken and one.actor.device_pk == device_pk), None)
 
     def has_seats_of(self, node: NodeId) -> bool:
         """Whether somebody of that node is in."""

@@ -39,12 +39,13 @@ class Socket(Protocol):
 class CallFrames:
     """The call frames of one session."""
 
-    __slots__ = ("_budget", "_calls", "_socket")
+    __slots__ = ("_budget", "_calls", "_gone", "_socket")
 
     def __init__(self, *, calls: Calls, socket: Socket, budget: Budget) -> None:
         self._calls = calls
         self._socket = socket
         self._budget = budget
+        self._gone = False
 
     def came(self, room_pks: Iterable[int]) -> None:
         """The session said hello."""
@@ -52,6 +53,7 @@ class CallFrames:
 
     def went(self) -> None:
         """The session is over."""
+        self._gone = True
         self._calls.went(self._socket)
 
     def receive(self, frame: DeviceCallFrame) -> None:
@@ -113,6 +115,9 @@ class CallFrames:
 
         def done(result: object, error: Exception | None) -> None:
             self._socket.awaited(more=-1)
+            if self._gone:
+                self._calls.went(self._socket)  # it may have got a seat after it was gone
+                return
             if error is not None:
                 self._socket.refuse(n, error)
             else:

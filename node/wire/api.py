@@ -384,6 +384,7 @@ class Room(Answer, frozen=True, kw_only=True):
     muted_until_ms: int
     recall_window_s: int
     edit_window_s: int
+    calls: Literal["everybody", "admins", "nobody"]
     members: int
     joined_idx: int
     head_idx: int
@@ -613,16 +614,70 @@ class NodeSettings(Answer, frozen=True, kw_only=True):
     registration: RegistrationMode
     circle: CircleMode
     rates: dict[str, int]
+    calls: dict[str, int]
 
 
 class ChangeSettings(Request, frozen=True, kw_only=True):
-    """A field left out stays; `rates` changes the named ones only."""
+    """A field left out stays; `rates` and `calls` change the named ones only."""
 
     name: DisplayName | None = None
     domain: Annotated[str, Meta(max_length=253)] | None = None
     registration: RegistrationMode | None = None
     circle: CircleMode | None = None
     rates: dict[str, Annotated[int, Meta(ge=1, le=10_000_000)]] | None = None
+    calls: dict[str, Annotated[int, Meta(ge=1, le=10_000_000)]] | None = None
+
+
+class AdminSeat(Answer, frozen=True, kw_only=True):
+    """One device in a call. What the relay knows of its media is 0 (loss and round trip: -1) for seats of other nodes."""
+
+    seat: str
+    user: str
+    here: bool
+    state: Literal["connecting", "live", "reconnecting"]
+    mic: bool
+    camera: bool
+    screen: bool
+    muted: bool
+    joined_ms: int
+    path: str
+    legs: int
+    up_kbps: int
+    down_kbps: int
+    up_loss: int
+    down_loss: int
+    rtt_ms: int
+
+
+class AdminCall(Answer, frozen=True, kw_only=True):
+    """A call that goes on. `focus` is the node that keeps it, `pipes` are nodes whose relays are joined to ours; rates are kbit/s."""
+
+    call: str
+    room: str
+    kind: Literal["group", "direct"]
+    media: Literal["audio", "video"]
+    by: str
+    state: Literal["ringing", "live"]
+    started_ms: int
+    focus: str
+    pipes: list[str]
+    seats: list[AdminSeat]
+    in_kbps: int
+    out_kbps: int
+
+
+class AdminCalls(Answer, frozen=True, kw_only=True):
+    """Calls and the relay. `level` 2: fast path, 1: portable path, 0: no calls, because of `reason`; `cpu` is the share of one core;
+    loss is per mille."""
+
+    level: int
+    reason: str
+    port: int
+    cpu: float
+    packets_in: int
+    packets_out: int
+    dropped: dict[str, int]
+    calls: list[AdminCall]
 
 
 class Health(Answer, frozen=True, kw_only=True):

@@ -104,6 +104,7 @@ class AdminResource:
             registration=None if body.registration is None else Registration(body.registration),
             circle=None if body.circle is None else Circle(body.circle),
             rates=body.rates or {},
+            calls=body.calls or {},
         )
         await self._settings.change(change, actor=call.actor.user)
         return self._present()
@@ -116,6 +117,7 @@ class AdminResource:
             registration=settings.registration.value,
             circle=settings.circle.value,
             rates=settings.rates(),
+            calls=settings.call_limits(),
         )
 
 

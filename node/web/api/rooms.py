@@ -26,6 +26,11 @@ from node.web.endpoints import Access, Call, endpoint
 from node.wire import api, c2s
 from node.wire.envelope import decode_event
 
+_CALLS: dict[str, Literal["everybody", "admins", "nobody"]] = {
+    "everybody": "everybody",
+    "admins": "admins",
+    "nobody": "nobody",
+}
 _STATES: dict[str, Literal["member", "invited", "left"]] = {"member": "member", "invited": "invited", "left": "left"}
 _POSTING = (
     Code.NOT_FOUND, Code.NOT_MEMBER, Code.ROLE_TOO_LOW, Code.MUTED, Code.GONE, Code.WINDOW_CLOSED, Code.ALREADY_DONE,
@@ -264,6 +269,7 @@ class RoomResource:
             muted_until_ms=card.muted_until_ms,
             recall_window_s=card.recall_window_s,
             edit_window_s=card.edit_window_s,
+            calls=_CALLS[card.calls],
             members=card.members,
             joined_idx=card.joined_idx,
             head_idx=card.head_idx,

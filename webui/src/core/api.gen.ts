@@ -299,6 +299,7 @@ export interface Room {
   muted_until_ms: number;
   recall_window_s: number;
   edit_window_s: number;
+  calls: 'admins' | 'everybody' | 'nobody';
   members: number;
   joined_idx: number;
   head_idx: number;
@@ -501,15 +502,65 @@ export interface NodeSettings {
   registration: 'closed' | 'invite' | 'open';
   circle: 'allowed' | 'open';
   rates: Record<string, number>;
+  calls: Record<string, number>;
 }
 
-/** A field left out stays; `rates` changes the named ones only. */
+/** A field left out stays; `rates` and `calls` change the named ones only. */
 export interface ChangeSettings {
   name?: string | null;
   domain?: string | null;
   registration?: 'closed' | 'invite' | 'open' | null;
   circle?: 'allowed' | 'open' | null;
   rates?: Record<string, number> | null;
+  calls?: Record<string, number> | null;
+}
+
+/** One device in a call. What the relay knows of its media is 0 (loss and round trip: -1) for seats of other nodes. */
+export interface AdminSeat {
+  seat: string;
+  user: string;
+  here: boolean;
+  state: 'connecting' | 'live' | 'reconnecting';
+  mic: boolean;
+  camera: boolean;
+  screen: boolean;
+  muted: boolean;
+  joined_ms: number;
+  path: string;
+  legs: number;
+  up_kbps: number;
+  down_kbps: number;
+  up_loss: number;
+  down_loss: number;
+  rtt_ms: number;
+}
+
+/** A call that goes on. `focus` is the node that keeps it, `pipes` are nodes whose relays are joined to ours; rates are kbit/s. */
+export interface AdminCall {
+  call: string;
+  room: string;
+  kind: 'direct' | 'group';
+  media: 'audio' | 'video';
+  by: string;
+  state: 'live' | 'ringing';
+  started_ms: number;
+  focus: string;
+  pipes: string[];
+  seats: AdminSeat[];
+  in_kbps: number;
+  out_kbps: number;
+}
+
+/** Calls and the relay. `level` 2: fast path, 1: portable path, 0: no calls, because of `reason`; `cpu` is the share of one core; loss is per mille. */
+export interface AdminCalls {
+  level: number;
+  reason: string;
+  port: number;
+  cpu: number;
+  packets_in: number;
+  packets_out: number;
+  dropped: Record<string, number>;
+  calls: AdminCall[];
 }
 
 /** `status` is ok or read_only; `reason` says why. */
