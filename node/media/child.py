@@ -47,7 +47,7 @@ class Child:
         self._process = process
         self._reader = reader
         self._writer = writer
-        self._asked: dict[int, asyncio.Future[control.Done | control.Report]] = {}
+        self._asked: dict[int, asyncio.Future[control.Answered]] = {}
         self._count = 0
 
     @property
@@ -68,13 +68,13 @@ class Child:
             return False
         return True
 
-    async def ask(self, make: Callable[[int], control.ToWorker]) -> control.Done | control.Report:
+    async def ask(self, make: Callable[[int], control.ToWorker]) -> control.Answered:
         """Sends `make(n)` and waits for its answer. Raises Rejected: the worker's, or `unavailable` when it is gone or hangs."""
         if self.gone:
             raise _unavailable()
         self._count += 1
         n = self._count
-        waiting: asyncio.Future[control.Done | control.Report] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[control.Answered] = asyncio.get_running_loop().create_future()
         self._asked[n] = waiting
         try:
             self.say(make(n))
@@ -93,7 +93,7 @@ class Child:
             async for body in control.frames(self._reader):
                 frame = control.to_node.decode(body)
                 match frame:
-                    case control.Done() | control.Report():
+                    case control.Done() | control.Half() | control.Report():
                         self._settle(frame.n, frame)
                     case control.Refused(n=n, code=code, text=text):
                         self._settle(n, Rejected(Code(code), text))
@@ -115,7 +115,7 @@ class Child:
         with suppress(ProcessLookupError):
             self._process.kill()
 
-    def _settle(self, n: int, outcome: control.Done | control.Report | Rejected) -> None:
+    def _settle(self, n: int, outcome: control.Answered | Rejected) -> None:
         waiting = self._asked.get(n)
         if waiting is None or waiting.done():
             return

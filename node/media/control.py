@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from node.base import limits
+from node.base.ids import NodeId
 from node.media.proto.sdp import Candidate
 from node.runtime import log
 from node.services.relay import CallReport, Quality, Track, Wanted
@@ -115,7 +116,49 @@ class End(_Frame, frozen=True):
     call: bytes
 
 
-ToWorker = Begin | Reachable | Seat | Offer | Answer | AskReport | Restart | Want | Mute | Unseat | End
+class AskHalf(_Frame, frozen=True):
+    """`CallRelay.pipe`, answered by `Half`."""
+
+    n: int
+    call: bytes
+    node: NodeId
+
+
+class Join(_Frame, frozen=True):
+    """`CallRelay.pipe_joined`."""
+
+    n: int
+    call: bytes
+    node: NodeId
+    half: bytes
+
+
+class PipeTracks(_Frame, frozen=True):
+    """`CallRelay.pipe_tracks`."""
+
+    call: bytes
+    node: NodeId
+    tracks: tuple[Track, ...]
+
+
+class PipeWant(_Frame, frozen=True):
+    """`CallRelay.pipe_want`."""
+
+    call: bytes
+    node: NodeId
+    tracks: tuple[Wanted, ...]
+
+
+class PipeClosed(_Frame, frozen=True):
+    """`CallRelay.pipe_closed`."""
+
+    call: bytes
+    node: NodeId
+
+
+Asking = Seat | Offer | Answer | AskHalf | Join
+Saying = Restart | Want | Mute | Unseat | PipeTracks | PipeWant | PipeClosed
+ToWorker = Begin | Reachable | AskReport | End | Asking | Saying
 
 
 # --- worker -> node -------------------------------------------------------------------------------------
@@ -142,6 +185,13 @@ class Refused(_Frame, frozen=True):
     n: int
     code: str
     text: str
+
+
+class Half(_Frame, frozen=True):
+    """The answer to `AskHalf`."""
+
+    n: int
+    half: bytes
 
 
 class Report(_Frame, frozen=True):
@@ -196,7 +246,16 @@ class Measured(_Frame, frozen=True):
     quality: Quality
 
 
-ToNode = Began | Done | Refused | Report | Offered | Connected | Published | Speakers | Measured
+class PipeWanted(_Frame, frozen=True):
+    """`RelayEvents.pipe_wanted`."""
+
+    call: bytes
+    node: NodeId
+    tracks: tuple[Wanted, ...]
+
+
+Answered = Done | Half | Report
+ToNode = Began | Refused | Answered | Offered | Connected | Published | Speakers | Measured | PipeWanted
 
 _encoder: Final = msgspec.msgpack.Encoder()
 to_worker: Final = msgspec.msgpack.Decoder(ToWorker)

@@ -138,6 +138,8 @@ class Pipes:
     def half(self, node: NodeId) -> bytes:
         """A new half of ours. Raises Rejected(limit_reached)."""
         joint = self._joint(node)
+        if joint is None:
+            raise Rejected(Code.LIMIT_REACHED, "A call has no more nodes than seats.", limit=limits.SEATS_PER_CALL_MAX)
         newest = joint.newest
         if newest is not None and not newest.joined:  # its other half never came
             joint.drop(newest)
@@ -160,11 +162,15 @@ class Pipes:
 
     def allow(self, node: NodeId, tracks: Sequence[relay.Track]) -> None:
         """What the seats of that node publish, by the roster."""
-        self._joint(node).inflow.allow(tracks)
+        joint = self._joint(node)
+        if joint is not None:
+            joint.inflow.allow(tracks)
 
     def want(self, node: NodeId, tracks: Sequence[Wanted]) -> None:
         """What that node wants."""
-        self._joint(node).outflow.want(tracks)
+        joint = self._joint(node)
+        if joint is not None:
+            joint.outflow.want(tracks)
 
     def close(self, node: NodeId) -> None:
         """That node has nobody in the call any more."""
@@ -177,11 +183,10 @@ class Pipes:
         for node in list(self._joints):
             self.close(node)
 
-    def _joint(self, node: NodeId) -> _Joint:
+    def _joint(self, node: NodeId) -> _Joint | None:
+        """Made if need be; None: there are too many nodes."""
         joint = self._joints.get(node)
-        if joint is None:
-            if len(self._joints) >= limits.SEATS_PER_CALL_MAX:
-                raise Rejected(Code.LIMIT_REACHED, "A call has no more nodes than seats.")
+        if joint is None and len(self._joints) < limits.SEATS_PER_CALL_MAX:
             outflow = Outflow(host=self._host, width=self._width)
             inflow = Inflow(host=self._host, fanout=self._fanout, listener=self._listener)
             joint = self._joints[node] = _Joint(outflow, inflow)

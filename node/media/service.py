@@ -64,6 +64,7 @@ class Relay:
         self._children: dict[int, Child] = {}
         self._calls: dict[bytes, int] = {}  # call -> number of its worker
         self._wanted = asyncio.Event()  # there are workers, or will be
+        self._published: dict[tuple[bytes, NodeId], tuple[Track, ...]] = {}  # by other nodes, as far as it was said
         self._trouble = ""
         self._level = 2
         self._ended_at = float("-inf")  # when a worker died by itself
@@ -160,6 +161,8 @@ class Relay:
     def end(self, call: bytes) -> None:
         """Frees everything of a call; a worker without calls ends some time later."""
         self._say(call, control.End(call))
+        for key in [key for key in self._published if key[0] == call]:
+            del self._published[key]
         number = self._calls.pop(call, None)
         child = self._children.get(number) if number is not None else None
         if child is not None:
@@ -318,22 +321,35 @@ class Relay:
                 events.speakers(call, seats)
             case control.Measured(call=call, seat=seat, quality=quality):
                 events.quality(call, seat, quality)
+            case control.PipeWanted(call=call, node=node, tracks=wanted):
+                events.pipe_wanted(call, node, wanted)
 
     # --- between nodes ----------------------------------------------------------------------------------
 
     async def pipe(self, call: bytes, node: NodeId) -> bytes:
-        """Not yet. Raises Rejected(unavailable)."""
-        raise Rejected(Code.UNAVAILABLE, "This node's relay does not reach other nodes yet.")
+        """Our half of a pipe."""
+        child = self._child(call)
+        answer = await child.ask(lambda n: control.AskHalf(n, call, node))
+        assert isinstance(answer, control.Half)
+        tracks = self._published.get((call, node))
+        if tracks is not None:  # it may have been said before there was a room
+            child.say(control.PipeTracks(call, node, tracks))
+        return answer.half
 
     async def pipe_joined(self, call: bytes, node: NodeId, half: bytes) -> None:
-        """Not yet. Raises Rejected(unavailable)."""
-        raise Rejected(Code.UNAVAILABLE, "This node's relay does not reach other nodes yet.")
+        """The other node's half."""
+        await self._child(call).ask(lambda n: control.Join(n, call, node, half))
 
     def pipe_tracks(self, call: bytes, node: NodeId, tracks: Sequence[Track]) -> None:
-        """Not yet."""
+        """What the seats of that node publish."""
+        self._published[call, node] = tuple(tracks)
+        self._say(call, control.PipeTracks(call, node, tuple(tracks)))
 
     def pipe_want(self, call: bytes, node: NodeId, tracks: Sequence[Wanted]) -> None:
-        """Not yet."""
+        """What that node wants of the seats here."""
+        self._say(call, control.PipeWant(call, node, tuple(tracks)))
 
     def pipe_closed(self, call: bytes, node: NodeId) -> None:
-        """Not yet."""
+        """That node has nobody in the call any more."""
+        self._published.pop((call, node), None)
+        self._say(call, control.PipeClosed(call, node))

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Final
 
 from node.base.errors import Code, Rejected
+from node.base.ids import NodeId
 from node.media import compat, control, selftest, tcp, udpmux
 from node.media.fanout import Fanout
 from node.media.proto import sdp
@@ -48,7 +49,7 @@ class Worker:
     def do(self, frame: control.ToWorker) -> None:
         """One frame of the node."""
         match frame:
-            case control.Seat() | control.Offer() | control.Answer():
+            case control.Seat() | control.Offer() | control.Answer() | control.AskHalf() | control.Join():
                 self._say(self._answer(frame))
             case control.AskReport(n=n):
                 self._say(self._report(n))
@@ -64,7 +65,7 @@ class Worker:
                 self._do_in_room(frame)
         self.mux.flush()
 
-    def _do_in_room(self, frame: control.Restart | control.Want | control.Mute | control.Unseat) -> None:
+    def _do_in_room(self, frame: control.Saying) -> None:
         room = self.rooms.get(frame.call)
         if room is None:
             return
@@ -77,8 +78,14 @@ class Worker:
                 room.mute(seat, on=on)
             case control.Unseat(seat=seat):
                 room.unseat(seat)
+            case control.PipeTracks(node=node, tracks=tracks):
+                room.pipes.allow(node, tracks)
+            case control.PipeWant(node=node, tracks=wanted):
+                room.pipes.want(node, wanted)
+            case control.PipeClosed(node=node):
+                room.pipes.close(node)
 
-    def _answer(self, frame: control.Seat | control.Offer | control.Answer) -> control.Done | control.Refused:
+    def _answer(self, frame: control.Asking) -> control.Done | control.Half | control.Refused:
         try:
             match frame:
                 case control.Seat(n=n, call=call, seat=seat):
@@ -91,6 +98,11 @@ class Worker:
                     return control.Done(n, self._room(call).offer(seat, text, sources))
                 case control.Answer(n=n, call=call, seat=seat, version=version, sdp=text):
                     self._room(call).answer(seat, version, text)
+                    return control.Done(n)
+                case control.AskHalf(n=n, call=call, node=node):
+                    return control.Half(n, self._room(call).pipes.half(node))
+                case control.Join(n=n, call=call, node=node, half=half):
+                    self._room(call).pipes.joined(node, half)
                     return control.Done(n)
         except Rejected as refused:
             return control.Refused(frame.n, refused.code, refused.text)
@@ -147,8 +159,9 @@ class Worker:
     def failed(self, call: bytes) -> None:
         """The node notices by itself when a worker dies."""
 
-    def pipe_wanted(self, call: bytes, node: object, tracks: Sequence[Wanted]) -> None:
-        """No pipes yet."""
+    def pipe_wanted(self, call: bytes, node: NodeId, tracks: Sequence[Wanted]) -> None:
+        """To the node."""
+        self._say(control.PipeWanted(call, node, tuple(tracks)))
 
 
 async def serve(controls: socket.socket, inlet: socket.socket) -> None:
