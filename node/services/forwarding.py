@@ -98,10 +98,11 @@ class Forwarding:
 
     def require_contact(self, tx: Tx, actor: Actor, other: UserId) -> None:
         """Raises Rejected unless `other`, of another node, agreed to be written to."""
-        found = contacts.find(tx, actor.user_pk, other)
-        if found is not None and found.state is ContactState.BLOCKED:
+        pk = self._users.known(tx, other)
+        state = None if pk is None else contacts.standing(tx, actor.user_pk, pk)
+        if state is ContactState.BLOCKED:
             raise Rejected(Code.BLOCKED, "You blocked this person; unblock them to write.", field="user")
-        if found is None or found.state is not ContactState.CONTACT:
+        if state is not ContactState.CONTACT:
             self.require_met(tx, other)
             raise Rejected(Code.CONSENT_NEEDED, "Ask this person first; they have to agree.", field="user")
 

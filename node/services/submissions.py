@@ -178,10 +178,11 @@ class Submissions:
         for user in row.state.members:
             if parse_user(user)[1] != self._signer.nid:
                 continue
-            found = contacts.find(tx, self._users.pk(tx, user), author)
-            if found is not None and found.state is ContactState.BLOCKED:
+            pk = self._users.known(tx, author)
+            state = None if pk is None else contacts.standing(tx, self._users.pk(tx, user), pk)
+            if state is ContactState.BLOCKED:
                 raise Rejected(Code.BLOCKED, "This person does not take messages from you.")
-            if found is None or found.state is not ContactState.CONTACT:
+            if state is not ContactState.CONTACT:
                 raise Rejected(Code.CONSENT_NEEDED, "Ask this person first; they have to agree.")
 
     def _check_person(self, tx: Tx, body: Body) -> None:

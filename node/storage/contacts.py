@@ -56,6 +56,12 @@ def find(tx: Tx, account_pk: int, user: UserId) -> ContactRow | None:
     return None if row is None else _contact(row)
 
 
+def standing(tx: Tx, account_pk: int, user_pk: int) -> ContactState | None:
+    """How the account stands with a user, by number: asked for each post into a direct chat across nodes, so it reads one row."""
+    row = tx.one("SELECT state FROM contacts WHERE account = ? AND user = ?", (account_pk, user_pk))
+    return None if row is None else ContactState(row[0])
+
+
 def of_account(tx: Tx, account_pk: int) -> list[ContactRow]:
     """Everybody the account knows elsewhere, newest first."""
     return [_contact(row) for row in tx.all(f"{_SELECT} WHERE c.account = ? ORDER BY c.at_ms DESC", (account_pk,))]
