@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SWITCH_INTERVAL_S: Final = 0.0005  # a commit that ends waits at most this long for the event loop to let go
+GC_THRESHOLDS: Final = (
+    20_000,
+    20,
+    20,
+)  # a message makes some twenty objects and no cycle: Python's 700 is a look every 30 messages
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -43,6 +49,7 @@ async def serve(config: Config, announce: Callable[[Started], None]) -> ExitStat
         )
 
         def started() -> None:
+            calm_collector()
             announce(
                 Started(
                     name=services.settings.name,
@@ -59,3 +66,11 @@ async def serve(config: Config, announce: Callable[[Started], None]) -> ExitStat
         return status
     finally:
         await services.close()
+
+
+def calm_collector() -> None:
+    """What is here once the node serves stays, so collections look at younger objects only, and seldom: about 6 % of the CPU of a busy
+    node went there."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
