@@ -55,7 +55,9 @@ class House:
         return next(caller for caller in self.callers if caller.seat == seat)
 
     def offered(self, call: bytes, seat: bytes, version: int, sdp: str, tracks: Mapping[str, Track]) -> None:
-        self._of(seat).offered(version, sdp, tracks)
+        for caller in self.callers:
+            if caller.seat == seat:
+                caller.offered(version, sdp, tracks)
 
     def connected(self, call: bytes, seat: bytes, *, on: bool) -> None:
         self._of(seat).states.append(on)
@@ -302,6 +304,14 @@ class Caller:
         """The mid of this track, once it was offered and answered."""
         await self.until(lambda: self.connected and bool(self.mid_of(seat, source)))
         return self.mid_of(seat, source)
+
+    async def leave(self) -> None:
+        """Ends both associations, so that nothing of this caller is left."""
+        for device in (self.up, self.down):
+            if device is not None and device.srtp is not None:
+                async with asyncio.timeout(PATIENCE_S):
+                    await device.dtls.close()
+        self.close()
 
     def close(self) -> None:
         if self._joining is not None:
