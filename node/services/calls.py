@@ -96,6 +96,7 @@ class Calls:
         self._focus.tick()
         now = self._clock.monotonic()
         for there in list(self._table.calls.values()):
+            self._home.tell_late(there)
             self._tick_silent(there, now)
             if not self._focus.is_at_home(there.focus):
                 if there.mine and now - there.said_at >= limits.CALL_REPEAT_S:
@@ -318,7 +319,10 @@ class Calls:
         """Answers a request. Raises Rejected."""
         self._asks.spend(peer.nid)
         if method == focus.ASK:
-            return focus.encode_said(self._focus.ask(peer.nid, focus.decode_ask(args)))
+            ask = focus.decode_ask(args)
+            if isinstance(ask, AskStart):
+                self._attempts.spend(ask.user)  # its own node may not count
+            return focus.encode_said(self._focus.ask(peer.nid, ask))
         if method == focus.PIPE:
             asked = focus.decode_half(args)
             self._shared(peer, asked.call)

@@ -44,15 +44,16 @@ class Limits(Protocol):
 class _Held:
     """A call that is kept here, and when each of its homes spoke last."""
 
-    __slots__ = ("call", "counts", "ended_at", "heard", "room_pk", "since", "told_at")
+    __slots__ = ("call", "counts", "ended_at", "heard", "room_pk", "since", "told_at", "untold")
 
-    def __init__(self, call: Call, room_pk: int, now: float) -> None:
+    def __init__(self, call: Call, room_pk: int) -> None:
         self.call = call
         self.room_pk = room_pk
         self.counts: dict[NodeId, int] = {}
         self.since: dict[bytes, int] = {}  # the count with which a seat was asked for
         self.heard: dict[NodeId, float] = {}
-        self.told_at = now
+        self.told_at = float("-inf")
+        self.untold = False  # a change that other nodes did not hear of yet
         self.ended_at = 0.0
 
 
@@ -121,7 +122,7 @@ class Focus:
         if present is not None:
             return self._start_again(node, row, present, ask, targets)
         room.require(row.state, user, Capability.CALL, now_ms)
-        if len(self._held) >= limits.CALLS_MAX:
+        if self._full(node):
             raise Rejected(Code.LIMIT_REACHED, "There are too many calls on this node.", limit=limits.CALLS_MAX)
         if ask.call in self._held:
             raise Rejected(Code.ALREADY_DONE, "This call was begun before.", field="call")
@@ -193,10 +194,11 @@ class Focus:
 
     def report(self, node: NodeId, said: SeatsNow) -> None:
         """How the seats of `node` stand. Older than what is known, or of people elsewhere: ignored."""
-        held = self._held.get(said.call)
-        if held is None:
-            held = self._adopt(node, said)
-        if held is None or held.call.room != said.room:
+        row = self._db.view(lambda tx: self._rooms.peek(tx, RoomId(said.room)))
+        if row is None or (node != self._node and node not in self._nodes.of(row)):
+            return
+        held = self._held.get(said.call) or self._adopt(node, row, said)
+        if held is None or held.call.room != row.room:
             return
         if held.call.ended:
             self.tell(node, to_now(held.call))
@@ -224,15 +226,14 @@ class Focus:
                 commands.append(rules.Drop(number, rules.LEFT))
         return commands
 
-    def _adopt(self, node: NodeId, said: SeatsNow) -> _Held | None:
+    def _adopt(self, node: NodeId, row: RoomRow, said: SeatsNow) -> _Held | None:
         """A call that this focus forgot, or never heard of; None (and its home told so) if it may not be here."""
-        row = self._db.view(lambda tx: self._rooms.peek(tx, RoomId(said.room)))
-        if row is None or row.hub != self._node:
+        if row.hub != self._node:
             return None
         users = {UserId(one.user) for one in said.seats}
         members = row.state.members
         own = all(user in members and parse_user(user)[1] == node for user in users)
-        if not said.seats or not own or said.by not in members or row.room in self._by_room or self._full():
+        if not said.seats or not own or said.by not in members or row.room in self._by_room or self._full(node):
             self.tell(node, over(said))
             return None
         now_ms = self._clock.now_ms()
@@ -251,8 +252,12 @@ class Focus:
             call = replace(call, live_ms=0, invited={other: rules.Invitee(rules.INVITED, now_ms)})
         return self._hold(call, row)
 
-    def _full(self) -> bool:
-        return len(self._held) >= limits.CALLS_MAX
+    def _full(self, node: NodeId) -> bool:
+        """Whether no more calls are kept, or no more of people of that node."""
+        if len(self._held) >= limits.CALLS_MAX:
+            return True
+        theirs = sum(parse_user(held.call.by)[1] == node for held in self._held.values())
+        return node != self._node and theirs >= limits.CALLS_PER_NODE_MAX
 
     # --- what happens elsewhere -------------------------------------------------------------------------
 
@@ -285,8 +290,8 @@ class Focus:
                 self._run(held, rules.Tick())
             if held.call.ended and now - held.ended_at > limits.CALL_EMPTY_S:
                 del self._held[held.call.id]
-            elif now - held.told_at >= limits.CALL_REPEAT_S:
-                self._tell(held, others_only=True)
+            elif held.untold or (not held.call.ended and now - held.told_at >= limits.CALL_REPEAT_S):
+                self._tell_others(held, now)
 
     def _tick_silent(self, held: _Held, now: float) -> None:
         for number, seat in list(held.call.seats.items()):
@@ -306,7 +311,7 @@ class Focus:
     # --- changing ---------------------------------------------------------------------------------------
 
     def _hold(self, call: Call, row: RoomRow) -> _Held:
-        held = self._held[call.id] = _Held(call, row.pk, self._clock.monotonic())
+        held = self._held[call.id] = _Held(call, row.pk)
         self._by_room[row.room] = call.id
         return held
 
@@ -329,13 +334,19 @@ class Focus:
     def _row_of(self, held: _Held) -> RoomRow:
         return self._db.view(lambda tx: self._rooms.peek_pk(tx, held.room_pk))
 
-    def _tell(self, held: _Held, *, others_only: bool = False) -> None:
-        held.told_at = self._clock.monotonic()
-        now = to_now(held.call)
+    def _tell(self, held: _Held) -> None:
+        """This node at once; the others too, unless they were told a moment ago: then with the next tick."""
+        now = self._clock.monotonic()
+        held.untold = True
+        if held.call.ended or now - held.told_at >= limits.CALL_TELL_EVERY_S:
+            self._tell_others(held, now)
+        self.tell(self._node, to_now(held.call))
+
+    def _tell_others(self, held: _Held, now: float) -> None:
+        held.told_at, held.untold = now, False
+        said = to_now(held.call)
         for node in self._nodes.of(self._row_of(held)):
-            self.tell(node, now)
-        if not others_only:
-            self.tell(self._node, now)
+            self.tell(node, said)
 
 
 def to_now(call: Call) -> CallNow:

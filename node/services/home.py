@@ -95,13 +95,35 @@ class Home:
             self.learn(there.focus, now, row)
 
     def report(self, there: There) -> None:
-        """Tells the focus of the seats here."""
-        there.said_at = self._clock.monotonic()
-        said = there.report(self._clock.now_ms())
+        """Tells the focus of the seats here: at once, or with the next tick if it was told a moment ago."""
         if there.focus == self._node:
-            self._focus.report(self._node, said)
-        elif self.links is not None:
+            self._focus.report(self._node, there.report(self._clock.now_ms()))
+            return
+        now = self._clock.monotonic()
+        there.unsaid = True
+        if now - there.said_at >= limits.CALL_TELL_EVERY_S:
+            self._say_report(there, now)
+
+    def _say_report(self, there: There, now: float) -> None:
+        there.said_at, there.unsaid = now, False
+        if self.links is not None:
+            said = there.report(self._clock.now_ms())
             self.links.whisper(there.focus, focus.SEATS, focus.encode_said(said))
+
+    def tell_late(self, there: There) -> None:
+        """What was gathered since the last tick."""
+        now = self._clock.monotonic()
+        if there.unsaid:
+            self._say_report(there, now)
+        row = self.row(RoomId(there.now.room)) if there.unshown else None
+        if row is not None:
+            self._show(there, row, now)
+
+    def _show(self, there: There, row: RoomRow, now: float) -> None:
+        there.shown_at, there.unshown = now, False
+        roster = there.roster()
+        for device in self._audience(row):
+            device.send(roster)
 
     # --- from the focus ---------------------------------------------------------------------------------
 
@@ -153,9 +175,10 @@ class Home:
     def _derive(self, there: There, row: RoomRow) -> None:
         now = there.now
         there.told = []
-        roster = there.roster()
-        for device in self._audience(row):
-            device.send(roster)
+        there.unshown = True
+        moment = self._clock.monotonic()
+        if now.result or moment - there.shown_at >= limits.CALL_TELL_EVERY_S:
+            self._show(there, row, moment)
         self._ring(there, row)
         seats = {one.seat: one for one in now.seats}
         for mine in list(there.mine.values()):

@@ -109,7 +109,22 @@ class Mine:
 class There:
     """A call as this node knows it."""
 
-    __slots__ = ("count", "direct", "focus", "heard_at", "mine", "now", "ringing", "room_pk", "rung", "said_at", "told")
+    __slots__ = (
+        "count",
+        "direct",
+        "focus",
+        "heard_at",
+        "mine",
+        "now",
+        "ringing",
+        "room_pk",
+        "rung",
+        "said_at",
+        "shown_at",
+        "told",
+        "unsaid",
+        "unshown",
+    )
 
     def __init__(self, now: CallNow, focus_nid: NodeId, row: RoomRow) -> None:
         self.now = now
@@ -121,7 +136,8 @@ class There:
         self.ringing: dict[UserId, None] = {}  # and of whom one said that it does
         self.count = 0
         self.heard_at = 0.0
-        self.said_at = 0.0
+        self.said_at = self.shown_at = float("-inf")
+        self.unsaid = self.unshown = False  # changes that the focus, or devices here, did not hear of yet
         self.told: list[Device | None] = []  # devices that were just told why it is over for them
 
     def next_count(self, now_ms: int) -> int:
@@ -170,7 +186,9 @@ class There:
         for one in self.now.seats:
             node = parse_user(one.user)[1]
             if node != own:
-                found.setdefault(node, []).extend(Track(one.seat, source) for source in one.sources)
+                found.setdefault(node, []).extend(
+                    Track(one.seat, source) for source in one.sources if source != "mic" or not one.muted
+                )
         return found
 
 
