@@ -347,6 +347,8 @@ def _invite(call: Call, users: Sequence[UserId], now_ms: int) -> list[Event]:
 
 def _join(call: Call, command: Join) -> list[Event]:
     if command.seat in call.seats:
+        if call.seats[command.seat].user != command.user:
+            raise Rejected(Code.CONFLICT, "This seat is taken.", field="seat")
         return []
     mine = [seat for seat, one in call.seats.items() if one.user == command.user]
     events: list[Event] = []
