@@ -136,12 +136,14 @@ class Layer:
         self.track.wake()
 
     def measure(self, now: float) -> None:
-        """Takes the rate since the last call."""
+        """Takes the rate since the last call; halves what key frames and pauses make of it."""
         passed = now - self.at_rate
         if passed <= 0:
             return
         octets = self.reception.octets
-        self.bps = int((octets - self.mark_octets) * 8 / passed) if self.at_rate else 0
+        if self.at_rate:
+            bps = int((octets - self.mark_octets) * 8 / passed)
+            self.bps = (self.bps + bps) // 2 if self.bps else bps
         self.mark_octets, self.at_rate = octets, now
 
     def alive(self, now: float) -> bool:

@@ -253,6 +253,7 @@ class Room:
             place = self._seats.get(seat)
             if place is not None:
                 self._plan(place, now)
+        self._limit_senders()
         self.pipes.planned(now)
 
     def _plan(self, place: _Seat, now: float) -> None:
@@ -281,6 +282,19 @@ class Room:
                     leg.aim(None)
                 else:
                     leg.aim(layer, choice.cap)
+
+    def _limit_senders(self) -> None:
+        """A camera with one layer is to send no more than the best of those who get it can take."""
+        for place in self._seats.values():
+            videos = [track for track in place.uplink.tracks.values() if track.video]
+            if videos:
+                place.uplink.limit(sum(map(self._ceiling, videos)))
+
+    def _ceiling(self, track: Track) -> int:
+        if len(track.layers) != 1 or any(layer.onward for layer in track.layers.values()):
+            return limits.REMB_BPS_MAX
+        shares = [place.planner.share[track] for place in self._seats.values() if track in place.planner.share]
+        return max(shares, default=limits.REMB_BPS_MAX)
 
     def _audible(self, track: Track) -> bool:
         return track.source != "mic" or not self._crowded or track.seat in self._voices

@@ -4,7 +4,8 @@
 layer or of the layer it repairs; then the SSRC alone is enough. At most MEDIA_SSRCS_MAX are learned between two offers, so that no device keeps the room busy
 with new ones; a packet of any other costs one look-up.
 
-*Feedback* to the sender, on a timer that runs only while something is amiss: NACK, then PLI. Each second a receiver report and, for video, REMB.
+*Feedback* to the sender, on a timer that runs only while something is amiss: NACK, then PLI. Each second a receiver report and, for video, REMB:
+what the way here can take and, where there is one layer only, what those who get it can take.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from node.media.track import Track
 
 DEFAULT_RTT_S: Final = 0.1  # until a repair has come
 SOONEST_S: Final = 0.0
+LESS: Final = 0.9  # a limit that fell below this part of the last one is said at once
 
 
 class Listener(Protocol):
@@ -64,6 +66,8 @@ class Uplink:
         self._rtt_s = DEFAULT_RTT_S
         self._closed = False
         self._learned = 0  # SSRCs since the last offer
+        self._ceiling = limits.REMB_BPS_MAX
+        self._said_bps = 0
 
     # --- descriptions -----------------------------------------------------------------------------------
 
@@ -313,11 +317,21 @@ class Uplink:
         if not blocks:
             return
         self.loss = lost / weights if weights else 0.0
-        packet = rtcp.receiver_report(self._ssrc, blocks)
+        self._rate.update(self.loss, now)
+        self.transport.send_rtcp(rtcp.receiver_report(self._ssrc, blocks) + self._remb())
+
+    def limit(self, bps: int) -> None:
+        """What those who get this seat's video can take, all of it together; less than before is said at once."""
+        self._ceiling = min(max(bps, limits.REMB_BPS_MIN), limits.REMB_BPS_MAX)
+        if self._ceiling < self._said_bps * LESS:
+            self.transport.send_rtcp(rtcp.receiver_report(self._ssrc, ()) + self._remb())
+
+    def _remb(self) -> bytes:
         videos = [layer.ssrc for layer in self._layers.values() if layer.track.video]
-        if videos:
-            packet += rtcp.remb(self._ssrc, self._rate.update(self.loss, now), videos)
-        self.transport.send_rtcp(packet)
+        if not videos:
+            return b""
+        self._said_bps = min(int(self._rate.bps), self._ceiling)
+        return rtcp.remb(self._ssrc, self._said_bps, videos)
 
     @property
     def bps(self) -> int:

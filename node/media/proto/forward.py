@@ -3,7 +3,8 @@
 The plan is made in two passes over the wanted videos, most important first: everybody gets the lowest layer that fits (in need without its
 upper temporal layers), then each is raised as far as its window on the screen is wide. Going down is done at once. Going up waits until
 the better plan has fitted for five seconds with 15 % to spare; one that had to be taken back is tried again only after a while that doubles.
-Below 80 kb/s there is no video at all.
+The most important video is never stopped for want of room, because a receiver that gets nothing cannot find out that there is some; its
+sender is told to send less instead (`share`). Below 80 kb/s there is no video at all.
 
 `shown` says whose cameras are sent at all (last-N), `Idle` which layers nobody has wanted for five seconds (dynacast).
 """
@@ -59,11 +60,22 @@ class Demand(Struct, frozen=True):
 class Planner:
     """The plan of one device."""
 
-    __slots__ = ("_better_since", "_hold_until", "_pause_s", "_raised_at", "_tops", "audio_only", "plan", "planned_bps")
+    __slots__ = (
+        "_better_since",
+        "_hold_until",
+        "_pause_s",
+        "_raised_at",
+        "_tops",
+        "audio_only",
+        "plan",
+        "planned_bps",
+        "share",
+    )
 
     def __init__(self) -> None:
         self.plan: dict[Hashable, Choice] = {}
         self.planned_bps = 0
+        self.share: dict[Hashable, int] = {}
         self.audio_only = False
         self._better_since: float | None = None
         self._hold_until = float("-inf")
@@ -77,34 +89,43 @@ class Planner:
         """The choice for each of `demands` (most important first) that is sent, if `bps` fits and `voices` are sent beside them.
         `roomy`: more may be tried than is known to fit."""
         videos = [demand for demand in demands if demand.rates]
-        budget = bps - voices * VOICE_BPS
-        self.audio_only = bool(videos) and bps < limits.AUDIO_ONLY_BPS * (
-            limits.LAYER_UP_HEADROOM if self.audio_only else 1
-        )
+        budget = max(bps - voices * VOICE_BPS, 0)
+        edge = limits.AUDIO_ONLY_BPS * (limits.LAYER_UP_HEADROOM if self.audio_only else 1)
+        self.audio_only = bool(videos) and bps < edge
         if self.audio_only:
             videos = []
-        now_fits = _fit(videos, budget)
-        keys = {demand.key for demand in videos}
         # What went away or is wider than its window by now is taken back at once.
         known = {demand.key: _clamped(demand, self.plan[demand.key]) for demand in videos if demand.key in self.plan}
-        lowered = _cost(videos, known) > budget and not roomy
-        target = _fit(videos, int(budget / limits.LAYER_UP_HEADROOM))
-        trial = roomy and target == known
-        if trial:
-            target = _raise_one(videos, known)
         tops = {demand.key: demand.rates[demand.top].layer for demand in videos}
-        asked, self._tops = tops != self._tops, tops
-        if keys != self.plan.keys() or not known:
-            chosen = _lower_of(videos, known, now_fits)
-        elif lowered:
-            chosen = now_fits
-            self._taken_back(now)
+        before, self._tops = self._tops, tops
+        fits = _fit(videos, budget)
+        if tops.keys() != before.keys():
+            # Newcomers get what fits, the others not more than they had.
+            chosen = {key: min(choice, known.get(key, choice)) for key, choice in fits.items()}
+        elif _cost(videos, known) > budget and not roomy:
+            chosen = fits
+            if fits != known:
+                self._taken_back(now)
         else:
+            target = _fit(videos, int(budget / limits.LAYER_UP_HEADROOM))
+            trial = roomy and target == known
+            if trial:
+                target = _raise_one(videos, known)
             # Whoever asks for more than before need not wait for what is known to fit.
-            chosen = self._raised(known, target, now, at_once=asked and not trial)
+            chosen = self._raised(known, target, now, at_once=tops != before and not trial)
         self.plan = chosen
         self.planned_bps = _cost(videos, chosen)
+        self._shares(videos, budget)
         return chosen
+
+    def _shares(self, videos: Sequence[Demand], budget: int) -> None:
+        """What would fit of each video: what is spare beside the others, or a proportional part if it is too much."""
+        spare = budget - self.planned_bps
+        self.share = {}
+        for demand in videos:
+            if demand.key in self.plan:
+                price = _price(demand, self.plan[demand.key])
+                self.share[demand.key] = price + spare if spare >= 0 else price * budget // self.planned_bps
 
     def _taken_back(self, now: float) -> None:
         self._better_since = None
@@ -149,13 +170,16 @@ def _cost(demands: Iterable[Demand], plan: Mapping[Hashable, Choice]) -> int:
 
 def _fit(demands: Sequence[Demand], budget: int) -> dict[Hashable, Choice]:
     plan: dict[Hashable, Choice] = {}
-    for demand in demands:
+    for at, demand in enumerate(demands):
         lowest = demand.rates[0]
-        for choice in (Choice(lowest.layer), Choice(lowest.layer, 0)):
-            if _price(demand, choice) <= budget:
-                plan[demand.key] = choice
-                budget -= _price(demand, choice)
-                break
+        whole, thin = Choice(lowest.layer), Choice(lowest.layer, 0 if lowest.temporal else ALL_TEMPORAL)
+        if _price(demand, whole) <= budget:
+            plan[demand.key] = whole
+        elif _price(demand, thin) <= budget or at == 0:
+            plan[demand.key] = thin
+        else:
+            continue
+        budget -= _price(demand, plan[demand.key])
     for demand in demands:
         if demand.key not in plan:
             continue
@@ -181,17 +205,6 @@ def _raise_one(demands: Sequence[Demand], known: dict[Hashable, Choice]) -> dict
             if rate.layer > have.layer:
                 return {**known, demand.key: Choice(rate.layer)}
     return known
-
-
-def _lower_of(
-    demands: Sequence[Demand], known: dict[Hashable, Choice], fits: dict[Hashable, Choice]
-) -> dict[Hashable, Choice]:
-    """When somebody comes or goes: newcomers as it fits, the others not above what they had."""
-    plan: dict[Hashable, Choice] = {}
-    for demand in demands:
-        if demand.key in fits:
-            plan[demand.key] = min(fits[demand.key], known.get(demand.key, fits[demand.key]))
-    return plan
 
 
 def shown(candidates: Iterable[bytes], pinned: Iterable[bytes], recent: Sequence[bytes]) -> list[bytes]:

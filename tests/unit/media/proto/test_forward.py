@@ -35,6 +35,19 @@ def test_in_need_the_less_important_get_their_base_layer_or_nothing() -> None:
     assert plan(Planner(), demands, 250_000, 0.0) == {"a": Choice(0), "b": Choice(0, 0)}
 
 
+def test_the_most_important_video_goes_on_and_its_sender_hears_how_much_fits() -> None:
+    planner = Planner()
+    one_layer = [Demand("a", 640, (Rate(0, 640, 1_050_000),)), Demand("b", 640, (Rate(0, 640, 1_050_000),))]
+    for second in range(60):
+        assert plan(planner, one_layer, 895_000, float(second)) == {"a": Choice(0)}
+        assert planner.share == {"a": 895_000}
+    thrifty = [Demand("a", 640, (Rate(0, 640, 400_000),)), Demand("b", 640, (Rate(0, 640, 400_000),))]
+    for second in range(60, 90):
+        made = plan(planner, thrifty, 1_000_000, float(second))
+    assert made == {"a": Choice(0), "b": Choice(0)}
+    assert planner.share == {"a": 600_000, "b": 600_000}
+
+
 def test_voices_come_first_and_below_a_rate_there_is_no_video() -> None:
     planner = Planner()
     demands = [Demand("a", 1280, CAMERA)]
@@ -143,7 +156,10 @@ def test_a_plan_names_only_what_is_there_and_fits_or_is_being_tried(
             if demand.key in made:
                 assert made[demand.key].layer in {rate.layer for rate in demand.rates}
                 assert made[demand.key].layer <= demand.rates[demand.top].layer
-        assert roomy or planner.planned_bps <= max(bps, 0)
+        first = next((demand.rates[0].bps for demand in demands if demand.rates), 0)
+        assert roomy or planner.planned_bps <= max(bps, first)
+        assert planner.share.keys() == made.keys()
+        assert roomy or sum(planner.share.values()) <= max(bps, 1) * max(len(made), 1)
 
 
 def test_who_is_pinned_is_shown_then_who_spoke_last() -> None:
