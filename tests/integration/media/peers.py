@@ -69,10 +69,14 @@ class Peer:
         self.offers += 1
         self.relay.changed()
 
-    async def hear(self, name: str, source: str) -> MediaStreamTrack:
-        """The track, once it is offered; it is received from now on."""
+    async def hear(self, name: str, source: str, *, estimates: bool = False) -> MediaStreamTrack:
+        """The track, once it is offered; it is received from now on. aiortc's estimate of the bandwidth takes a busy machine for a
+        narrow path and varies from run to run, so it is off unless `estimates`."""
         key = (seat_of(name), source)
         await self.relay.until(lambda: key in self.down.tracks and self.down.transport.connected)
+        if not estimates:
+            for heard in self.down._heard.values():
+                heard.receiver._receiver.__dict__["_RTCRtpReceiver__remote_bitrate_estimator"] = None
         await self.down.take(key)
         return self.down.tracks[key]
 
