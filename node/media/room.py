@@ -382,7 +382,15 @@ class Room:
         for place in self._seats.values():
             tracks = tuple(relay.Track(place.seat, source) for source in place.uplink.tracks)
             legs = sum(leg.layer is not None for leg in place.legs.values())
-            seats.append(SeatReport(seat=place.seat, tracks=tracks, legs=legs, quality=self._quality(place)))
+            seats.append(
+                SeatReport(
+                    seat=place.seat,
+                    tracks=tracks,
+                    legs=legs,
+                    quality=self._quality(place),
+                    path=place.up.way or place.down.way,
+                )
+            )
         piped_in, piped_out = self.pipes.rates
         return CallReport(
             call=self.call,

@@ -68,6 +68,10 @@ class Transport(Protocol):
     sockaddr: Any  # where to send, for Batch.headers; None over TCP, on the portable path and before it is writable
     rtt_s: float | None  # nothing here sets it; forwarding notes what receiver reports say
 
+    @property
+    def way(self) -> str:
+        """How media goes: udp, tcp; empty while it is not writable."""
+
     def send_rtcp(self, packet: bytes) -> None:
         """Protects and sends a compound RTCP packet; silently nothing before it is writable."""
 

@@ -105,6 +105,7 @@ class PeerTransport:
         self.bytes_in = 0
         self.closed = False
         self._port = port
+        self._certificate = port.certificate
         self._ice = icelite.IceLite(port.credentials())
         self._return = icelite.Return()
         self._remote: sdp.Remote | None = None
@@ -122,7 +123,7 @@ class PeerTransport:
         return sdp.Local(
             ufrag=credentials.ufrag,
             pwd=credentials.pwd,
-            fingerprint=self._port.certificate.fingerprint,
+            fingerprint=self._certificate.fingerprint,
             candidates=self._port.candidates,
         )
 
@@ -134,6 +135,13 @@ class PeerTransport:
             )
         self._remote = remote
         self._start()
+
+    @property
+    def way(self) -> str:
+        """How media goes now: udp, tcp, or empty."""
+        if not self.writable or self.path is None:
+            return ""
+        return "tcp" if self._port.connected(self.path) else "udp"
 
     @property
     def remote_ufrag(self) -> str:
@@ -250,7 +258,7 @@ class PeerTransport:
         if not self._port.admit_handshake(self.path):
             return  # the next tick tries again
         server = self._remote.setup != "passive"
-        self._dtls = compat.Dtls(self._flights, self._port.certificate, server=server, closed=self._ended)
+        self._dtls = compat.Dtls(self._flights, self._certificate, server=server, closed=self._ended)
         self._port.spawn(self._shake(self._dtls, self._remote.fingerprints))
 
     async def _shake(self, dtls: compat.Dtls, fingerprints: Sequence[Fingerprint]) -> None:

@@ -32,6 +32,7 @@ from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.runtime.log import Log
 
+RENEW_MS: Final = 2 * 24 * 3600 * 1000  # a certificate is made anew so long before it ends; calls last a day
 ROUNDS_MAX: Final = 4  # batches of one wake-up, so that timers and control get their turn
 _IPV6_ADDR_PREFERENCES: Final = 72  # RFC 5014; Python has no names for them
 _IPV6_PREFER_SRC_PUBLIC: Final = 2
@@ -143,6 +144,8 @@ class UdpMux:
             raise Rejected(
                 Code.LIMIT_REACHED, "This node carries as many calls as it can.", limit=limits.MEDIA_PEERS_MAX
             )
+        if self._clock.now_ms() > self.certificate.expires_ms - RENEW_MS:
+            self.certificate = compat.Certificate()  # those that are open keep theirs
         made = PeerTransport(self, sink)
         self._transports[made] = None
         return made

@@ -97,6 +97,8 @@ async def test_a_call_over_tcp(tmp_path: Path) -> None:
         for number in range(5):
             device.send_rtp(rtp(number))
         await until(lambda: events.sources.get(ANNA) == ("mic",))
+        (call,) = (await relay.report()).calls
+        assert [seat.path for seat in call.seats] == ["tcp"]
         device.close()
         await until(lambda: (ANNA, False) in events.states)
 

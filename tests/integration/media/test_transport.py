@@ -1,3 +1,5 @@
+"""Transports on a real UDP port: handshake, media both ways, moves, restarts, strangers, floods; on the fast path and on the portable one."""
+
 from __future__ import annotations
 
 import asyncio
@@ -369,6 +371,17 @@ async def test_one_port_serves_both_families() -> None:
         push(made, transport, packet(1))
         made.mux.flush()
         await device.until(lambda: len(sink.packets) == 1 and len(device.rtp) == 1)
+
+
+async def test_a_certificate_is_made_anew_before_it_ends(set_: Stage) -> None:
+    transport, _, device = set_.pair()
+    transport.set_remote(device.remote)
+    set_.clock.jump(seconds=(set_.mux.certificate.expires_ms - udpmux.RENEW_MS) / 1000 - set_.clock.now_ms() / 1000 + 1)
+    later, _, _ = set_.pair()
+    assert later.local().fingerprint != transport.local().fingerprint
+    await device.connect()  # who came before keeps the old one
+    await device.until(lambda: transport.way == "udp")
+    assert later.way == ""
 
 
 async def test_there_are_only_so_many_transports(set_: Stage) -> None:

@@ -1,3 +1,5 @@
+"""The doctor's words about calls."""
+
 from __future__ import annotations
 
 from node.cli.calling import check_calls

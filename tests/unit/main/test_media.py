@@ -1,3 +1,5 @@
+"""Where calls listen and which addresses devices are told."""
+
 from __future__ import annotations
 
 import ipaddress

@@ -1,3 +1,5 @@
+"""Allowances of those who have proven nothing."""
+
 from __future__ import annotations
 
 from node.base import limits

@@ -1,3 +1,5 @@
+"""The ICE-lite agent: who is believed, where media goes, when a proof ends."""
+
 from __future__ import annotations
 
 from hypothesis import given

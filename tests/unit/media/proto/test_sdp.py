@@ -1,3 +1,5 @@
+"""Session descriptions, up and down: what is mapped, chosen, refused, and any text at all."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

@@ -1,3 +1,5 @@
+"""STUN: the vectors of RFC 5769, what is not protected, and any bytes at all; the first byte of a datagram."""
+
 from __future__ import annotations
 
 import pytest
