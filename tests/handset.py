@@ -28,6 +28,7 @@ class Handset:
     def __init__(self, client: Client, connection: Connection) -> None:
         self.client = client
         self.rosters: dict[bytes, calling.CallRoster] = {}
+        self.rosters_heard = 0
         self.rings: list[calling.Ring] = []
         self.overs: list[calling.CallOver] = []
         self.offers: list[calling.CallOffer] = []
@@ -159,6 +160,7 @@ class Handset:
                 if (answer := self._answers.pop(frame.n, None)) is not None and not answer.done():
                     answer.set_result(frame)
             case calling.CallRoster():
+                self.rosters_heard += 1
                 known = self.rosters.get(frame.call)
                 if known is None or known.version <= frame.version:
                     self.rosters[frame.call] = frame
