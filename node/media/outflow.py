@@ -261,7 +261,7 @@ class Outflow:
             run, ssrc, repair = (0, 0, 0) if leg is None else (leg.run, leg.ssrc, leg.repair)
             layers.append(
                 pipesaid.LayerSaid(
-                    key, run, ssrc, repair, min(self._width(layer), 16_384) if track.video else 0,
+                    key, run, ssrc, repair, min(self._width(layer), pipesaid.WIDTH_MAX) if track.video else 0,
                     min(layer.bps // 1000, 1_000_000), min(layer.temporal, 7),
                 )
             )  # fmt: skip

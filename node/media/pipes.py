@@ -35,7 +35,7 @@ class _Joint:
     def __init__(self, outflow: Outflow, inflow: Inflow) -> None:
         self.outflow = outflow
         self.inflow = inflow
-        self.pipes: list[PipeTransport] = []  # that live, the newest last; at most three
+        self.pipes: list[PipeTransport] = []  # that live, the newest last; at most four
         self.going: PipeTransport | None = None  # what goes out takes this one
         self.coming: PipeTransport | None = None  # what comes in comes by this one
         self.told: list[Wanted] | None = None
@@ -146,7 +146,7 @@ class Pipes:
         sink = _Sink(joint)
         sink.transport = made = PipeTransport(self._host.mux.lanes, sink, host=self._host)
         joint.pipes.append(made)
-        for old in joint.pipes[:-3]:
+        for old in [old for old in joint.pipes[:-1] if old not in {joint.going, joint.coming}][:-1]:
             joint.drop(old)
         return pipe.encode(made.half)
 
@@ -223,7 +223,7 @@ class Pipes:
     def planned(self, now: float) -> None:
         """The seats here may want something else."""
         for node, joint in self._joints.items():
-            wanted = sorted(joint.inflow.wanted(now), key=lambda one: (one.track.seat, one.track.source, one.width))
+            wanted = sorted(joint.inflow.wanted(now), key=_order)
             if wanted != joint.told and (wanted or joint.told is not None):
                 joint.told = wanted
                 self._events.pipe_wanted(self._call, node, wanted)
@@ -234,3 +234,8 @@ class Pipes:
             joint.outflow.tick()
             joint.inflow.tick(now)
         self.planned(now)
+
+
+def _order(one: Wanted) -> tuple[bool, bytes, str, int]:
+    """Voices first: a list that is too long is cut."""
+    return one.track.source in pipesaid.VIDEO, one.track.seat, one.track.source, one.width

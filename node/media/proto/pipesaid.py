@@ -27,6 +27,7 @@ _NAME: Final = b"PIPE"
 _HEAD: Final = Packing("!BBHI4sH")
 _CODECS: Final = frozenset({canonical.OPUS, *canonical.RTX})
 VIDEO: Final = frozenset({"camera", "screen"})
+WIDTH_MAX: Final = 8_192  # of a wish between nodes (node/wire/focus.py)
 _Ssrc = Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
 
 
@@ -37,7 +38,7 @@ class LayerSaid(Struct, frozen=True, array_like=True):
     run: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
     ssrc: _Ssrc
     repair: _Ssrc
-    width: Annotated[int, Meta(ge=0, le=16_384)]
+    width: Annotated[int, Meta(ge=0, le=WIDTH_MAX)]
     kbps: Annotated[int, Meta(ge=0, le=1_000_000)]
     temporal: Annotated[int, Meta(ge=0, le=7)]
 
@@ -56,7 +57,7 @@ _decoder: Final = msgspec.msgpack.Decoder(list[TrackSaid])
 
 
 def say(ssrc: int, tracks: Iterable[TrackSaid]) -> list[bytes]:
-    """The datagrams for `tracks`; `ssrc` is the sender's of reports."""
+    """The datagrams for `tracks`, one also if there are none; `ssrc` is the sender's of reports."""
     datagrams: list[bytes] = []
     group: list[TrackSaid] = []
     size = 0
@@ -67,7 +68,7 @@ def say(ssrc: int, tracks: Iterable[TrackSaid]) -> list[bytes]:
             group, size = [], 0
         group.append(track)
         size += more
-    if group:
+    if group or not datagrams:
         datagrams.append(_datagram(ssrc, group))
     return datagrams
 

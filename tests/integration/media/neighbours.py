@@ -19,6 +19,9 @@ import msgspec
 
 from node.base.ids import NodeId
 from node.media import compat, udpmux
+from node.media.inflow import Inflow
+from node.media.outflow import Outflow
+from node.media.pipe import PipeTransport
 from node.media.proto import pipe, sdp
 from node.runtime.clock import SystemClock
 from node.runtime.entropy import SystemEntropy
@@ -67,10 +70,15 @@ class Node(House):
         joint = self.room.pipes._joints.get(other.nid)
         return joint is not None and joint.going is not None and joint.going.writable
 
-    def inflow(self, other: Node):  # type: ignore[no-untyped-def]
+    def going(self, other: Node) -> PipeTransport:
+        found = self.room.pipes._joints[other.nid].going
+        assert found is not None
+        return found
+
+    def inflow(self, other: Node) -> Inflow:
         return self.room.pipes._joints[other.nid].inflow
 
-    def outflow(self, other: Node):  # type: ignore[no-untyped-def]
+    def outflow(self, other: Node) -> Outflow:
         return self.room.pipes._joints[other.nid].outflow
 
 
