@@ -21,7 +21,7 @@ from node.core import content, hub
 from node.core.content import Body
 from node.core.hub import Head
 from node.wire import c2s, envelope
-from tests.vectors import calls, identities, links, rooms
+from tests.vectors import calls, focus, identities, links, rooms
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "spec" / "vectors"
 T0: Final = 1_764_000_000_000  # unix ms at which the story begins
@@ -308,13 +308,13 @@ def c2s_vectors() -> list[dict[str, Any]]:
 
 
 def to_json(value: Any) -> Any:
-    """Values of msgpack as JSON; bytes become ``{"hex": …}``."""
+    """Values of msgpack as JSON; bytes become ``{"hex": …}``, as a key ``hex …``."""
     if isinstance(value, bytes):
         return {"hex": value.hex()}
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     if isinstance(value, dict):
-        return {key: to_json(item) for key, item in value.items()}
+        return {f"hex {key.hex()}" if isinstance(key, bytes) else key: to_json(item) for key, item in value.items()}
     return value
 
 
@@ -453,6 +453,7 @@ def files() -> dict[str, str]:
     made |= {"identity.json": identities.identity_vectors(), "record.json": identities.record_vectors()}
     made["s2s.json"] = links.s2s_vectors(to_json)
     made["rooms.json"] = rooms.rooms_vectors(to_json)
+    made["calls.json"] = focus.focus_vectors(to_json)
     return {name: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for name, value in made.items()}
 
 

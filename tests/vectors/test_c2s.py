@@ -17,11 +17,15 @@ CASES: list[dict[str, Any]] = json.loads((generate.FOLDER / "c2s.json").read_tex
 BAD: list[dict[str, str]] = json.loads((generate.FOLDER / "c2s-invalid.json").read_text(encoding="utf-8"))
 
 
+def _key(text: str) -> str | bytes:
+    return bytes.fromhex(text.removeprefix("hex ")) if text.startswith("hex ") else text
+
+
 def from_json(value: Any) -> Any:
     if isinstance(value, dict):
         if value.keys() == {"hex"}:
             return bytes.fromhex(value["hex"])
-        return {key: from_json(item) for key, item in value.items()}
+        return {_key(key): from_json(item) for key, item in value.items()}
     if isinstance(value, list):
         return [from_json(item) for item in value]
     return value
