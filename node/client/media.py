@@ -164,6 +164,11 @@ class Down:
         """What is offered now."""
         return {heard.key: heard.receiver.track for heard in self._heard.values()}
 
+    @property
+    def lines(self) -> int:
+        """M-lines of the latest offer, in use or not."""
+        return 0 if self._offer is None else len(self._offer.media)
+
     async def answer(self, sdp: str, tracks: Mapping[str, Key]) -> str:
         """The SDP answer to an offer of the node; `connect` must follow. Raises ValueError when the offer is no SDP."""
         try:

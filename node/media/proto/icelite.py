@@ -2,7 +2,9 @@
 
 *Who may*: only a request whose MESSAGE-INTEGRITY was made with our password, and whose USERNAME begins with our ufrag. Such a request
 proves its source address for `MEDIA_CONSENT_S` (RFC 7675); media is sent to the nominated one among the proven, and taken from all of them.
-*Migration*: a nomination from another address moves the transport there. Whoever recorded a check and sends it again from elsewhere
+*Migration*: a nomination from another address moves the transport there. A NAT may give a client another address without its knowing; its
+checks, which nominate nothing once it has nominated (aioice, Firefox), then come from there alone. So an address that checks for the
+second time since the nominated one fell silent counts as nominated. Whoever recorded a check and sends it again from elsewhere
 proves nothing: a transaction is believed from the address that was first with it.
 *Restart*: `restart` makes a second pair of credentials beside the first, which is dropped when the second is nominated or a third made.
 
@@ -26,6 +28,9 @@ from node.base import limits
 from node.media.proto import stun
 
 HOST_PRIORITY: Final = 126 << 24 | 65_535 << 8 | 255  # RFC 8445 section 5.1.2.1
+SILENCE_S: Final = (
+    5.0  # an agent checks the path it uses more often than that, or nearly (aioice: 4 to 6 s, Chromium: 2.5 s)
+)
 UFRAG_BYTES: Final = 6  # 8 characters, so that nobody's clashes with another's
 _MARKS: Final = "ABCDEFGHIJKLMNOP"  # of MEDIA_WORKERS_MAX
 PWD_BYTES: Final = 18  # 24 characters: 144 bits
@@ -75,6 +80,7 @@ class IceLite:
         self._former: Credentials | None = None
         self._proven: dict[Hashable, float] = {}  # key -> time of the last check
         self._transactions: OrderedDict[bytes, Hashable] = OrderedDict()
+        self._nominated = False  # ever
         self.selected: Hashable | None = None
 
     @property
@@ -115,9 +121,10 @@ class IceLite:
             return Reply(Verdict.REFUSED, stun.error(message.transaction, 487, password))
         if self._replayed(message.transaction, source):
             return Reply(Verdict.FORGED)
+        moved = self._moved(source, now)
         dropped = self._prove(source, now)
         answer = stun.success(message.transaction, shown, password)
-        if stun.USE_CANDIDATE not in message.attributes:
+        if stun.USE_CANDIDATE not in message.attributes and not moved:
             return Reply(Verdict.CHECKED, answer, dropped=dropped)
         retired = ""
         if self._former is not None:
@@ -126,7 +133,7 @@ class IceLite:
                 return Reply(Verdict.CHECKED, answer, dropped=dropped)
             if generation is self._current:
                 retired, self._former = self._former.ufrag, None
-        self.selected = source
+        self.selected, self._nominated = source, True
         return Reply(Verdict.NOMINATED, answer, dropped=dropped, retired=retired)
 
     def consented(self, now: float) -> bool:
@@ -153,6 +160,15 @@ class IceLite:
             if credentials is not None and receiver == credentials.ufrag.encode():
                 return credentials
         return None
+
+    def _moved(self, source: Hashable, now: float) -> bool:
+        """Whether a check from `source` means that the other side is there now without knowing it."""
+        if not self._nominated or source == self.selected:
+            return False
+        if self.selected is None:
+            return True
+        heard, before = self._proven[self.selected], self._proven.get(source)
+        return before is not None and before > heard and now - heard >= SILENCE_S
 
     def _replayed(self, transaction: bytes, source: Hashable) -> bool:
         known = self._transactions.setdefault(transaction, source)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import socket
+import struct
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import av
+import pylibsrtp
 import pytest
 from aiortc import MediaStreamError, MediaStreamTrack
 
 from bench.media import stream
 from tests.cast import PATIENCE_S
-from tests.integration.media.peers import Peer, house
+from tests.integration.media.peers import CALL, Peer, house, seat_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -145,3 +150,99 @@ async def test_three_percent_loss_costs_no_picture_and_few_questions(content: st
         if where != "down":
             assert up is not None
             assert up.lost > 20
+
+
+@pytest.mark.parametrize("who", ["publisher", "watcher"])
+async def test_a_client_with_another_address_is_found_again(content: stream.Stream, who: str) -> None:
+    async with house() as relay, asyncio.TaskGroup() as group:
+        alice, bob = await relay.peer("alice", wire=relay.wire()), await relay.peer("bob", wire=relay.wire())
+        film = Film(content)
+        await alice.say(camera=film)
+        eyes = Eyes(await bob.hear("alice", "camera"), group)
+        await flows(film, [eyes])
+        wire = (alice if who == "publisher" else bob).wire
+        assert wire is not None
+        known = len(wire.sources)
+        wire.rebind()
+        assert len(wire.sources) == 2 * known
+        await flows(film, [eyes])
+        assert not alice.up.transport.lost.is_set()
+        assert not bob.down.transport.lost.is_set()
+        eyes.task.cancel()
+
+
+async def test_ice_begins_anew_in_both_directions_and_keys_and_tracks_stay(content: stream.Stream) -> None:
+    async with house() as relay, asyncio.TaskGroup() as group:
+        alice, bob = await relay.peer("alice"), await relay.peer("bob")
+        film = Film(content)
+        await alice.say(camera=film)
+        track = await bob.hear("alice", "camera")
+        eyes = Eyes(track, group)
+        await flows(film, [eyes])
+        up, down, offers = alice.up.transport.path.agent, bob.down.transport.path.agent, bob.offers
+        await alice.say(restart=True)
+        relay.service.restart(CALL, bob.seat)
+        await relay.until(lambda: bob.offers > offers)
+        assert alice.up.transport.path.agent is not up
+        assert bob.down.transport.path.agent is not down
+        assert bob.down.tracks[seat_of("alice"), "camera"] is track
+        await flows(film, [eyes])
+        eyes.task.cancel()
+
+
+async def test_lines_are_used_again_for_who_comes_later(content: stream.Stream) -> None:
+    async with house() as relay, asyncio.TaskGroup() as group:
+        bob = await relay.peer("bob")
+        lines = 0
+        for number in range(3):
+            guest = await relay.peer(f"guest{number}")
+            film = Film(content)
+            await guest.say(camera=film)
+            eyes = Eyes(await bob.hear(guest.name, "camera"), group)
+            await sees(eyes, 30)
+            await relay.gone(guest)
+            await relay.until(lambda: not bob.down.tracks)
+            await asyncio.wait_for(eyes.task, PATIENCE_S)  # the track of who left has ended
+            lines = max(lines, bob.down.lines)
+        assert lines == 2, "one of each kind, made with the seat"
+
+
+async def test_strangers_and_nonsense_are_dropped_and_counted_and_the_call_goes_on(content: stream.Stream) -> None:
+    chance = random.Random(4)
+    async with house() as relay, asyncio.TaskGroup() as group:
+        alice, bob = await relay.peer("alice"), await relay.peer("bob")
+        film = Film(content)
+        await alice.say(camera=film)
+        eyes = Eyes(await bob.hear("alice", "camera"), group)
+        await flows(film, [eyes])
+        port = relay.service.standing.port
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.bind((relay.host, 0))
+            for _ in range(300):
+                first = chance.choice((0, 1, 22, 0x80, 0x90, 0xBF, 200, 255))
+                stranger.sendto(bytes([first]) + chance.randbytes(chance.randrange(1_400)), (relay.host, port))
+                await asyncio.sleep(0.001)
+        dtls = alice.up.transport.dtls
+        send, protect = alice.up.transport.path._send, dtls._tx_srtp
+        for _ in range(300):  # from a known address: first what is not sealed with its key, then sealed nonsense
+            await send(
+                bytes([chance.choice((0, 1, 22, 0x80, 0x90, 0xBF))]) + chance.randbytes(chance.randrange(1, 1_400))
+            )
+            await asyncio.sleep(0.001)
+        for number in range(300):
+            kind = chance.choice((96, 97, 111, 127))
+            head = struct.pack("!BBHII", 0x80 | chance.randrange(64), kind, number, 0, chance.choice((1, 77)))
+            with suppress(pylibsrtp.Error):
+                await send(protect.protect(head + chance.randbytes(chance.randrange(200))))
+        for _ in range(300):
+            kind = chance.choice((200, 201, 203, 205, 206, 207))
+            head = struct.pack(
+                "!BBHI", 0x80 | chance.randrange(32), kind, chance.randrange(20), chance.randrange(1 << 32)
+            )
+            with suppress(pylibsrtp.Error):
+                await send(protect.protect_rtcp(head + chance.randbytes(chance.randrange(200))))
+        await flows(film, [eyes])
+        dropped = (await relay.report()).dropped
+        assert sum(dropped.values()) > 300
+        assert dropped.get("stranger", 0) > 0
+        eyes.task.cancel()

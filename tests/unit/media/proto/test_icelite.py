@@ -104,6 +104,35 @@ def test_a_nomination_from_elsewhere_moves_and_the_old_address_stays_proven() ->
     assert agent.sources == ("wifi", "mobile")
 
 
+def test_who_has_another_address_without_knowing_is_followed() -> None:
+    agent = IceLite(OURS)
+    peer = Checker(agent)
+    peer.check("wifi", nominate=True, now=0.0)
+    assert peer.check("nat", now=1.0).verdict is Verdict.CHECKED
+    assert peer.check("nat", now=4.9).verdict is Verdict.CHECKED, "the nominated address may still speak"
+    assert peer.check("nat", now=5.0).verdict is Verdict.NOMINATED
+    assert peer.selected() == "nat"
+
+
+def test_an_address_that_is_checked_beside_the_nominated_one_is_not_followed() -> None:
+    agent = IceLite(OURS)
+    peer = Checker(agent)
+    peer.check("wifi", nominate=True, now=0.0)
+    for second in range(5, 100, 5):
+        assert peer.check("mobile", now=second + 0.5).verdict is Verdict.CHECKED
+        peer.check("wifi", now=second + 1)
+    assert peer.selected() == "wifi"
+
+
+def test_whoever_comes_back_after_consent_ended_need_not_nominate_again() -> None:
+    agent = IceLite(OURS)
+    peer = Checker(agent)
+    assert peer.check("nat").verdict is Verdict.CHECKED, "nothing was nominated yet"
+    peer.check("wifi", nominate=True, now=0.0)
+    assert agent.expire(limits.MEDIA_CONSENT_S) == ("nat", "wifi")
+    assert peer.check("nat", now=limits.MEDIA_CONSENT_S + 1).verdict is Verdict.NOMINATED
+
+
 def test_a_transaction_is_believed_from_where_it_came_first() -> None:
     agent = IceLite(OURS)
     peer = Checker(agent)
