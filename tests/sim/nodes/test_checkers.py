@@ -58,6 +58,7 @@ class Careless(Submissions):
         draft = Draft(
             event=item.event, event_id=submission.event_id, salt=item.salt, body=item.body, kind=event.kind,
             author_pk=self._users.pk(tx, UserId(event.author)), counts=False, signature=item.signature,
+            author_seq=event.author_seq,
         )  # fmt: skip
         self._signers.store(tx, submission.event.key)
         command = Command(UserId(event.author), event.kind, submission.body)
