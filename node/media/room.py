@@ -45,6 +45,7 @@ class _Seat:
         self.downlink = downlink
         self.wishes: dict[tuple[bytes, str], Wanted] = {}
         self.planner = forward.Planner()
+        self.windows: dict[Track, int] = {}  # pixels of each video it is shown
         self.legs: dict[Track, Leg] = {}
         self.muted = False
         self.offers = 0  # of the device
@@ -254,6 +255,7 @@ class Room:
             if place is not None:
                 self._plan(place, now)
         self._limit_senders()
+        self._spare_senders(now)
         self.pipes.planned(now)
 
     def _plan(self, place: _Seat, now: float) -> None:
@@ -289,6 +291,29 @@ class Room:
             videos = [track for track in place.uplink.tracks.values() if track.video]
             if videos:
                 place.uplink.limit(sum(map(self._ceiling, videos)))
+
+    def _spare_senders(self, now: float) -> None:
+        """Layers nobody looks at need not be sent; somebody who looks again is served at once."""
+        for place in self._seats.values():
+            for track in place.uplink.tracks.values():
+                if track.video:
+                    before = track.dynacast.said
+                    total = place.uplink.layers_of(track)
+                    if (
+                        track.dynacast.update(self._looked_at(track, total), total, now)
+                        and track.dynacast.said > before
+                    ):
+                        self._events.quality(self.call, place.seat, self._quality(place))
+
+    def _looked_at(self, track: Track, total: int) -> int:
+        """How many layers, lowest first, make the widest window that shows `track`."""
+        if self.pipes.nodes:  # what other nodes want is not known here before a layer is there
+            return total
+        width = max((place.windows.get(track, 0) for place in self._seats.values()), default=0)
+        if not width:
+            return 0
+        fits = [layer.key for layer in track.layers.values() if width_of(layer) >= width]
+        return min(fits) + 1 if fits else total
 
     def _ceiling(self, track: Track) -> int:
         if len(track.layers) != 1 or any(layer.onward for layer in track.layers.values()):
@@ -329,6 +354,7 @@ class Room:
                 lowest = min(track.layers)
                 rates = (forward.Rate(lowest, 0, 0),)
             demands.append(forward.Demand(track, wish.width if wish is not None else default, rates))
+        place.windows = {track: demand.width for track, demand in zip(order, demands, strict=True)}
         return demands
 
     # --- time -------------------------------------------------------------------------------------------
@@ -374,6 +400,11 @@ class Room:
             down_kbps=place.downlink.bps // 1000,
             rtt_ms=-1 if rtt is None else round(rtt * 1000),
             audio_only=place.planner.audio_only,
+            layers={
+                track.source: track.dynacast.said
+                for track in place.uplink.tracks.values()
+                if track.video and 0 <= track.dynacast.said < place.uplink.layers_of(track)
+            },
         )
 
     def report(self) -> CallReport:

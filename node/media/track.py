@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from node.media.layer import Layer
+from node.media.proto.forward import Dynacast
 
 if TYPE_CHECKING:
     from node.media.leg import Leg
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 class Track:
     """`source`: mic, camera, screen, sound. `codec` is the canonical payload type of its first packet, 0 before."""
 
-    __slots__ = ("codec", "layers", "legs", "muted", "seat", "source", "video", "wake")
+    __slots__ = ("codec", "dynacast", "layers", "legs", "muted", "seat", "source", "video", "wake")
 
     def __init__(self, seat: bytes, source: str, *, video: bool, wake: Callable[[], None]) -> None:
         """`wake` makes somebody look after key frame gates and gaps of the layers."""
@@ -24,6 +25,7 @@ class Track:
         self.video = video
         self.codec = 0
         self.muted = False
+        self.dynacast = Dynacast()
         self.layers: dict[int, Layer] = {}  # by key, 0 is the lowest
         self.legs: list[Leg] = []
 

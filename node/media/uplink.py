@@ -333,6 +333,11 @@ class Uplink:
         self._said_bps = min(int(self._rate.bps), self._ceiling)
         return rtcp.remb(self._ssrc, self._said_bps, videos)
 
+    def layers_of(self, track: Track) -> int:
+        """How many layers it was offered with, whether they have come or not."""
+        rids = next((len(line.rids) for line in self.lines.values() if line.source == track.source), 0)
+        return max(rids, 1)
+
     @property
     def bps(self) -> int:
         """Measured rate of all layers."""

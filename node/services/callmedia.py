@@ -70,7 +70,7 @@ class CallMedia:
             found[1].device.send(
                 calling.CallQuality(
                     call, seat, level(quality), quality.up_loss, quality.up_kbps, quality.down_loss, quality.down_kbps,
-                    quality.rtt_ms, quality.audio_only,
+                    quality.rtt_ms, quality.audio_only, dict(quality.layers),
                 )
             )  # fmt: skip
 

@@ -47,6 +47,7 @@ class Quality(Struct, frozen=True, array_like=True):
     down_kbps: int
     rtt_ms: int
     audio_only: bool = False
+    layers: Mapping[str, int] = {}  # by source: how many layers of it, lowest first, somebody looks at; not said: all
 
 
 class SeatReport(Struct, frozen=True, kw_only=True):

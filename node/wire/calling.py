@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from node.base import limits
 from node.wire.frame import Frame, Id16, Id32, Int
@@ -236,7 +236,9 @@ class CallSpeakers(Frame, tag="call_speakers", frozen=True):
 
 class CallQuality(Frame, tag="call_quality", frozen=True):
     """How this device's media goes, each few seconds: loss in per mille and kbit/s of both directions, round trip in ms (-1: not
-    known); `level` 0 (bad) to 3 (good); `audio_only`: there is no room for video."""
+    known); `level` 0 (bad) to 3 (good); `audio_only`: there is no room for video. `layers` says how many layers of a source of this
+    seat somebody looks at, lowest first (a track without simulcast has one): the others need not be sent. A source that is not named is
+    wanted whole. Said at once when somebody looks again."""
 
     call: bytes
     seat: bytes
@@ -247,6 +249,7 @@ class CallQuality(Frame, tag="call_quality", frozen=True):
     down_kbps: int
     rtt_ms: int
     audio_only: bool = False
+    layers: dict[str, int] = field(default_factory=dict)
 
 
 DeviceCallFrame = (

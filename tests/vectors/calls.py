@@ -50,5 +50,5 @@ def node_frames(room: bytes, alice: str, bob: str) -> dict[str, c2s.Frame]:
         ),
         "answered elsewhere": calling.CallOver(CALL, room, "accepted_elsewhere"),
         "speakers": calling.CallSpeakers(CALL, (OTHER, SEAT)),
-        "quality": calling.CallQuality(CALL, SEAT, 3, 0, 1_200, 2, 900, 35),
+        "quality": calling.CallQuality(CALL, SEAT, 3, 0, 1_200, 2, 900, 35, layers={"camera": 2}),
     }  # fmt: skip

@@ -6,7 +6,7 @@ the better plan has fitted for five seconds with 15 % to spare; one that had to 
 The most important video is never stopped for want of room, because a receiver that gets nothing cannot find out that there is some; its
 sender is told to send less instead (`share`). Below 80 kb/s there is no video at all.
 
-`shown` says whose cameras are sent at all (last-N), `Idle` which layers nobody has wanted for five seconds (dynacast).
+`shown` says whose cameras are sent at all (last-N), `Dynacast` how many layers of a track somebody looks at.
 """
 
 from __future__ import annotations
@@ -217,16 +217,20 @@ def shown(candidates: Iterable[bytes], pinned: Iterable[bytes], recent: Sequence
     return order[: limits.VIDEOS_SHOWN_MAX]
 
 
-class Idle:
-    """Which layers of one track nobody has wanted for a while. Told each second."""
+class Dynacast:
+    """How many layers of one track need to be sent, lowest first: all up to the highest that somebody asks for. More at once, less only
+    after the others were not asked for during five seconds."""
 
-    __slots__ = ("_since",)
+    __slots__ = ("_above_at", "said")
 
     def __init__(self) -> None:
-        self._since: dict[int, float] = {}
+        self.said = -1  # nothing yet, which means all
+        self._above_at: list[float] = []
 
-    def update(self, layers: Iterable[int], wanted: Iterable[int], now: float) -> set[int]:
-        """The layers that need not be sent, out of `layers`."""
-        here, used = set(layers), set(wanted)
-        self._since = {layer: self._since.get(layer, now) for layer in here - used}
-        return {layer for layer, since in self._since.items() if now - since >= limits.LAYER_IDLE_S}
+    def update(self, wanted: int, total: int, now: float) -> bool:
+        """`wanted` of `total` layers are asked for now; whether `said` changed."""
+        self._above_at = (self._above_at + [now] * total)[:total]  # when the layer at each place was asked for
+        self._above_at[:wanted] = [now] * wanted
+        asked = [place + 1 for place, at in enumerate(self._above_at) if now - at < limits.LAYER_IDLE_S]
+        before, self.said = self.said, max(asked, default=0)
+        return self.said != before

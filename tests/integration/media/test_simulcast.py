@@ -212,3 +212,29 @@ async def test_a_stream_that_comes_under_another_ssrc_goes_on() -> None:
         check(bob.packets(ssrc))
         uplink = home.room._seats[alice.seat].uplink
         assert set(uplink._layers) == {1500}
+
+
+def said(caller: Caller) -> dict[str, int]:
+    """What the caller need not send, as it was told last."""
+    return {} if caller.quality is None else dict(caller.quality.layers)
+
+
+async def test_layers_nobody_looks_at_need_not_be_sent_until_somebody_does() -> None:
+    async with house() as home:
+        alice, bob, camera, asked, ssrc = await stage(home)
+        want(home, bob, alice, 320)
+        await run_until(camera, asked, lambda: said(alice) == {"camera": 1})
+        count = len(bob.packets(ssrc))
+        await run(camera, asked, 250, rids="q")  # alice sends one layer only; the others are taken for gone
+        assert {rid_of(data) for data in bob.packets(ssrc)[count:]} == {"q"}
+        want(home, bob, alice, 1280)
+        await run_until(camera, asked, lambda: not said(alice), rids="q")
+        asked()
+        camera.frame(keys="qhf")
+        await run_until(camera, asked, lambda: rid_of(bob.packets(ssrc)[-1]) == "f")
+        want(home, bob, alice, 0)
+        await run_until(camera, asked, lambda: said(alice) == {"camera": 0})
+        count = len(bob.packets(ssrc))
+        await run(camera, asked, 10)
+        assert len(bob.packets(ssrc)) == count
+        check(bob.packets(ssrc))

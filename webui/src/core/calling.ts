@@ -101,6 +101,7 @@ export interface Quality {
   readonly downKbps: number;
   readonly rttMs: number;
   readonly audioOnly: boolean;
+  readonly layers: ReadonlyMap<Source, number>; // of each own source, lowest first: the others are looked at by nobody
 }
 
 export interface Over {
@@ -162,7 +163,7 @@ const SOURCES: ReadonlySet<string> = new Set(['mic', 'camera', 'screen', 'sound'
 const media = (value: unknown): Media => (value === 'video' ? 'video' : 'audio');
 
 /** Null for a frame that is none of these. */
-export function decodeCallFrame([name, a, b, c, d, e, f, g, h, i]: Raw): NodeCallFrame | null {
+export function decodeCallFrame([name, a, b, c, d, e, f, g, h, i, j]: Raw): NodeCallFrame | null {
   switch (name) {
     case 'call_seat':
       return {
@@ -209,6 +210,7 @@ export function decodeCallFrame([name, a, b, c, d, e, f, g, h, i]: Raw): NodeCal
         downKbps: num(g),
         rttMs: num(h),
         audioOnly: i === true,
+        layers: layers(j),
       };
     default:
       return null;
@@ -221,6 +223,14 @@ function tracks(value: unknown): Offer['tracks'] {
     const [seat, source] = list(item);
     return SOURCES.has(str(source)) ? [[mid, { seat: id(seat), source: source as Source }] as const] : [];
   });
+  return new Map(known);
+}
+
+function layers(value: unknown): Quality['layers'] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return new Map();
+  const known = Object.entries(value).flatMap(([source, count]) =>
+    SOURCES.has(source) ? [[source as Source, num(count)] as const] : [],
+  );
   return new Map(known);
 }
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.base import limits
-from node.media.proto.forward import TRIAL_S_MIN, Choice, Demand, Idle, Planner, Rate, shown
+from node.media.proto.forward import TRIAL_S_MIN, Choice, Demand, Dynacast, Planner, Rate, shown
 
 CAMERA = (Rate(0, 320, 150_000, 2), Rate(1, 640, 500_000, 2), Rate(2, 1280, 1_700_000, 2))
 
@@ -169,10 +169,26 @@ def test_who_is_pinned_is_shown_then_who_spoke_last() -> None:
     assert len(order) == len(set(order)) == limits.VIDEOS_SHOWN_MAX
 
 
-def test_a_layer_nobody_wanted_for_five_seconds_need_not_be_sent() -> None:
-    idle = Idle()
-    assert idle.update([0, 1, 2], [1], 0.0) == set()
-    assert idle.update([0, 1, 2], [1, 2], 3.0) == set()
-    assert idle.update([0, 1, 2], [1], limits.LAYER_IDLE_S) == {0}
-    assert idle.update([0, 1, 2], [0, 1], limits.LAYER_IDLE_S + 1) == set()
-    assert idle.update([0, 1, 2], [1], limits.LAYER_IDLE_S + 4) == set(), "2 was not wanted for four seconds only"
+def test_layers_nobody_asked_for_during_five_seconds_need_not_be_sent() -> None:
+    cast = Dynacast()
+    assert cast.update(1, 3, 0.0)
+    assert cast.said == 3
+    assert not cast.update(2, 3, 3.0)
+    assert not cast.update(1, 3, limits.LAYER_IDLE_S - 0.1)
+    assert cast.update(1, 3, limits.LAYER_IDLE_S)
+    assert cast.said == 2
+    assert cast.update(1, 3, limits.LAYER_IDLE_S + 3)
+    assert cast.said == 1
+    assert cast.update(0, 3, limits.LAYER_IDLE_S * 3)
+    assert cast.said == 0
+    assert cast.update(3, 3, limits.LAYER_IDLE_S * 3 + 0.1), "at once"
+    assert cast.said == 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0, 10)), max_size=40))
+def test_what_is_asked_for_is_always_sent(steps: list[tuple[int, int, float]]) -> None:
+    cast, now = Dynacast(), 0.0
+    for wanted, total, passed in steps:
+        now += passed
+        cast.update(min(wanted, total), total, now)
+        assert min(wanted, total) <= cast.said <= total

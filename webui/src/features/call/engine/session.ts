@@ -212,7 +212,9 @@ export class Session {
         this.speakers.value = frame.seats;
         break;
       case 'call_quality':
-        if (frame.seat === this.seat.value) this.quality.value = frame;
+        if (frame.seat !== this.seat.value) break;
+        this.quality.value = frame;
+        this.#up?.sendsOnly(frame.layers);
         break;
       case 'call_over':
         if (frame.reason === 'restarting') this.#again();

@@ -74,6 +74,19 @@ export class Up {
     return this.#run(() => this.#negotiate(iceRestart));
   }
 
+  /** Only so many layers of each source, the lowest: nobody looks at the others. A source that is not named is sent whole. */
+  sendsOnly(layers: ReadonlyMap<Source, number>): void {
+    void this.#run(async () => {
+      for (const [source, { sender }] of this.#places) {
+        const parameters = sender.getParameters();
+        const wanted = parameters.encodings.map((_, place) => place < (layers.get(source) ?? Infinity));
+        if (parameters.encodings.every(({ active }, place) => (active ?? true) === wanted[place])) continue;
+        for (const [place, encoding] of parameters.encodings.entries()) encoding.active = wanted[place] ?? true;
+        await sender.setParameters(parameters);
+      }
+    }).catch((error) => console.info('startalk: what is sent of a call could not be changed', error));
+  }
+
   close(): void {
     this.pc.onconnectionstatechange = null;
     this.pc.close();
