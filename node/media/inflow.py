@@ -22,7 +22,7 @@ from node.media.fanout import Fanout
 from node.media.host import Host, Timer
 from node.media.layer import Layer
 from node.media.pipe import PipeTransport
-from node.media.proto import forward, pipesaid, rtcp, rtp
+from node.media.proto import pipesaid, rtcp, rtp
 from node.media.proto.rtp import Extensions, Layout
 from node.media.track import Track
 from node.services import relay
@@ -50,13 +50,14 @@ class Listener(Protocol):
 class _Known:
     """What is known of one layer beside the layer itself."""
 
-    __slots__ = ("arrived_at", "repair", "run", "ssrc")
+    __slots__ = ("arrived_at", "repair", "run", "ssrc", "used_at")
 
     def __init__(self, run: int) -> None:
         self.run = run
         self.ssrc = 0
         self.repair = 0
         self.arrived_at = 0.0
+        self.used_at = float("-inf")  # a seat here had it or waited for it
 
 
 class Inflow:
@@ -72,7 +73,6 @@ class Inflow:
         self._allowed: frozenset[Name] = frozenset()
         self._said_at: dict[Name, float] = {}
         self._known: dict[Layer, _Known] = {}
-        self._idle: dict[Track, forward.Idle] = {}
         self._layers: dict[int, Layer] = {}  # by SSRC, in the pipe of now
         self._repairs: dict[int, Layer] = {}
         self._transport: PipeTransport | None = None
@@ -131,7 +131,6 @@ class Inflow:
         if track is None:
             track = self.tracks[name] = Track(*name, video=said.source in pipesaid.VIDEO, wake=self.wake)
             track.codec = said.codec
-            self._idle[track] = forward.Idle()
         keys = {layer.key for layer in said.layers}
         for key in [key for key in track.layers if key not in keys]:
             self._forget(track.layers.pop(key))
@@ -199,7 +198,6 @@ class Inflow:
     def _end(self, name: Name) -> None:
         track = self.tracks.pop(name)
         self._said_at.pop(name, None)
-        self._idle.pop(track, None)
         for layer in track.layers.values():
             self._forget(layer)
         self._listener.ended(track)
@@ -346,13 +344,12 @@ class Inflow:
                     wishes.append(Wanted(named, _AUDIO_WIDTH))
                 continue
             used = {layer.key for leg in track.legs for layer in (leg.layer, leg.target) if layer is not None}
-            idle = self._idle[track].update(track.layers, used, now)
-            kept = [
-                layer
-                for key, layer in track.layers.items()
-                if key not in idle and (key in used or self._known[layer].ssrc)
-            ]
-            wishes += [Wanted(named, max(layer.width, 1)) for layer in kept]
+            for layer in track.layers.values():
+                known = self._known[layer]
+                if layer.key in used:
+                    known.used_at = now
+                if now - known.used_at < limits.LAYER_IDLE_S:
+                    wishes.append(Wanted(named, max(layer.width, 1)))
         return wishes
 
     def _count(self, reason: str) -> None:
