@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -390,3 +391,56 @@ async def test_there_are_only_so_many_transports(set_: Stage) -> None:
     with pytest.raises(Rejected) as refused:
         set_.mux.open(Sink())
     assert refused.value.code == "limit_reached"
+
+
+async def test_any_datagrams_harm_nobody(set_: Stage) -> None:
+    """Noise and torn packets of every kind, from strangers and from a peer: nothing raises, and the next good packet passes."""
+    noise = random.Random(5)
+    transport, sink, device = await set_.connected()
+    stranger = ("192.0.2.9", 9) if set_.mux.batch is None else (2).to_bytes(2, "little") + bytes(6)
+    path = transport.path
+    assert path is not None
+    good = [
+        device.protected(packet(1), "protect"),
+        device.protected(REPORT, "protect_rtcp"),
+        device.check(nominate=False),
+        b"\x16\xfe\xfd" + bytes(10) + b"\x00\x20" + bytes(32),
+    ]
+    await device.until(lambda: len(device.answers) == 2)
+    taken = 0
+    for at in range(8_000):
+        data = bytearray(noise.choice(good)) if at % 2 else bytearray(noise.randbytes(noise.randrange(80)))
+        for _ in range(noise.randrange(1, 4)):
+            if data:
+                data[noise.randrange(len(data))] = noise.randrange(256)
+        del data[noise.randrange(len(data) + 1) + noise.randrange(60) :]
+        transport.tick(set_.clock.monotonic())
+        set_.mux.receive(bytes(data), path if at % 3 else stranger)
+        taken += 1
+        if at % 500 == 0:
+            await asyncio.sleep(0)
+            set_.clock.advance(seconds=1)
+            device.check()
+    dropped = dict(set_.mux.dropped)
+    assert "fault" not in dropped
+    assert sum(dropped.values()) > taken // 2
+    assert transport.writable
+    before = len(sink.packets)
+    device.check()
+    device.send_rtp(packet(500))
+    await device.until(lambda: len(sink.packets) == before + 1)
+
+
+async def test_a_broken_handshake_is_the_end_of_its_transport_only(set_: Stage) -> None:
+    victim, sink, device = set_.pair()
+    victim.set_remote(device.remote)
+    device.check()
+    await device.until(lambda: bool(device.answers))
+    for at in range(200):
+        device.send(bytes((20 + at % 44, 0xFE, 0xFD)) + os.urandom(at))
+    await asyncio.sleep(0.1)
+    assert not sink.states
+    _, other, good = await set_.connected()
+    good.send_rtp(packet(1))
+    await good.until(lambda: len(other.packets) == 1)
+    victim.close()
