@@ -64,6 +64,11 @@ class CallEntries:
         result = rules.ANSWERED if now.result == rules.ENDED else now.result
         self._submit(lambda tx: self._end(tx, now.call, result=result, ms=ms, joined=now.joined, missed=missed))
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether calls are open in the log."""
+        return bool(self._db.view(calls.unfinished))
+
     def finish_others(self, going_on: set[bytes]) -> None:
         """After a restart: whatever is open and not known to go on ends as failed."""
 
@@ -72,7 +77,7 @@ class CallEntries:
                 if found.call not in going_on:
                     self._end(tx, found.call, result=rules.FAILED, ms=0, joined=0, missed=())
 
-        if self._db.view(calls.unfinished):
+        if self.unfinished:
             self._submit(write)
 
     def _end(self, tx: Tx, call: bytes, *, result: str, ms: int, joined: int, missed: tuple[str, ...]) -> None:

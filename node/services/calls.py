@@ -63,18 +63,27 @@ class Calls:
         self._entropy = entropy
         self._attempts = Budget(clock=clock, rates=rates, per_s="calls_per_min", burst="calls_per_min", scale=60)
         self._asks = Budget(clock=clock, rates=rates, per_s="call_asks_per_s", burst="call_asks_per_s")
-        self._began_at: float | None = None
+        self._began_at: float | None = None  # since when calls that an earlier run left open wait for news
+        self._woken = asyncio.Event()
 
     # --- life -------------------------------------------------------------------------------------------
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Timers, and the work that requests wait for."""
         async with self._errands.running():
-            self._began_at = self._clock.monotonic()
+            self._began_at = self._clock.monotonic() if self._entries.unfinished else None
             ready()
             while True:
+                if self._idle:
+                    self._woken.clear()
+                    await self._woken.wait()
                 await asyncio.sleep(TICK_S)
                 self.tick()
+
+    @property
+    def _idle(self) -> bool:
+        """Whether no timer runs: a node without calls does nothing."""
+        return not self._table.calls and self._focus.idle and self._began_at is None
 
     def attach(self, relay: CallRelay) -> None:
         """The relay exists."""
@@ -116,6 +125,7 @@ class Calls:
 
     def submit(self, work: Coroutine[Any, Any, T], answer: Callable[[T | None, Exception | None], None]) -> None:
         """Runs one of the coroutines below beside the loop and answers."""
+        self._woken.set()
         self._errands.submit(work, answer)
 
     # --- in and out -------------------------------------------------------------------------------------
@@ -310,6 +320,7 @@ class Calls:
 
     def heard(self, peer: Peer, topic: str, body: bytes) -> None:
         """A whisper. Raises Rejected when it is malformed; what does not concern us is ignored."""
+        self._woken.set()
         if topic == focus.NOW:
             self._home.heard(peer.nid, focus.decode_now(body))
         elif topic == focus.SEATS:
@@ -317,6 +328,7 @@ class Calls:
 
     async def serve(self, peer: Peer, method: str, args: bytes) -> bytes:
         """Answers a request. Raises Rejected."""
+        self._woken.set()
         self._asks.spend(peer.nid)
         if method == focus.ASK:
             ask = focus.decode_ask(args)

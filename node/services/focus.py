@@ -304,6 +304,11 @@ class Focus:
         return node == self._node
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing is kept, so that no timer runs."""
+        return not self._held
+
+    @property
     def calls(self) -> list[Call]:
         """Those that go on."""
         return [held.call for held in self._held.values() if not held.call.ended]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from node.base import limits
 from node.base.errors import Code, Rejected
-from node.core import content
+from node.core import content, message
 from node.core.content import Body
 from node.core.roles import Role
 from tests.unit.core.chronicle import ALICE, BOB
@@ -235,3 +235,35 @@ def test_content_is_what_is_shown() -> None:
     assert content.is_content("text")
     assert content.is_content("x.poll")
     assert not any(content.is_content(kind) for kind in content.MARKS | content.ROOM_KINDS)
+
+
+# --- calls ----------------------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_call_names_its_start_and_its_result() -> None:
+    start = content.Call(call=bytes(16), state="start", media="audio", fallback="A call")
+    end = content.Call(call=bytes(16), state="end", media="video", start=bytes(32), result="missed", missed=(ALICE,))
+    for body in (start, end):
+        assert content.decode_body("call", content.encode_body(body)) == body
+    assert [content.counts("call", body) for body in (start, end)] == [False, True]
+    assert message.named_by(end) == bytes(32)
+    assert message.named_by(start) is None
+    assert message.mentions(end, BOB) == (ALICE,)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": "end"}, {"state": "end", "start": bytes(32)}, {"state": "end", "result": "missed"}, {"state": "begun"},
+        {"state": "start", "start": bytes(32), "result": "missed"}, {"state": "start", "media": "smell"},
+        {"state": "end", "start": bytes(32), "result": "who knows"}, {"state": "start", "call": b"short"},
+        {"state": "end", "start": bytes(32), "result": "missed", "missed": (ALICE,) * (limits.CALL_TARGETS_MAX + 1)},
+        {"state": "start", "fallback": "\x07"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_call_that_is_not_one(fields: dict[str, Any]) -> None:
+    body = {"call": bytes(16), "media": "audio"} | fields
+    with pytest.raises(Rejected) as refusal:
+        content.decode_body("call", msgspec.msgpack.encode(body))
+    assert refusal.value.code is Code.BAD_REQUEST

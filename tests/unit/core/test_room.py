@@ -375,3 +375,56 @@ def test_every_kind_has_a_rule() -> None:
         except Rejected as error:
             if not error.text.endswith("."):
                 raise
+
+
+# --- calls ----------------------------------------------------------------------------------------------------
+
+
+def call_start() -> content.Call:
+    return content.Call(call=bytes(16), state="start", media="audio")
+
+
+def call_end(start: bytes) -> content.Call:
+    return content.Call(call=bytes(16), state="end", media="audio", start=start, result="answered")
+
+
+def test_who_may_begin_a_call() -> None:
+    log = group(BOB, CAROL)
+    for actor in (ALICE, BOB):
+        log.post(actor, call_start())
+    log.post(ALICE, content.SetRole(user=CAROL, role=Role.VISITOR))
+    assert log.refusal(CAROL, call_start()) is Code.ROLE_TOO_LOW
+    log.post(ALICE, content.Settings(calls="admins"))
+    assert log.refusal(ALICE, content.Settings(calls="admins")) is Code.ALREADY_DONE
+    assert log.refusal(BOB, call_start()) is Code.ROLE_TOO_LOW
+    log.post(ALICE, call_start())
+    log.post(ALICE, content.Settings(calls="nobody", recall_window_s=7))
+    assert log.refusal(ALICE, call_start()) is Code.FORBIDDEN
+    assert (log.room.calls, log.room.recall_window_s) == ("nobody", 7)
+
+
+def test_calls_of_a_direct_chat_can_be_switched_off() -> None:
+    log = Chronicle(room.new_direct(ALICE, BOB))
+    log.post(ALICE, call_start())
+    log.post(BOB, content.Settings(calls="nobody"))
+    assert log.refusal(ALICE, call_start()) is Code.FORBIDDEN
+
+
+def test_the_end_is_posted_by_who_began_even_without_a_voice() -> None:
+    log = group(BOB)
+    start = log.post(BOB, call_start()).event
+    log.post(ALICE, content.Mute(user=BOB))
+    log.post(ALICE, content.Settings(calls="nobody"))
+    assert log.refusal(ALICE, call_end(start)) is Code.BAD_REQUEST
+    assert log.refusal(BOB, call_end(bytes(32))) is Code.BAD_REQUEST
+    text = log.post(ALICE, content.Text(text="hi")).event
+    assert log.refusal(ALICE, call_end(text)) is Code.BAD_REQUEST
+    log.post(BOB, call_end(start))
+
+
+def test_a_call_is_neither_edited_nor_taken_back() -> None:
+    log = group(BOB)
+    start = log.post(BOB, call_start()).event
+    assert log.refusal(BOB, content.Recall(target=start)) is Code.UNSUPPORTED
+    assert log.refusal(BOB, content.Edit(target=start, text="x")) is Code.UNSUPPORTED
+    log.post(ALICE, content.Reaction(target=start, value="👍"))

@@ -199,7 +199,9 @@ async def test_every_kind_of_damage_is_found(ledger: Ledger, damage: str) -> Non
 moves = st.lists(
     st.tuples(
         st.sampled_from(("alice", "bob", "carol")),
-        st.sampled_from(("say", "say", "say", "call", "all", "edit", "recall", "react", "read", "leave", "join")),
+        st.sampled_from(
+            ("say", "say", "say", "call", "missed", "talked", "all", "edit", "recall", "react", "read", "leave", "join")
+        ),
         st.integers(0, 20),
     ),
     max_size=30,
@@ -226,6 +228,9 @@ async def live(ledger: Ledger, plan: list[tuple[str, str, int]]) -> None:
             "join": content.Join(),
         }
         try:
+            if what in {"missed", "talked"}:
+                said.append(await ring(ledger, name, room, missed=("bob",) if what == "missed" else ()))
+                continue
             if what == "read":
                 await read(ledger, name, room, number)
                 continue
@@ -240,6 +245,20 @@ async def live(ledger: Ledger, plan: list[tuple[str, str, int]]) -> None:
         compare(ledger, name, room)
     assert faults(ledger, room) == []
     assert services.db.trouble == ""
+
+
+async def ring(ledger: Ledger, name: str, room: RoomId, *, missed: tuple[str, ...]) -> bytes:
+    """Start and end of a call; the id of the end."""
+    posting, actor = ledger.services.posting, ledger.actors[name]
+    start = content.Call(call=bytes(16), state="start", media="audio")
+
+    def write(tx: Tx) -> bytes:
+        begun = posting.post_in(tx, actor, ledger.command(room, start)).event_id
+        users = tuple(ledger.user(one) for one in missed)
+        end = content.Call(call=bytes(16), state="end", media="audio", start=begun, result="missed", missed=users)
+        return posting.post_in(tx, actor, ledger.command(room, end)).event_id
+
+    return await ledger.services.db.write(write)
 
 
 async def read(ledger: Ledger, name: str, room: RoomId, idx: int) -> None:
@@ -267,6 +286,7 @@ def compare(ledger: Ledger, name: str, room: RoomId) -> None:
         by_event[entry.event_id] = entry.idx
         body = None if entry.body is None else content.decode_body(event.kind, entry.body)
         named = [mention.user for mention in body.mentions] if isinstance(body, content.Text) else []
+        named += list(body.missed) if isinstance(body, content.Call) else []
         counts.entry(entry.idx, event.author, event.kind, named)  # type: ignore[arg-type]
         if isinstance(body, content.Recall):
             counts.erased(by_event[body.target])
