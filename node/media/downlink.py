@@ -15,11 +15,11 @@ from typing import Final, Protocol
 from node.base import limits
 from node.media.fanout import Fanout
 from node.media.host import Host, Timer
+from node.media.layer import Track
 from node.media.leg import Leg
 from node.media.proto import bwe, canonical, sdp
 from node.media.proto.rtcp import Blocks, KeyFrameWanted, Nack, Remb, parse
 from node.media.seam import Transport
-from node.media.track import Track
 
 UNANSWERED_S: Final = 10.0  # an offer nobody answered is made again with the next change after this
 OPENING: Final = (False, True)  # lines of the first offer, audio and video: keys are made before anybody shows himself

@@ -20,11 +20,10 @@ from typing import Final, Protocol
 from node.base import limits
 from node.media.fanout import Fanout
 from node.media.host import Host, Timer
-from node.media.layer import Layer
+from node.media.layer import Layer, Track
 from node.media.pipe import PipeTransport
 from node.media.proto import pipesaid, rtcp, rtp
 from node.media.proto.rtp import Extensions, Layout
-from node.media.track import Track
 from node.services import relay
 from node.services.relay import Wanted
 

@@ -1,4 +1,4 @@
-"""One layer of one track: what came in, kept for a second or two, and the legs that get it.
+"""A track and its layers: what came in of one stream of somebody, kept for a second or two, and who gets it.
 
 A track without simulcast has one layer, with it up to three, lowest first. A layer owns the ring that answers every NACK of every
 subscriber, its gaps towards the publisher, its key frame gate, and three tables of legs, replaced whole when they change and never
@@ -13,23 +13,49 @@ Beside them `onward`: copies for other nodes, which take every packet as it is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from node.base import limits
-from node.media.proto import canonical
+from node.media.proto import canonical, vp8
+from node.media.proto.forward import Dynacast
 from node.media.proto.loss import Gaps, KeyFrameGate, Reception
-
-if TYPE_CHECKING:
-    from node.media.leg import Leg
-    from node.media.seam import Transport
-    from node.media.track import Track
+from node.media.seam import Transport
 
 RING_MASK: Final = limits.RING_PACKETS - 1
 LOOK_PACKETS: Final = 200  # of a new layer whose descriptors are read to learn its temporal layers
 
 assert limits.RING_PACKETS & RING_MASK == 0
 
-PlainLeg = tuple[int, int, int, "Transport"]
+PlainLeg = tuple[int, int, int, Transport]
+
+
+class Taker(Protocol):
+    """A leg, as what it gets sees it (`leg.Leg`)."""
+
+    ssrc: int
+    mid_word: int
+    transport: Transport
+    layer: Layer | None
+    target: Layer | None
+
+    def aim(self, layer: Layer | None, cap: int = ...) -> None:
+        """What it should get, from the next key frame on."""
+
+    def enter(self, layer: Layer, kept: Kept, picture: vp8.Picture | None, now: float) -> None:
+        """It gets `layer`, beginning with `kept`."""
+
+    def plain_shift(self) -> int | None:
+        """What the loop adds to sequence numbers, or None for a leg that is not plain."""
+
+    def forward(self, kept: Kept, picture: vp8.Picture | None, send_time: int) -> None:
+        """The newest packet of its layer."""
+
+    def forward_late(self, kept: Kept, picture: vp8.Picture | None, send_time: int) -> None:
+        """A packet that others overtook."""
+
+    def sender_report(self, ntp: int, timestamp: int, cname: str, now: float) -> bytes:
+        """The sender report of its layer, in its own numbers."""
 
 
 class Onward(Protocol):
@@ -66,10 +92,10 @@ class Layer:
         self.gate = KeyFrameGate()
         self.reception = Reception(canonical.VIDEO_HZ if video else canonical.AUDIO_HZ)
         self.ring: list[Kept | None] = [None] * limits.RING_PACKETS
-        self.legs: tuple[Leg, ...] = ()
+        self.legs: tuple[Taker, ...] = ()
         self.plain: tuple[PlainLeg, ...] = ()
-        self.slow: tuple[Leg, ...] = ()
-        self.waiting: tuple[Leg, ...] = ()
+        self.slow: tuple[Taker, ...] = ()
+        self.waiting: tuple[Taker, ...] = ()
         self.onward: tuple[Onward, ...] = ()  # to other nodes
         self.level = -1  # how loud its newest packet said it is, for them
         self.curious = video  # whether descriptors are to be read
@@ -92,7 +118,7 @@ class Layer:
     def arrange(self) -> None:
         """Makes the tables anew from `legs`."""
         plain: list[PlainLeg] = []
-        slow: list[Leg] = []
+        slow: list[Taker] = []
         for leg in self.legs:
             shift = leg.plain_shift()
             if shift is None:
@@ -108,20 +134,20 @@ class Layer:
             self.track.video and (bool(self.slow) or self.gate.waiting or self.reception.packets < LOOK_PACKETS)
         )
 
-    def join(self, leg: Leg) -> None:
+    def join(self, leg: Taker) -> None:
         """`leg` gets this layer from now on."""
         self.waiting = tuple(other for other in self.waiting if other is not leg)
         if leg not in self.legs:
             self.legs += (leg,)
         self.arrange()
 
-    def part(self, leg: Leg) -> None:
+    def part(self, leg: Taker) -> None:
         """`leg` neither gets this layer nor waits for it any more."""
         self.waiting = tuple(other for other in self.waiting if other is not leg)
         self.legs = tuple(other for other in self.legs if other is not leg)
         self.arrange()
 
-    def wait(self, leg: Leg) -> None:
+    def wait(self, leg: Taker) -> None:
         """`leg` comes in with the next key frame, which is asked for."""
         if leg not in self.waiting:
             self.waiting += (leg,)
@@ -149,3 +175,29 @@ class Layer:
     def alive(self, now: float) -> bool:
         """Whether packets come."""
         return now - self.heard_at < limits.LAYER_LOST_S
+
+
+class Track:
+    """`source`: mic, camera, screen, sound. `codec` is the canonical payload type of its first packet, 0 before."""
+
+    __slots__ = ("codec", "dynacast", "layers", "legs", "muted", "seat", "source", "video", "wake")
+
+    def __init__(self, seat: bytes, source: str, *, video: bool, wake: Callable[[], None]) -> None:
+        """`wake` makes somebody look after key frame gates and gaps of the layers."""
+        self.wake = wake
+        self.seat = seat
+        self.source = source
+        self.video = video
+        self.codec = 0
+        self.muted = False
+        self.dynacast = Dynacast()
+        self.layers: dict[int, Layer] = {}  # by key, 0 is the lowest
+        self.legs: list[Taker] = []
+
+    def best(self, now: float, key: int) -> Layer | None:
+        """The highest living layer that is not above `key`, else the lowest living one, else any."""
+        alive = [layer for layer in self.layers.values() if layer.alive(now)]
+        below = [layer for layer in alive if layer.key <= key]
+        if below:
+            return max(below, key=lambda layer: layer.key)
+        return min(alive or self.layers.values(), key=lambda layer: layer.key, default=None)

@@ -9,16 +9,13 @@ Never the same SSRC and number twice with other bits: repairs travel on their ow
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from node.base import limits
-from node.media.layer import Kept, Layer
+from node.media.layer import Kept, Layer, Track
 from node.media.proto import canonical, rtcp, rtp, vp8
 from node.media.proto.munger import Munger, Step
-
-if TYPE_CHECKING:
-    from node.media.seam import Mux, Transport
-    from node.media.track import Track
+from node.media.seam import Mux, Transport
 
 ALL: Final = 3  # temporal layers are 0 to 3
 REPORTS_KEPT: Final = 8  # of our sender reports, whose echo tells the round trip

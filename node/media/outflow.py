@@ -16,11 +16,10 @@ from typing import Final, cast
 from node.base import limits
 from node.media.host import Host
 from node.media.lanes import LANE
-from node.media.layer import Kept, Layer
+from node.media.layer import Kept, Layer, Track
 from node.media.pipe import PipeTransport
 from node.media.proto import canonical, pipesaid, rtcp, rtp
 from node.media.seam import Transport
-from node.media.track import Track
 from node.services.relay import Wanted
 
 PLAIN: Final = 0x80  # version 2, nothing else

@@ -20,11 +20,10 @@ from node.base.ids import NodeId, format_node
 from node.media.fanout import Fanout
 from node.media.host import Host
 from node.media.inflow import Inflow, Listener
-from node.media.layer import Layer
+from node.media.layer import Layer, Track
 from node.media.outflow import Outflow
 from node.media.pipe import PipeTransport
 from node.media.proto import pipe, pipesaid, rtcp
-from node.media.track import Track
 from node.services import relay
 from node.services.relay import RelayEvents, Wanted
 

@@ -18,13 +18,12 @@ from node.base.errors import Code, Rejected
 from node.media.downlink import Downlink
 from node.media.fanout import Fanout
 from node.media.host import Host, Timer
-from node.media.layer import Layer
+from node.media.layer import Layer, Track
 from node.media.leg import Leg
 from node.media.pipes import Pipes
 from node.media.proto import forward, sdp
 from node.media.proto.speaker import Speakers
 from node.media.seam import Transport
-from node.media.track import Track
 from node.media.uplink import Uplink
 from node.services import relay
 from node.services.relay import CallReport, RelayEvents, SeatReport, Wanted

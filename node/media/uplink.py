@@ -16,10 +16,9 @@ from typing import Final, Protocol
 from node.base import limits
 from node.media.fanout import Fanout
 from node.media.host import Host, Timer
-from node.media.layer import Layer
+from node.media.layer import Layer, Track
 from node.media.proto import bwe, canonical, rtcp, rtp
 from node.media.seam import Transport
-from node.media.track import Track
 
 DEFAULT_RTT_S: Final = 0.1  # until a repair has come
 SOONEST_S: Final = 0.0

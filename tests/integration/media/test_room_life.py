@@ -12,10 +12,9 @@ import pytest
 from node.base import limits
 from node.base.errors import Rejected
 from node.media.downlink import Downlink
-from node.media.layer import Layer
+from node.media.layer import Layer, Track
 from node.media.leg import Leg
 from node.media.room import Room
-from node.media.track import Track
 from node.media.transport import PeerTransport
 from node.media.uplink import Uplink
 from tests.integration.media.callers import Caller, House, house
