@@ -264,6 +264,13 @@ describe('the other way', () => {
     vi.restoreAllMocks();
   });
 
+  test('without a first offer, the node is asked for one', async () => {
+    await live();
+    await vi.waitFor(() => expect(frames('call_restart').length).toBeGreaterThan(0), 5_000);
+    offer(1, 'offer 0', { '0': [THEIRS, 'mic'] });
+    await vi.waitFor(() => expect(frames('call_down')).toHaveLength(1));
+  });
+
   test('an offer for another seat is not for us', async () => {
     await live();
     offer(1, 'offer 0', { '0': [THEIRS, 'mic'] }, THEIRS);

@@ -27,6 +27,11 @@ export class Down {
     this.pc = this.#open();
   }
 
+  /** Whether the node has offered anything yet; it does so as soon as there is a seat. */
+  get offeredOnce(): boolean {
+    return this.#version > 0;
+  }
+
   #open(): RTCPeerConnection {
     const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     pc.onconnectionstatechange = () => this.#wires.state(pc.connectionState);

@@ -34,6 +34,7 @@ export interface Wanted {
 
 const RETRY_MS = 4_000; // a restart of ICE has this long before the next
 const SHAKY_MS = 2_000; // "disconnected" often heals by itself
+const UNOFFERED_MS = 1_500;
 const WANT_MS = 300;
 const SPEAKING = 0.55; // level of somebody who talks into the microphone
 const LOUD_MS = 4_000;
@@ -76,6 +77,7 @@ export class Session {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #giveUp: ReturnType<typeof setTimeout> | undefined;
   #want: ReturnType<typeof setTimeout> | undefined;
+  #minder: ReturnType<typeof setTimeout> | undefined;
   #loudTimer: ReturnType<typeof setTimeout> | undefined;
   #wantSaid = '';
   #early: Extract<NodeCallFrame, { t: 'call_offer' }>[] = [];
@@ -184,6 +186,17 @@ export class Session {
     const tracks = new Map<Source, MediaStreamTrack | null>([['mic', null], ...this.#tracks]);
     this.#up.start(tracks).catch((error) => this.#upFailed(error));
     for (const offer of this.#early.splice(0)) if (offer.seat === this.seat.peek()) this.#offered(offer);
+    this.#mind();
+  }
+
+  /** An offer of the node may be lost with a socket: ask until the first one is there. */
+  #mind(): void {
+    clearTimeout(this.#minder);
+    this.#minder = setTimeout(() => {
+      if (this.phase.value === 'over' || this.#down?.offeredOnce) return;
+      this.#client.tell({ t: 'call_restart', call: this.call.peek(), seat: this.seat.peek() });
+      this.#mind();
+    }, UNOFFERED_MS);
   }
 
   #upFailed(error: unknown): void {
@@ -608,7 +621,7 @@ export class Session {
       this.streams.value = new Map();
     });
     forget();
-    for (const timer of [this.#retry, this.#giveUp, this.#want, this.#loudTimer]) clearTimeout(timer);
+    for (const timer of [this.#retry, this.#giveUp, this.#want, this.#loudTimer, this.#minder]) clearTimeout(timer);
     for (const stop of this.#stops.splice(0)) stop();
     this.#release();
     this.#up?.close();

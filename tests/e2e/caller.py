@@ -1,0 +1,141 @@
+"""A person in a call: what they press, what they see of others, and what their browser counts of sound and picture.
+
+The counts are those of `getStats`, read from the connections that the page made: frames that were decoded, energy that was
+heard. Nothing is asked of the page's own code.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.person import Person
+from tests.e2e.village import Villager
+
+RING_MS = 15_000
+MEDIA_MS = 30_000
+# Small pictures: several browsers encode on one small machine.
+PREPARE = """
+localStorage.setItem('startalk.call.lines', '360');
+const made = window.connections = [];
+const Real = window.RTCPeerConnection;
+window.RTCPeerConnection = class extends Real {
+  constructor(...how) { super(...how); made.push(this); }
+};
+"""
+COUNTS = """async (kind) => {
+  const found = {};
+  for (const one of window.connections) {
+    if (one.connectionState === 'closed') continue;
+    const report = await one.getStats();
+    for (const row of report.values()) {
+      if (row.type !== 'inbound-rtp' || row.kind !== kind) continue;
+      found[row.trackIdentifier] = {
+        frames: row.framesDecoded ?? 0, energy: row.totalAudioEnergy ?? 0, seconds: row.totalSamplesDuration ?? 0,
+        packets: row.packetsReceived, width: row.frameWidth ?? 0, at: row.timestamp,
+      };
+    }
+  }
+  return found;
+}"""
+Counts = dict[str, dict[str, float]]
+
+
+class Caller:
+    """`person` in calls; `me` is their side of the API."""
+
+    def __init__(self, person: Person, me: Villager) -> None:
+        self.person = person
+        self.me = me
+        person.context.add_init_script(PREPARE)
+
+    @property
+    def page(self) -> Page:
+        """The page."""
+        return self.person.page
+
+    # --- doing ----------------------------------------------------------------------------------------------
+
+    def waits_in(self, room: str) -> None:
+        """Has the chat open, connected."""
+        self.person.goes(f"/c/{room}")
+        expect(self.page.get_by_role("button", name="Voice call", exact=True)).to_be_visible()
+
+    def calls(self, *, video: bool = True) -> None:
+        """Presses the button in the head of the chat."""
+        self.person.presses("Video call" if video else "Voice call")
+
+    def answers(self, *, video: bool = True) -> None:
+        """Takes the call that rings."""
+        expect(self.ring).to_be_visible(timeout=RING_MS)
+        self.ring.get_by_role("button", name="With video" if video else "Answer").click()
+
+    def declines(self) -> None:
+        """Does not."""
+        expect(self.ring).to_be_visible(timeout=RING_MS)
+        self.ring.get_by_role("button", name="Decline").click()
+
+    def leaves(self) -> None:
+        """The red button."""
+        self.person.presses("Leave call")
+
+    def toggles(self, what: str) -> None:
+        """One of the buttons of the call: Mute, Share screen, …"""
+        self.controls.get_by_role("button", name=re.compile(f"^{what}")).click()
+
+    # --- looking --------------------------------------------------------------------------------------------
+
+    @property
+    def ring(self) -> Locator:
+        """Somebody calls."""
+        return self.page.get_by_role("alertdialog")
+
+    @property
+    def controls(self) -> Locator:
+        """The buttons of the call."""
+        return self.page.get_by_role("group", name="Call controls")
+
+    def tile(self, name: str) -> Locator:
+        """The picture of somebody."""
+        return self.page.get_by_role("figure", name=re.compile(f"^{re.escape(name)}")).first
+
+    def is_in(self) -> None:
+        """In a live call: time is counted."""
+        expect(self.page.get_by_role("main").locator("time")).to_be_visible(timeout=RING_MS)
+
+    def counts(self, kind: str) -> Counts:
+        """What arrives now, by track."""
+        found: Counts = self.page.evaluate(COUNTS, kind)
+        return found
+
+    def sees(self, people: int, *, fps: float) -> None:
+        """Pictures of so many others move, each with at least so many frames a second over two seconds."""
+        self._until(lambda: sum(rate >= fps for rate in self._rates("video", "frames")) >= people)
+
+    def hears(self, people: int = 1) -> None:
+        """Sound of so many others arrives; the beep of the false microphone comes each second."""
+        self._until(lambda: sum(rate > 0.001 for rate in self._rates("audio", "energy")) >= people)
+
+    def hears_nothing(self) -> None:
+        """Silence from everybody."""
+        self._until(lambda: all(rate < 0.0001 for rate in self._rates("audio", "energy")))
+
+    def _rates(self, kind: str, what: str) -> list[float]:
+        before = self.counts(kind)
+        self.page.wait_for_timeout(2_000)
+        after = self.counts(kind)
+        return [
+            (now[what] - before[track][what]) / ((now["at"] - before[track]["at"]) / 1_000)
+            for track, now in after.items()
+            if track in before and now["at"] > before[track]["at"]
+        ]
+
+    def _until(self, holds: Any) -> None:
+        for _ in range(MEDIA_MS // 2_000):
+            if holds():
+                return
+        raise AssertionError(
+            f"{self.person.name} gets sound {self.counts('audio')} and pictures {self.counts('video')}"
+        )

@@ -1,0 +1,305 @@
+"""Calls in real browsers with a false camera and microphone, through the relay of a real node: people see and hear each other.
+
+That they do is what `getStats` of their browsers says, not what the page shows; that they are told is what the page shows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.e2e.caller import Caller
+from tests.e2e.conftest import FLAGS, Meet
+from tests.e2e.person import PHONE
+from tests.e2e.test_screens import load_axe, screen
+from tests.e2e.village import Village, Villager
+
+SMOOTH_FPS = 25
+FAKE = "--use-fake-device-for-media-stream"
+CALLING = [flag for flag in FLAGS if flag != FAKE] + [f"{FAKE}=fps=30", "--auto-select-desktop-capture-source=Entire"]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser with a camera of 30 frames a second and a screen that is shared without asking."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not path:
+        pytest.fail("There is no chromium on PATH and CHROMIUM is not set.")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=CALLING)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def two(village: Village, meet: Meet) -> tuple[Caller, Caller, str]:
+    """Ana and Bo, in their chat."""
+    ana, bo = meet("Ana Luz"), meet("Bo Lind")
+    callers = Caller(ana, village.settle(ana)), Caller(bo, village.settle(bo))
+    room = a_chat(callers[0], callers[1].me)
+    for one in callers:
+        one.waits_in(room)
+    return *callers, room
+
+
+def a_chat(one: Caller, other: Villager) -> str:
+    """A direct chat in which something was said."""
+    room = one.me.chat_with(other)
+    one.me.says(room, "Shall we talk?")
+    return room
+
+
+def talk(ana: Caller, bo: Caller, *, video: bool = True) -> None:
+    """Ana calls, Bo answers."""
+    ana.calls(video=video)
+    bo.answers(video=video)
+    ana.is_in()
+    bo.is_in()
+
+
+@pytest.mark.timeout(180)
+def test_two_people_see_and_hear_each_other(two: tuple[Caller, Caller, str]) -> None:
+    ana, bo, _ = two
+    ana.calls()
+    expect(ana.page.get_by_text("Ringing at Bo Lind’s…")).to_be_visible(timeout=15_000)
+    expect(bo.ring.get_by_role("heading", name="Ana Luz")).to_be_visible()
+    bo.answers()
+    ana.is_in()
+    bo.is_in()
+    for one in (ana, bo):
+        one.hears()
+        one.sees(1, fps=SMOOTH_FPS)
+    ana.leaves()
+    for one in (ana, bo):
+        expect(one.page.get_by_text(re.compile(r"^Video call · \d+ (s|min)")).first).to_be_visible()
+        expect(one.controls).to_have_count(0)
+
+
+@pytest.mark.timeout(180)
+def test_mute_is_seen_and_nothing_is_heard(two: tuple[Caller, Caller, str]) -> None:
+    ana, bo, _ = two
+    talk(ana, bo, video=False)
+    bo.hears()
+    ana.toggles("Mute")
+    expect(bo.tile("Ana Luz, muted")).to_be_visible()
+    bo.hears_nothing()
+    ana.page.get_by_role("heading", level=1).click()
+    ana.page.keyboard.down(" ")
+    expect(ana.page.get_by_text("Talking while you hold space.")).to_be_visible()
+    expect(bo.tile("Ana Luz, muted")).to_have_count(0)
+    bo.hears()
+    ana.page.keyboard.up(" ")
+    expect(bo.tile("Ana Luz, muted")).to_be_visible()
+    ana.page.keyboard.press("m")
+    expect(bo.tile("Ana Luz, muted")).to_have_count(0)
+    ana.toggles("Raise hand")
+    expect(bo.tile("Ana Luz, hand raised")).to_be_visible()
+
+
+@pytest.mark.timeout(180)
+def test_a_camera_comes_and_goes(two: tuple[Caller, Caller, str]) -> None:
+    ana, bo, _ = two
+    talk(ana, bo, video=False)
+    expect(bo.tile("Ana Luz").locator("video")).to_have_count(0)
+    ana.toggles("Turn camera on")
+    expect(bo.tile("Ana Luz").locator("video")).to_have_count(1)
+    bo.sees(1, fps=10)
+    ana.toggles("Turn camera off")
+    expect(bo.tile("Ana Luz").locator("video")).to_have_count(0)
+    ana.toggles("Turn camera on")
+    bo.sees(1, fps=10)
+
+
+@pytest.mark.timeout(180)
+def test_a_screen_is_shared(two: tuple[Caller, Caller, str]) -> None:
+    ana, bo, _ = two
+    talk(ana, bo, video=False)
+    ana.toggles("Share screen")
+    expect(ana.page.get_by_text("You are sharing your screen.")).to_be_visible()
+    expect(bo.tile("Screen of Ana Luz").locator("video")).to_be_visible()
+    bo.sees(1, fps=0.4)
+    ana.toggles("Stop sharing")
+    expect(bo.tile("Screen of Ana Luz")).to_have_count(0)
+    ana.toggles("Share screen")
+    bo.sees(1, fps=0.4)
+
+
+def test_declined(two: tuple[Caller, Caller, str]) -> None:
+    ana, bo, _ = two
+    ana.calls()
+    bo.declines()
+    expect(ana.page.get_by_text("The call was declined")).to_be_visible()
+    ana.person.presses("Close")
+    expect(ana.page.get_by_text("Call declined").first).to_be_visible()
+    expect(bo.page.get_by_text("You declined the call").first).to_be_visible()
+
+
+def test_cancelled_and_called_back(two: tuple[Caller, Caller, str]) -> None:
+    ana, bo, _ = two
+    ana.calls(video=False)
+    expect(bo.ring).to_be_visible(timeout=15_000)
+    ana.leaves()
+    expect(bo.ring).to_have_count(0)
+    expect(bo.page.get_by_role("region", name="Messages").get_by_text("Missed voice call")).to_be_visible()
+    bo.person.presses("Call back")
+    expect(ana.ring).to_be_visible(timeout=15_000)
+
+
+@pytest.mark.timeout(120)
+def test_busy(two: tuple[Caller, Caller, str], village: Village, meet: Meet) -> None:
+    ana, bo, _ = two
+    talk(ana, bo, video=False)
+    carol = meet("Carol Diaz")
+    third = Caller(carol, village.settle(carol))
+    third.waits_in(a_chat(third, bo.me))
+    third.calls(video=False)
+    expect(third.page.get_by_text("Bo Lind is in another call")).to_be_visible(timeout=20_000)
+    expect(third.page.get_by_role("button", name="Call again")).to_be_visible()
+
+
+@pytest.mark.timeout(120)
+def test_answered_on_another_device(two: tuple[Caller, Caller, str], village: Village, meet: Meet) -> None:
+    ana, bo, room = two
+    phone = meet("Bo's phone", viewport=PHONE, has_touch=True)
+    pocket = Caller(phone, village.sign_in(phone, bo.me.local))
+    pocket.waits_in(room)
+    ana.calls(video=False)
+    expect(bo.ring).to_be_visible(timeout=15_000)
+    pocket.answers(video=False)
+    ana.is_in()
+    expect(bo.ring).to_have_count(0)
+    bo.person.sees("Answered on another device")
+    bo.person.sees("You are in this call on another device")
+
+
+@pytest.mark.timeout(180)
+def test_loaded_anew_one_comes_back(two: tuple[Caller, Caller, str]) -> None:
+    ana, bo, _ = two
+    talk(ana, bo)
+    bo.sees(1, fps=10)
+    ana.page.reload()
+    ana.person.presses("Come back")
+    ana.is_in()
+    for one in (ana, bo):
+        one.hears()
+        one.sees(1, fps=10)
+    expect(bo.page.get_by_role("figure")).to_have_count(2)
+
+
+@pytest.mark.timeout(180)
+def test_one_reads_chats_meanwhile(two: tuple[Caller, Caller, str]) -> None:
+    ana, bo, _ = two
+    talk(ana, bo)
+    ana.person.presses("Back to the chat")
+    window = ana.page.get_by_role("region", name="Running call")
+    expect(window).to_be_visible()
+    ana.person.writes("I am still here")
+    bo.hears()
+    window.get_by_role("button", name=re.compile("Back to the call")).click()
+    ana.is_in()
+    ana.page.go_back()
+    window.get_by_role("button", name="Leave call").click()
+    expect(window).to_have_count(0)
+    expect(bo.controls).to_have_count(0)
+
+
+@pytest.mark.timeout(280)
+def test_four_people(village: Village, meet: Meet) -> None:
+    people = [meet(name) for name in ("Ana Luz", "Bo Lind", "Carol Diaz", "Dan Ek")]
+    ana, bo, carol, dan = callers = [Caller(person, village.settle(person)) for person in people]
+    room = ana.me.group("Choir", [one.me for one in callers[1:]])
+    for one in callers:
+        one.waits_in(room)
+    ana.calls()
+    whom = ana.page.get_by_role("dialog")
+    expect(whom.get_by_role("checkbox", checked=True)).to_have_count(3)
+    whom.get_by_role("checkbox", name="Dan Ek").click()
+    whom.get_by_role("button", name="Video call").click()
+    bo.answers()
+    carol.answers()
+    expect(dan.ring).to_have_count(0)
+    expect(dan.page.get_by_text(re.compile("Call in progress · 3 people"))).to_be_visible(timeout=20_000)
+    dan.person.presses("Join")
+    dan.page.get_by_role("dialog").get_by_role("button", name="Join").click()
+    for one in callers:
+        one.is_in()
+        expect(one.page.get_by_role("figure")).to_have_count(4)
+    for one in callers:
+        one.hears(3)
+        one.sees(3, fps=5)
+    carol.leaves()
+    expect(ana.page.get_by_role("figure")).to_have_count(3)
+    moderates(ana, bo)
+    ana.leaves()
+    ana.page.get_by_role("menuitem", name="End for everyone").click()
+    for one in (ana, bo, dan):
+        expect(one.controls).to_have_count(0)
+        expect(one.page.get_by_text(re.compile(r"^Video call · \d+ (s|min)")).first).to_be_visible()
+
+
+def moderates(ana: Caller, bo: Caller) -> None:
+    """Ana began the call: she mutes Bo, who may open his microphone again."""
+    ana.tile("Bo Lind").hover()
+    ana.person.presses("Actions for Bo Lind")
+    ana.page.get_by_role("menuitem", name="Mute Bo Lind").click()
+    expect(ana.tile("Bo Lind, muted by a moderator")).to_be_visible()
+    bo.person.sees("A moderator muted you.")
+    bo.toggles("Unmute")
+    expect(ana.tile("Bo Lind, muted")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("NotAllowedError", "The browser does not allow the microphone here"),
+        ("NotFoundError", "There is no microphone on this device."),
+        ("NotReadableError", "The microphone cannot be used now"),
+    ],
+)
+def test_no_microphone(village: Village, meet: Meet, name: str, words: str) -> None:
+    person = meet("Ana Luz")
+    ana = Caller(person, village.settle(person))
+    person.context.add_init_script(
+        f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{name}'))"
+    )
+    ana.waits_in(a_chat(ana, village.olga))
+    ana.calls(video=False)
+    expect(ana.page.get_by_role("alert").filter(has_text=words)).to_be_visible()
+    ana.person.presses("Only listen")
+    expect(ana.page.get_by_text(re.compile("^Calling"))).to_be_visible()
+    ana.leaves()
+    expect(ana.controls).to_have_count(0)
+
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {},
+    "dark-phone-zh": {"color_scheme": "dark", "viewport": PHONE, "has_touch": True, "locale": "zh-CN"},
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.timeout(180)
+def test_axe_finds_nothing(village: Village, meet: Meet, look: str) -> None:
+    ana, bo = meet("Ana Luz", **LOOKS[look]), meet("Bo Lind", **LOOKS[look])
+    one, other = Caller(ana, village.settle(ana)), Caller(bo, village.settle(bo))
+    room = a_chat(one, other.me)
+    findings: list[str] = []
+    for person in (ana, bo):
+        person.goes(f"/c/{room}")
+        load_axe(person)
+    ana.page.locator("header button").filter(visible=True).nth(-2).click()
+    findings += screen(ana, "call-outgoing", "main h1", look)
+    findings += screen(bo, "call-ring", "[role=alertdialog] button", look)
+    bo.page.locator("[role=alertdialog] button").nth(2).click()
+    findings += screen(ana, "call", "main time", look)
+    expect(bo.page.locator("figure video")).to_have_count(2, timeout=20_000)
+    findings += screen(bo, "call-other", "figure video", look)
+    bo.page.locator("main header button").first.click()
+    findings += screen(bo, "call-beside", "section[aria-label] button", look)
+    assert not findings, "\n".join(findings)
