@@ -1,6 +1,6 @@
 """The relay of calls, with what it has to know of this machine: where it listens, and which addresses devices are told.
 
-Told are, the likeliest first: the addresses of this machine, the one the admin named (`media_host`), the one the router forwards, and
+Told are, the likeliest first: the addresses of this machine, those the admin named (`media_hosts`), the one the router forwards, and
 those that peers have reached this node by; then the HTTPS port, for networks that block UDP. A node whose listeners are all on loopback keeps its calls there too.
 """
 
@@ -17,6 +17,7 @@ from node.discovery.lan import machine_addresses
 from node.discovery.reachability import Endpoint
 from node.media.proto.sdp import Candidate
 from node.media.service import Relay, Setting
+from node.runtime import lan
 from node.runtime.clock import Clock
 from node.runtime.config import Config
 from node.wire.record import Spot
@@ -59,8 +60,8 @@ def reachable(config: Config, outside: Outside) -> tuple[Candidate, ...]:
     if loopback_only(config):
         over_tcp = (Candidate(LOOPBACK, port, "tcp"),) if port and config.https_host == LOOPBACK else ()
         return (Candidate(LOOPBACK, 0), *over_tcp)
-    hosts = [host for host in machine_addresses() if "%" not in host]
-    named = [config.media_host] if config.media_host else []
+    hosts = [host for host in _own() if "%" not in host]
+    named = config.media_hosts
     udp = [Candidate(host, 0) for host in (*hosts, *named)]
     if outside.mapped is not None and ipaddress.ip_address(outside.mapped.ip).is_global:
         mapped = outside.mapped.port
@@ -71,6 +72,13 @@ def reachable(config: Config, outside: Outside) -> tuple[Candidate, ...]:
     tcp = [*(Candidate(endpoint.ip, endpoint.port, "tcp") for endpoint in proven if port), *tcp]
     udp = list(dict.fromkeys(udp))[: limits.MEDIA_CANDIDATES_MAX] or [Candidate(LOOPBACK, 0)]
     return (*udp, *list(dict.fromkeys(tcp))[: limits.MEDIA_TCP_CANDIDATES_MAX])
+
+
+def _own() -> tuple[str, ...]:
+    try:
+        return machine_addresses()
+    except OSError:  # a sandbox that does not show the interfaces
+        return lan.own_addresses()
 
 
 def _listens(listener: str, host: str) -> bool:

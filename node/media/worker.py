@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -218,6 +219,11 @@ def main(arguments: Sequence[str]) -> None:
     """Begins a worker on the file descriptors of its two sockets."""
     import resource
 
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # sent to the whole group: the node ends first, and this with its socket
+        signal.signal(number, signal.SIG_IGN)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # keys of media do not end in a core dump
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:

@@ -102,12 +102,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Port,
         Meta(description="UDP port of calls; 0 takes any free one. Further processes take 8450 and the following."),
     ] = 8443
-    media_host: Annotated[
-        str,
+    media_hosts: Annotated[
+        tuple[str, ...],
         Meta(
-            description="Public IP address that devices are told for calls, when a router forwards the port by hand; empty finds out."
+            description="IP addresses that devices are told for calls beside those of this machine: where a router or a container's host forwards the port by hand."
         ),
-    ] = ""
+    ] = ()
     media_workers: Annotated[
         int,
         Meta(ge=1, le=limits.MEDIA_WORKERS_MAX, description="Processes that carry calls at most; one fills a core."),
@@ -331,14 +331,16 @@ def _check_net(config: Config) -> None:
             ExitStatus.USAGE,
             f"Setting 'public_url' is '{config.public_url}'; it looks like wss://casa.example/s2s or wss://casa.example:8443/s2s.",
         )
-    if config.media_host:
+    if config.media_hosts:
         import ipaddress
 
         try:
-            ipaddress.ip_address(config.media_host)
+            for host in config.media_hosts:
+                ipaddress.ip_address(host)
         except ValueError as error:
-            text = f"Setting 'media_host' is '{config.media_host}', which is no IP address; it looks like 203.0.113.7."
-            raise Fatal(ExitStatus.USAGE, text) from error
+            raise Fatal(
+                ExitStatus.USAGE, f"Setting 'media_hosts' holds IP addresses, like 203.0.113.7, and no names: {error}."
+            ) from error
     for seed in config.bootstrap:
         host, colon, port = seed.rpartition(":")
         if not (host and colon and port.isdigit() and 0 < int(port) <= 65_535):

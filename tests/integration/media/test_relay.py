@@ -237,6 +237,16 @@ async def test_a_worker_ends_with_its_node() -> None:
     assert child._process.returncode == 0
 
 
+async def test_a_signal_to_the_whole_group_leaves_the_end_to_the_node() -> None:
+    async with running() as (relay, events):
+        await relay.seat(CALL, ANNA)
+        (child,) = relay._children.values()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(child.pid, number)
+        assert len((await relay.report()).calls) == 1
+        assert not events.failures
+
+
 async def test_calls_can_be_switched_off() -> None:
     async with running(on=False) as (relay, _):
         assert relay.standing.level == 0

@@ -37,7 +37,7 @@ def test_a_node_on_loopback_keeps_its_calls_there(settings: dict[str, object], l
 def test_devices_are_told_every_way_in() -> None:
     proven = (Endpoint("8.8.8.8", 443),)
     outside = Outside(mapped=Endpoint("8.8.4.4", 40000), proven=lambda: proven, https_port=lambda: 8443)
-    told = reachable(Config(media_host="203.0.113.7"), outside)
+    told = reachable(Config(media_hosts=("203.0.113.7",)), outside)
     hosts = [host for host in machine_addresses() if "%" not in host]
     udp = [Candidate(host, 0) for host in hosts]
     udp += [Candidate("203.0.113.7", 0), Candidate("8.8.4.4", 40000), Candidate("8.8.8.8", 0)]
@@ -82,8 +82,8 @@ def test_calls_can_be_switched_off() -> None:
 
 
 def test_the_public_address_of_calls_is_an_address() -> None:
-    assert config.load(env={"STARTALK_MEDIA_HOST": "2001:db8::1"}).media_host == "2001:db8::1"
-    with pytest.raises(Fatal, match="media_host"):
-        config.load(env={"STARTALK_MEDIA_HOST": "chat.example"})
+    assert config.load(env={"STARTALK_MEDIA_HOSTS": "2001:db8::1, 203.0.113.7"}).media_hosts[0] == "2001:db8::1"
+    with pytest.raises(Fatal, match="media_hosts"):
+        config.load(env={"STARTALK_MEDIA_HOSTS": "203.0.113.7,chat.example"})
     with pytest.raises(Fatal, match="media_workers"):
         config.load(env={"STARTALK_MEDIA_WORKERS": str(limits.MEDIA_WORKERS_MAX + 1)})
