@@ -22,8 +22,10 @@ from node.base.errors import Code
 from node.base.ids import RoomId
 from node.client import Client
 from node.core import content
-from node.wire import c2s
+from node.wire import c2s, calling
 from tests.cast import Node, group, hears, stage
+from tests.handset import handset
+from tests.tape import Tape
 
 T = TypeVar("T")
 PATIENCE_S: Final = 20.0
@@ -49,6 +51,7 @@ class Theatre:
         self.room: RoomId
         self.direct: RoomId
         self.message: bytes
+        self.seat: calling.CallSeat  # of Alice
         self.said = 0
 
     def __enter__(self) -> Self:
@@ -71,8 +74,11 @@ class Theatre:
             self.direct = await self.mallory.open_direct(self.alice.user)
             self.message = (await self.mallory.say(self.room, "hello")).event_id
             await hears(self.alice, self.room, "hello")
-            self._ready.set()
-            await self._over.wait()
+            self.node.services.calls.attach(Tape())
+            async with handset(self.alice) as phone:
+                self.seat = await phone.start(self.room)
+                self._ready.set()
+                await self._over.wait()
 
     async def send(self, messages: list[bytes], *, hello: bool) -> None:
         """Mallory's device says all this, then asks for a sign of life. Checks all that comes back."""
@@ -254,6 +260,38 @@ def test_any_request(theatre: Theatre, data: st.DataObject) -> None:
         st.builds(c2s.Ping, numbers),
         st.builds(c2s.Hello, numbers, st.one_of(st.none(), numbers)),
     )
+    messages = [c2s.encode_frame(frame) for frame in data.draw(st.lists(frames, max_size=12))]
+    theatre.run(theatre.send(messages, hello=True))
+    theatre.run(theatre.still_serves())
+
+
+@pytest.mark.slow
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_any_call(theatre: Theatre, data: st.DataObject) -> None:
+    """Frames of calls, about a call that goes on and seats that are somebody else's, in any order."""
+    numbers = st.integers(0, 9)
+    calls = st.sampled_from([theatre.seat.call, bytes(16)])
+    seats = st.sampled_from([theatre.seat.seat, bytes(8)])
+    rooms = st.sampled_from([theatre.room, theatre.direct, bytes(32)])
+    users = st.sampled_from([theatre.alice.user, theatre.mallory.user, "nobody", "nobody@" + "a" * 52, "\x00"])
+    sources = st.sampled_from(["mic", "camera", "screen", "sound"])
+    sdp = st.one_of(STRINGS, st.just("v=0\r\n" * 1000))
+    frames: st.SearchStrategy[c2s.Frame] = st.one_of(
+        st.builds(calling.CallStart, numbers, rooms, st.sampled_from(["audio", "video"]), st.lists(users, max_size=3).map(tuple)),
+        st.builds(calling.CallRinging, calls),
+        st.builds(calling.CallJoin, numbers, calls, st.one_of(seats, st.just(b""))),
+        st.builds(calling.CallDecline, numbers, calls, st.booleans()),
+        st.builds(calling.CallLeave, numbers, calls, seats, st.booleans()),
+        st.builds(calling.CallRemove, numbers, calls, seats, st.booleans()),
+        st.builds(calling.CallUp, numbers, calls, seats, sdp, st.dictionaries(st.text("019", min_size=1, max_size=3), sources)),
+        st.builds(calling.CallDown, numbers, calls, seats, numbers, sdp),
+        st.builds(calling.CallRestart, calls, seats),
+        st.builds(calling.CallState, calls, seats, st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+        st.builds(
+            calling.CallWant, calls, seats, st.lists(st.builds(calling.Wish, seats, sources, st.integers(0, 9000))).map(tuple)
+        ),
+    )  # fmt: skip
     messages = [c2s.encode_frame(frame) for frame in data.draw(st.lists(frames, max_size=12))]
     theatre.run(theatre.send(messages, hello=True))
     theatre.run(theatre.still_serves())
