@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,6 +93,10 @@ class Node:
         coming = Client.register(
             self.url, invite=await self.invite(), local=local, password=PASSWORD, name=local.title()
         )
+        return await self._people.enter_async_context(coming)
+
+    async def enter(self, coming: AbstractAsyncContextManager[Client]) -> Client:
+        """Somebody who stays to the end."""
         return await self._people.enter_async_context(coming)
 
     async def device(self, person: Client, name: str = "phone") -> Client:
