@@ -9,8 +9,9 @@ from contextlib import suppress
 import pytest
 
 from node.base import limits
+from node.base.errors import Rejected
 from node.media.proto import canonical, rtcp, rtp
-from tests.integration.media.callers import Caller, House, Stream, by_seq, house, payload_of
+from tests.integration.media.callers import MID, Caller, House, Stream, by_seq, house, payload_of
 
 KEY = b"\x90\xe0\x81\x00\x07\x20\x10\x02\x00\x9d\x01\x2a\x80\x02\x68\x01"
 DELTA = b"\x90\xe0\x81\x01\x07\x20\x11\x02\x00"
@@ -296,3 +297,111 @@ async def test_anything_an_authenticated_device_says_is_survived(fast: bool) -> 
         await ready(home, bob)
         mic.send(b"still here")
         await bob.until(lambda: b"still here" in map(payload_of, bob.packets(ssrc)))
+
+
+async def test_a_payload_that_nobody_here_can_read_passes_untouched() -> None:
+    """Whatever a sealed frame looks like: it comes byte for byte, also again after a loss."""
+    async with house() as home:
+        alice, bob = await both(home, "camera")
+        camera = following(alice, "camera", 1)
+        dice = random.Random(3)
+        sent = [KEY, *(b"\x50" + dice.randbytes(dice.randrange(0, 1180)) for _ in range(60)), b"", b"\x90"]
+        for number, payload in enumerate(sent):
+            camera.send(payload, timestamp=3000 * number)
+        ssrc, repair = bob.ssrcs(bob.mid_of(alice.seat, "camera"))
+        await bob.until(lambda: len(bob.packets(ssrc)) == len(sent))
+        assert [payload_of(data) for data in bob.packets(ssrc)] == sent
+        seqs = [int.from_bytes(data[2:4], "big") for data in bob.packets(ssrc)]
+        assert bob.down is not None
+        bob.down.send_rtcp(rtcp.nack(1, ssrc, seqs[10:20]))
+        await bob.until(lambda: len(bob.packets(repair)) == 10)
+        assert sorted(payload_of(data)[2:] for data in bob.packets(repair)) == sorted(sent[10:20])
+
+
+async def test_an_extension_longer_than_a_short_element_comes_in_the_long_form() -> None:
+    """A dependency descriptor that carries its structure: such a packet takes two-byte elements (RFC 8285 section 4.3)."""
+    async with house() as home:
+        alice, bob = home.caller(), home.caller()
+        await alice.publish("camera")
+        line = home.room._seats[alice.seat].uplink.lines["0"]
+        line.ids[12] = canonical.DEPENDENCY_DESCRIPTOR
+        camera = alice.stream("camera", ssrc=100)
+        camera.send(KEY)
+        await bob.sees(alice.seat, "camera")
+        await ready(home, bob)
+        ssrc, _ = bob.ssrcs(bob.mid_of(alice.seat, "camera"))
+        camera.send(KEY)
+        structure = bytes(range(40))
+        block = bytes((MID, 1)) + b"0" + bytes((12, len(structure))) + structure
+        head = bytes((0x90, 120)) + camera.seq.to_bytes(2, "big") + bytes(4) + (100).to_bytes(4, "big")
+        block += bytes(-len(block) % 4)
+        assert alice.up is not None
+        alice.up.send_rtp(head + b"\x10\x00" + (len(block) // 4).to_bytes(2, "big") + block + KEY)
+        camera.seq = camera.seq + 1 & 0xFFFF
+        camera.send(DELTA)
+        await bob.until(lambda: len(bob.packets(ssrc)) == 3)
+        first, long, last = bob.packets(ssrc)
+        seqs = [int.from_bytes(data[2:4], "big") for data in (first, long, last)]
+        assert seqs == [seqs[0] + number & 0xFFFF for number in range(3)]
+        where = rtp.layout(long, len(long))
+        assert where is not None
+        assert where.profile == rtp.TWO_BYTE
+        found = rtp.scan(long, where, {number: number for number in range(1, 15)})
+        assert found.mid == bob.mid_of(alice.seat, "camera").encode()
+        assert found.copied == bytes((canonical.DEPENDENCY_DESCRIPTOR, 40)) + structure + bytes(2)
+        assert payload_of(long) == KEY
+
+
+async def test_who_loses_his_connection_is_sent_nothing_and_goes_on_where_he_was() -> None:
+    async with house() as home:
+        alice, bob = await both(home, "mic")
+        mic = following(alice, "mic", 1)
+        ssrc, _ = bob.ssrcs(bob.mid_of(alice.seat, "mic"))
+        mic.send(b"one")
+        await bob.until(lambda: len(bob.packets(ssrc)) == 1)
+        place = home.room._seats[bob.seat]
+        place.downlink.connected(False)
+        for _ in range(100):
+            mic.send(b"never")
+        await alice.until(lambda: place.legs[next(iter(place.legs))].layer is None)
+        await asyncio.sleep(0.05)
+        place.downlink.connected(True)
+        await ready(home, bob)
+        mic.send(b"two")
+        await bob.until(lambda: len(bob.packets(ssrc)) == 2)
+        seqs = [int.from_bytes(data[2:4], "big") for data in bob.packets(ssrc)]
+        assert seqs[1] == seqs[0] + 1 & 0xFFFF
+
+
+async def test_an_answer_to_an_older_offer_is_ignored() -> None:
+    async with house() as home:
+        alice, bob = home.caller(), home.caller()
+        bob.answers = False
+        await alice.publish("camera")
+        await bob.until(lambda: bob.version == 1)
+        first = bob.offers[-1]
+        alice.stream("camera", ssrc=100).send(KEY)
+        place = home.room._seats[bob.seat]
+        bob.answer(1, first)
+        await bob.until(lambda: bob.version == 2)
+        bob.answer(1, first)
+        assert not any(leg.ready for leg in place.legs.values())
+        bob.answer(2, bob.offers[-1])
+        assert all(leg.ready for leg in place.legs.values())
+        home.room.answer(bob.seat, 2, "v=0\r\n")
+        assert all(leg.ready for leg in place.legs.values())
+
+
+async def test_what_is_asked_of_a_seat_that_is_not_there_is_refused_or_ignored() -> None:
+    async with house() as home:
+        for ask in (
+            lambda: home.room.offer(b"nobody..", "", {}),
+            lambda: home.room.answer(b"nobody..", 1, ""),
+        ):
+            with pytest.raises(Rejected, match="no such seat"):
+                ask()
+        home.room.restart(b"nobody..")
+        home.room.want(b"nobody..", [])
+        home.room.mute(b"nobody..", on=True)
+        home.room.unseat(b"nobody..")
+        assert home.room.report().seats == ()
