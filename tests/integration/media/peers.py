@@ -11,11 +11,14 @@ A `Peer` answers every offer as a device does. `house` is what tests of calls wi
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from aiortc import MediaStreamTrack
+import av
+from aiortc import MediaStreamError, MediaStreamTrack
 
+from bench.media import stream
 from bench.media.wiring import own_address
 from node.base.ids import NodeId
 from node.client.media import Down, Key, Up
@@ -194,3 +197,31 @@ async def house() -> AsyncIterator[House]:
                 raise asyncio.CancelledError  # the tasks that serve peers end with the block
     if failure is not None:
         raise failure
+
+
+class Eyes:
+    """Looks at a track until it ends: which frames came."""
+
+    def __init__(self, track: MediaStreamTrack, group: asyncio.TaskGroup) -> None:
+        self.seen: Counter[int] = Counter()
+        self.sounds = 0
+        self.task = group.create_task(self._look(track))
+
+    async def _look(self, track: MediaStreamTrack) -> None:
+        try:
+            while True:
+                frame = await track.recv()
+                if isinstance(frame, av.VideoFrame):
+                    assert (frame.width, frame.height) == (stream.WIDTH, stream.HEIGHT)
+                    self.seen[stream.barcode(frame)] += 1
+                else:
+                    self.sounds += 1
+        except MediaStreamError:
+            return
+
+
+async def sees_frames(eyes: Eyes, frames: int, *, after: int = 0) -> None:
+    """So many different frames came."""
+    async with asyncio.timeout(60):
+        while len(eyes.seen) < frames + after:
+            await asyncio.sleep(0.1)

@@ -6,7 +6,6 @@ import asyncio
 import random
 import socket
 import struct
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from typing import Any
 import av
 import pylibsrtp
 import pytest
-from aiortc import MediaStreamError, MediaStreamTrack
 
 from bench.media import stream
 from tests.cast import PATIENCE_S
-from tests.integration.media.peers import CALL, Peer, house, seat_of
+from tests.integration.media.peers import CALL, Eyes, Peer, house, seat_of, sees_frames
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -63,34 +61,6 @@ def asked_for_key_frames(peer: Peer) -> list[float]:
     return times
 
 
-class Eyes:
-    """Looks at a track until it ends: which frames came."""
-
-    def __init__(self, track: MediaStreamTrack, group: asyncio.TaskGroup) -> None:
-        self.seen: Counter[int] = Counter()
-        self.sounds = 0
-        self.task = group.create_task(self._look(track))
-
-    async def _look(self, track: MediaStreamTrack) -> None:
-        try:
-            while True:
-                frame = await track.recv()
-                if isinstance(frame, av.VideoFrame):
-                    assert (frame.width, frame.height) == (stream.WIDTH, stream.HEIGHT)
-                    self.seen[stream.barcode(frame)] += 1
-                else:
-                    self.sounds += 1
-        except MediaStreamError:
-            return
-
-
-async def sees(eyes: Eyes, frames: int, *, after: int = 0) -> None:
-    """So many different frames came."""
-    async with asyncio.timeout(60):
-        while len(eyes.seen) < frames + after:
-            await asyncio.sleep(0.1)
-
-
 async def flows(film: Film, pictures: list[Eyes]) -> None:
     """Until everybody saw a whole second of the film: a watcher that lost a part of its first key frame waits for the next one."""
     async with asyncio.timeout(60):
@@ -111,7 +81,7 @@ async def test_one_publisher_is_seen_and_heard_by_eight(content: stream.Stream) 
         pictures = [Eyes(await watcher.hear("alice", "camera"), group) for watcher in watchers]
         sounds = [Eyes(await watcher.hear("alice", "mic"), group) for watcher in watchers]
         for eyes in pictures:
-            await sees(eyes, 120)
+            await sees_frames(eyes, 120)
         for ears in sounds:
             assert ears.sounds > 100
         for eyes in (*pictures, *sounds):
@@ -199,7 +169,7 @@ async def test_lines_are_used_again_for_who_comes_later(content: stream.Stream) 
             film = Film(content)
             await guest.say(camera=film)
             eyes = Eyes(await bob.hear(guest.name, "camera"), group)
-            await sees(eyes, 30)
+            await sees_frames(eyes, 30)
             await relay.gone(guest)
             await relay.until(lambda: not bob.down.tracks)
             await asyncio.wait_for(eyes.task, PATIENCE_S)  # the track of who left has ended
