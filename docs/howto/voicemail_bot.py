@@ -4,11 +4,13 @@ import asyncio
 import math
 import os
 import struct
+import sys
 import wave
 from pathlib import Path
 
 from aiortc.contrib.media import MediaPlayer, MediaRecorder
 
+from node.base.errors import Rejected
 from node.base.ids import UserId
 from node.client import Client, Rang
 from node.wire.calling import Ring
@@ -28,11 +30,17 @@ def make_greeting(path: Path) -> None:
                 file.writeframes(struct.pack("<h", int(9_000 * math.sin(2 * math.pi * hertz * k / 48_000))))
 
 
-async def answer(me: Client, ring: Ring) -> None:
+async def serve(me: Client, ring: Ring) -> None:
     await me.calls.ringing(ring.call)
     await asyncio.sleep(PATIENCE_S)
-    if ring.call not in me.calls.rings:
-        return  # somebody was quicker, or the caller gave up
+    if ring.call in me.calls.rings:  # nobody was quicker, and the caller has not given up
+        try:
+            await answer(me, ring)
+        except (Rejected, TimeoutError) as error:
+            print(f"A call of {ring.by} was not recorded: {error!r}", file=sys.stderr)
+
+
+async def answer(me: Client, ring: Ring) -> None:
     greeting, message = FOLDER / "greeting.wav", FOLDER / f"{ring.call.hex()}.ogg"
     if not greeting.exists():
         make_greeting(greeting)
@@ -67,7 +75,7 @@ async def main(url: str, token: str) -> None:
     async with Client.connect(url, token=token) as me, asyncio.TaskGroup() as group:
         async for event in me.events():
             if isinstance(event, Rang):
-                group.create_task(answer(me, event.ring))
+                group.create_task(serve(me, event.ring))
 
 
 if __name__ == "__main__":

@@ -95,7 +95,10 @@ class Transport:
         await gatherer.gather()
         agent = RTCIceTransport(gatherer)
         agent.on("statechange", lambda: self._watch_agent(agent))
+        unused = None if self._agent is self.path.agent else self._agent
         self._agent, self._remote = agent, ""
+        if unused is not None:
+            await unused.stop()
 
     def describe(self, media: MediaDescription, role: str) -> None:
         """Writes this transport into an m-line."""

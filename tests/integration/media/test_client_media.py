@@ -146,3 +146,16 @@ async def test_nobody_there_is_a_loss_and_closing_is_quick() -> None:
     assert not up.transport.connected
     async with asyncio.timeout(PATIENCE_S):
         await up.close()
+
+
+async def test_what_was_offered_and_never_answered_leaves_no_socket() -> None:
+    up = Up()
+    up.put("mic", AudioStreamTrack())
+    first = await up.offer()
+    again = await up.offer(restart=True)
+    assert ufrag(first) != ufrag(again)
+    await up.close()  # a socket that is left open fails the test as a warning
+
+
+def ufrag(sdp: str) -> str:
+    return next(line for line in sdp.split("\r\n") if line.startswith("a=ice-ufrag:"))
