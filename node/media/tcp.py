@@ -15,7 +15,8 @@ from contextlib import suppress
 from typing import Final, cast
 
 from node.base import limits
-from node.media.udpmux import UdpMux, packed
+from node.media.port import packed
+from node.media.udpmux import UdpMux
 
 LENGTH_BYTES: Final = 2
 

@@ -1,13 +1,12 @@
 """The one UDP port of a worker: every peer, every kind of packet; implements `seam.Mux` and `transport.Port`.
 
-*One socket*: of IPv6 that takes IPv4 too where the system has it, so that one batch serves both; else of IPv4. Replies leave from the
-address the kernel prefers for that peer; of two IPv6 addresses of a network it is told to prefer the lasting one.
+*One socket* for both families (port.py), so that one batch serves both. Replies leave from the address the kernel prefers for that peer.
 
 *In*: up to `MEDIA_BATCH` datagrams by one call. The table of paths says whose a datagram is; who is not in it may say STUN with a
 ufrag that somebody here has, at a limited rate, and nothing else. RTP is unprotected where it lies and handed on. All else is
 ordinary code. One peer's packet never harms others': a fault while reading it is logged and the loop goes on.
 
-*Out*: see seam.py. A path is the raw address on the fast path, the address tuple on the portable one, or a TCP stream.
+*Out*: see seam.py and sendqueue.py. A path is the raw address on the fast path, the address tuple on the portable one, or a TCP stream.
 Whatever is not understood or not wanted is dropped and counted in `dropped`; nothing is ever answered to bytes that are not STUN.
 """
 
@@ -15,17 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import errno
 import socket
 from collections.abc import Coroutine, Hashable
-from contextlib import suppress
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.media import compat, mmsg, seam
 from node.media.lanes import Lanes
+from node.media.port import packed
 from node.media.proto import icelite, pipe, sdp, stun
+from node.media.sendqueue import SendQueue, Stream, is_stream
 from node.media.strangers import Strangers
 from node.media.transport import PeerTransport
 from node.runtime.clock import Clock
@@ -34,40 +33,7 @@ from node.runtime.log import Log
 
 RENEW_MS: Final = 2 * 24 * 3600 * 1000  # a certificate is made anew so long before it ends; calls last a day
 ROUNDS_MAX: Final = 4  # batches of one wake-up, so that timers and control get their turn
-_IPV6_ADDR_PREFERENCES: Final = 72  # RFC 5014; Python has no names for them
-_IPV6_PREFER_SRC_PUBLIC: Final = 2
-_SO_RCVBUFFORCE: Final = 33
-_SO_SNDBUFFORCE: Final = 32
 _log = Log("media.udpmux")
-
-
-class Stream(Protocol):
-    """A path over TCP (`tcp.Stream`): framed, hashed by identity."""
-
-    shown: stun.Address
-
-    def write(self, packet: bytes | memoryview) -> bool:
-        """Frames and sends. False: it is clogged, the packet was dropped."""
-
-    def prove(self) -> None:
-        """It belongs to a transport."""
-
-    def close(self) -> None:
-        """It does no longer."""
-
-
-class _Batch:
-    """The send queue, over slots and message headers (`seam.Batch`)."""
-
-    def __init__(self, slots: compat.Slots, messages: mmsg.Messages) -> None:
-        self.queued = 0
-        self.capacity = limits.MEDIA_BATCH
-        self.size: Any = compat.ffi.new("int *")
-        self.views = slots.views
-        self.pointers = slots.pointers
-        self.iovs = messages.iovs
-        self.headers = messages.headers
-        self.protect = compat.protect
 
 
 class UdpMux:
@@ -91,7 +57,6 @@ class UdpMux:
         self.candidates: tuple[sdp.Candidate, ...] = ()
         self.dropped: dict[str, int] = {}
         self.packets_in = 0
-        self.packets_out = 0
         self._number = number
         self._sock = sock
         self._fd = sock.fileno()
@@ -106,18 +71,14 @@ class UdpMux:
         self.lanes = Lanes(self)
         self._handshakes = 0
         self._rx = compat.Slots(limits.MEDIA_BATCH + 1)  # the last one is for what comes over TCP
-        self._tx = compat.Slots(limits.MEDIA_BATCH)
         self._size: Any = compat.ffi.new("int *")
-        self._queue: list[tuple[Hashable, int]] = []  # of the portable path: (path, size) of the first slots
         self._flushing = False
         self._receiving = False
-        self.batch: seam.Batch | None = None
-        self._in: mmsg.Messages | None = None
-        self._out: mmsg.Messages | None = None
-        if mmsg_works and direct:
-            family = socket.AddressFamily(sock.family)
-            self._in, self._out = mmsg.Messages(self._rx, family), mmsg.Messages(self._tx, family)
-            self.batch = _Batch(self._tx, self._out)
+        fast = mmsg_works and direct
+        self._queue = SendQueue(sock, fast=fast, dropped=self.dropped)
+        self.batch: seam.Batch | None = self._queue.batch
+        self._in = mmsg.Messages(self._rx, self.family) if fast else None
+        if fast:
             self._loop.add_reader(self._fd, self._readable)
         else:
             self._loop.add_reader(self._fd, self._readable_portably)
@@ -127,6 +88,11 @@ class UdpMux:
     def port(self) -> int:
         """The UDP port."""
         return int(self._sock.getsockname()[1])
+
+    @property
+    def packets_out(self) -> int:
+        """How many were sent."""
+        return self._queue.sent
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -347,33 +313,15 @@ class UdpMux:
 
     def slot(self) -> memoryview:
         """The next send slot."""
-        return self._tx.views[self._queued]
+        return self._queue.slot()
 
     def push(self, transport: seam.Transport, size: int) -> bool:
         """Protects the slot for `transport` and queues it."""
-        peer = cast(PeerTransport, transport)
-        if not peer.writable or peer.srtp is None:
-            return False
-        at = self._queued
-        size = peer.srtp.protect(self._tx.views[at], self._tx.pointers[at], size)
-        if size < 0:
-            self.drop("protect")
-            return False
-        return self._queue_slot(peer, at, size)
+        return self._queue.push(cast(PeerTransport, transport), size)
 
     def send_rtcp(self, transport: PeerTransport, packet: bytes) -> None:
         """Protects and queues a compound RTCP packet; outside of a batch it is sent soon."""
-        if transport.srtp is None or len(packet) > limits.MEDIA_DATAGRAM_BYTES_MAX:
-            return
-        at = self._queued
-        view = self._tx.views[at]
-        view[: len(packet)] = packet
-        size = transport.srtp.protect_rtcp(view, self._tx.pointers[at], len(packet))
-        if size < 0:
-            self.drop("protect")
-            return
-        self._queue_slot(transport, at, size)
-        if not self._receiving and not self._flushing:
+        if self._queue.push_rtcp(transport, packet) and not self._receiving and not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush_soon)
 
@@ -381,70 +329,9 @@ class UdpMux:
         self._flushing = False
         self.flush()
 
-    @property
-    def _queued(self) -> int:
-        return self.batch.queued if self.batch is not None else len(self._queue)
-
-    def _queue_slot(self, peer: PeerTransport, at: int, size: int) -> bool:
-        batch, path = self.batch, peer.path
-        if path is None:
-            return False
-        if batch is None or peer.sockaddr is None:
-            if self.connected(path):
-                self.packets_out += 1
-                if cast(Stream, path).write(self._tx.views[at][:size]):
-                    return True
-                self.drop("clogged")
-                return False
-            self._queue.append((path, size))
-        else:
-            batch.iovs[at].iov_len = size
-            batch.headers[at].msg_name = peer.sockaddr
-            batch.queued = at + 1
-        if at + 1 == limits.MEDIA_BATCH:
-            self.flush()
-        return True
-
     def flush(self) -> None:
         """Sends what is queued; what the socket does not take is dropped."""
-        batch = self.batch
-        if batch is None:
-            if self._queue:
-                self._flush_portably()
-            return
-        queued = batch.queued
-        if not queued:
-            return
-        batch.queued = 0
-        assert self._out is not None
-        done = 0
-        while done < queued:
-            sent = self._out.send(self._fd, done, queued - done)
-            if sent > 0:
-                done += sent
-                self.packets_out += sent
-                continue
-            code = self._out.errno
-            if code == errno.EINTR:
-                continue
-            if code in {errno.EAGAIN, errno.ENOBUFS}:
-                self.dropped["full"] = self.dropped.get("full", 0) + queued - done
-                return
-            self.drop("unreachable")  # the first of those left; the others may do
-            done += 1
-
-    def _flush_portably(self) -> None:
-        for at, (path, size) in enumerate(self._queue):
-            self._send(self._tx.views[at][:size], cast("tuple[Any, ...]", path))
-        self._queue.clear()
-
-    def _send(self, data: bytes | memoryview, address: tuple[Any, ...]) -> None:
-        try:
-            self._sock.sendto(data, address)
-        except OSError as error:
-            self.drop("full" if error.errno in {errno.EAGAIN, errno.ENOBUFS} else "unreachable")
-        else:
-            self.packets_out += 1
+        self._queue.flush()
 
     # --- what transports ask (transport.Port) -----------------------------------------------------------
 
@@ -464,20 +351,15 @@ class UdpMux:
 
     def connected(self, path: Hashable) -> bool:
         """It is a TCP stream."""
-        return not isinstance(path, bytes | tuple)
+        return is_stream(path)
 
     def send_to(self, path: Hashable, data: bytes) -> None:
         """Sends a datagram as it is."""
-        if isinstance(path, bytes):
-            self._send(data, mmsg.address(path))
-        elif isinstance(path, tuple):
-            self._send(data, path)
-        elif not cast(Stream, path).write(data):
-            self.drop("clogged")
+        self._queue.send_to(path, data)
 
     def sockaddr(self, path: Hashable) -> Any:
         """For the batch."""
-        return self._out.sockaddr(path) if self._out is not None and isinstance(path, bytes) else None
+        return self._queue.sockaddr(path)
 
     def settle(self) -> None:
         """Sends what is queued."""
@@ -542,41 +424,3 @@ class UdpMux:
         for transport in tuple(self._transports):
             transport.tick(now)
         self.lanes.tick(now)
-
-
-def packed(host: str) -> bytes:
-    """The bytes of a textual IP address; IPv4 in IPv6 clothes as IPv4."""
-    host = host.partition("%")[0]
-    if ":" not in host:
-        return socket.inet_aton(host)
-    ip = socket.inet_pton(socket.AF_INET6, host)
-    return ip[12:] if ip.startswith(bytes(10) + b"\xff\xff") else ip
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A UDP socket for `UdpMux`. An empty host: every address of both families, or of IPv4 where there is no IPv6. Raises OSError."""
-    if not host:
-        with suppress(OSError):
-            return _bound(socket.AF_INET6, "::", port)
-        host = "0.0.0.0"  # noqa: S104 - a server
-    return _bound(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port)
-
-
-def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        made.setblocking(False)
-        if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
-            with suppress(OSError):
-                made.setsockopt(socket.IPPROTO_IPV6, _IPV6_ADDR_PREFERENCES, _IPV6_PREFER_SRC_PUBLIC)
-        for plain, force in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
-            with suppress(OSError):
-                made.setsockopt(socket.SOL_SOCKET, plain, limits.MEDIA_BUFFER_BYTES)
-            with suppress(OSError):  # beyond net.core.rmem_max, for those who may
-                made.setsockopt(socket.SOL_SOCKET, force, limits.MEDIA_BUFFER_BYTES)
-        made.bind((host, port))
-    except OSError:
-        made.close()
-        raise
-    return made

@@ -18,7 +18,7 @@ from typing import Final
 
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId
-from node.media import compat, control, selftest, tcp, udpmux
+from node.media import compat, control, port, selftest, tcp, udpmux
 from node.media.fanout import Fanout
 from node.media.proto import sdp
 from node.media.room import Room
@@ -182,7 +182,7 @@ async def serve(controls: socket.socket, inlet: socket.socket) -> None:
             say(control.Began(0, reason=found.reason))
             return
         try:
-            bound = udpmux.bind(begin.host, begin.port)
+            bound = port.bind(begin.host, begin.port)
         except OSError as error:
             say(control.Began(0, reason=f"UDP port {begin.port} cannot be used ({error.strerror})"))
             return

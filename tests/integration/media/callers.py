@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from node.media import compat, udpmux
+from node.media import compat, port, udpmux
 from node.media.fanout import Fanout
 from node.media.proto import rtcp, rtp, sdp, sdpread
 from node.media.room import Room
@@ -82,7 +82,7 @@ class House:
 async def house(*, fast: bool = True) -> AsyncIterator[House]:
     async with asyncio.TaskGroup() as tasks:
         mux = udpmux.UdpMux(
-            udpmux.bind("127.0.0.1", 0),
+            port.bind("127.0.0.1", 0),
             clock=SystemClock(),
             entropy=SystemEntropy(),
             tasks=tasks,

@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Callable
 
-from node.media import compat, udpmux
+from node.media import compat, port
 from node.media.proto import sdp, sdpread, stun
 from tests.unit.media.proto import offers
 
@@ -143,7 +143,7 @@ class Device:
                 self.asked += 1
                 assert message.verified(self.pwd.encode())
                 if not self.mute:
-                    shown = udpmux.packed(self.host), 9
+                    shown = port.packed(self.host), 9
                     self.to(stun.success(message.transaction, shown, self.pwd.encode()), sock)
             else:
                 self.answers.append(message)

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from node.base.ids import NodeId
-from node.media import compat, udpmux
+from node.media import compat, port, udpmux
 from node.media.inflow import Inflow
 from node.media.outflow import Outflow
 from node.media.pipe import PipeTransport
@@ -153,7 +153,7 @@ async def neighbours(letters: str = "ab", *, fast: bool = True) -> AsyncIterator
         nodes = []
         for letter in letters:
             mux = udpmux.UdpMux(
-                udpmux.bind("127.0.0.1", 0),
+                port.bind("127.0.0.1", 0),
                 clock=SystemClock(),
                 entropy=SystemEntropy(),
                 tasks=tasks,

@@ -14,7 +14,7 @@ import pytest
 
 from node.base import limits
 from node.base.errors import Rejected
-from node.media import compat, udpmux
+from node.media import compat, port, udpmux
 from node.media.proto import sdp, sdpread, stun
 from node.media.transport import PeerTransport
 from node.runtime.clock import ManualClock
@@ -54,7 +54,7 @@ async def stage(*, fast: bool, host: str = "127.0.0.1") -> AsyncIterator[Stage]:
     clock = ManualClock()
     async with asyncio.TaskGroup() as tasks:
         mux = udpmux.UdpMux(
-            udpmux.bind("" if host == "any" else host, 0),
+            port.bind("" if host == "any" else host, 0),
             clock=clock,
             entropy=SystemEntropy(),
             tasks=tasks,
