@@ -103,5 +103,6 @@ export const accounts = (after: string): Promise<api.Accounts> => get(`/admin/us
 export const changeAccount = (user: string, body: api.ChangeAccount): Promise<api.Account> =>
   patch(`/admin/users/${part(user)}`, body);
 export const resetAccount = (user: string): Promise<api.Link> => post(`/admin/users/${part(user)}/reset-password`);
+export const calls = (): Promise<api.AdminCalls> => get('/admin/calls');
 export const settings = (): Promise<api.NodeSettings> => get('/admin/settings');
 export const changeSettings = (body: api.ChangeSettings): Promise<api.NodeSettings> => patch('/admin/settings', body);

@@ -645,7 +645,7 @@ function cardOf(room: http.api.Room, asOf: number): Room {
     stableIdx: 0,
     trouble: '',
     joining: false,
-    calls: 'everybody',
+    calls: room.calls,
     successors: [], // what concerns other nodes comes with the feed's card
     asOf,
   };

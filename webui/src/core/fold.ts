@@ -120,6 +120,7 @@ function changeOf(room: Room, entry: Entry, me: string): Partial<Room> {
       return {
         ...(typeof body.recall_window_s === 'number' ? { recallWindowS: body.recall_window_s } : {}),
         ...(typeof body.edit_window_s === 'number' ? { editWindowS: body.edit_window_s } : {}),
+        ...(typeof body.calls === 'string' ? { calls: body.calls } : {}),
       };
     case 'join':
       return { members: room.members + 1, ...(entry.author === me ? { state: 'member', role: 'member' } : {}) };

@@ -1,4 +1,5 @@
 /** The small admin page: invitations, people, and how the node presents itself. */
+import { lazy, Suspense } from 'preact/compat';
 import { useEffect, useState } from 'preact/hooks';
 import * as http from '../../core/api.ts';
 import { type Key, momentOf, t } from '../../i18n/index.ts';
@@ -13,16 +14,25 @@ import { below, Menu, type MenuItem, type Place } from '../../ui/Menu/Menu.tsx';
 import { CopyLine, Empty, Problem, Qr, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
 import { modes } from '../auth/Setup.tsx';
+import { withWords } from '../call/model.ts';
 import details from '../group/Details.module.css';
 import { LinkList, LinkMaker, Made } from '../group/LinkParts.tsx';
 import { type PageOf, Panes } from '../shell/Panes.tsx';
 import shell from '../shell/Shell.module.css';
 import { Peers } from './Peers.tsx';
 
+const AdminCalls = lazy(() => withWords(import('./AdminCalls.tsx')));
+const CallsPage = () => (
+  <Suspense fallback={<Skeleton rows={3} />}>
+    <AdminCalls />
+  </Suspense>
+);
+
 const PAGES: readonly PageOf[] = [
   { name: 'invites', icon: 'ticket', key: 'admin.invites', view: () => <Invites /> },
   { name: 'users', icon: 'users', key: 'admin.users', view: () => <Users /> },
   { name: 'peers', icon: 'network', key: 'peers.title', view: () => <Peers /> },
+  { name: 'calls', icon: 'phone', key: 'settings.calls', view: () => <CallsPage /> },
   { name: 'node', icon: 'server', key: 'admin.node', view: () => <NodePage /> },
 ];
 

@@ -1,7 +1,7 @@
 /** How the group is run: name, announcement, silence, and how long messages can be taken back. */
 import { useState } from 'preact/hooks';
 import type { Body, Room } from '../../core/types.ts';
-import { t } from '../../i18n/index.ts';
+import { type Key, t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
 import { here } from '../../session.ts';
 import { Button } from '../../ui/Button/Button.tsx';
@@ -74,6 +74,13 @@ export function Manage({ room }: { room: Room }) {
         disabled={busy === 'settings'}
         onChange={(value) => void act('settings', { recall_window_s: Number(value) })}
         options={windows.map((seconds) => ({ value: String(seconds), label: span(seconds) }))}
+      />
+      <Select
+        label={t('calls.who')}
+        value={room.calls}
+        disabled={busy === 'settings'}
+        onChange={(calls) => void act('settings', { calls })}
+        options={['everybody', 'admins', 'nobody'].map((value) => ({ value, label: t(`calls.who.${value}` as Key) }))}
       />
     </>
   );

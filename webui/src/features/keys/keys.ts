@@ -82,6 +82,8 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { keys: 'R', key: 'keys.reply' },
   { keys: 'E', key: 'keys.react' },
   { keys: 'Del', key: 'keys.redact' },
+  { keys: 'M V S H', key: 'keys.in_call' },
+  { keys: 'Space', key: 'keys.talk' },
   { keys: 'Ctrl /', key: 'keys.sheet' },
 ];
 
