@@ -32,11 +32,13 @@ class CallMedia:
 
     def offered(self, call: bytes, seat: bytes, version: int, sdp: str, tracks: Mapping[str, Track]) -> None:
         """The down transport of a seat is offered; kept for a socket that takes its place."""
-        if (found := self._find(call, seat)) is None:
-            return
         named = {mid: (track.seat, track.source) for mid, track in tracks.items()}
+        offer = calling.CallOffer(call, seat, version, sdp, named)
+        if (found := self._find(call, seat)) is None:
+            self._home.table.keep_offer(offer)
+            return
         _, mine = found
-        mine.offer = calling.CallOffer(call, seat, version, sdp, named)
+        mine.offer = offer
         if mine.taken:
             mine.tell_offer()
 

@@ -191,6 +191,7 @@ class Calls:
         """The focus confirmed it. What the relay offered meanwhile follows the answer."""
         mine.taken = True
         there.mine[mine.seat] = mine
+        self._table.settle_offer(mine, there.now.call)
         if there.now.call not in self._table.calls:
             self._home.unseat(there, mine)
             raise Rejected(Code.GONE, "This call is over.")

@@ -27,6 +27,7 @@ from node.wire.frame import Frame
 OVER: Final = {rules.MISSED: "missed", rules.UNREACHABLE: "missed", rules.CANCELLED: "cancelled", rules.DECLINED: "declined_elsewhere",
                rules.BUSY: "declined_elsewhere"}  # fmt: skip
 RESULTS: Final = {rules.ANSWERED: "ended", rules.MERGED: "moved"}
+OFFERS_KEPT: Final = 64  # of seats that are not in a call yet, which takes one round trip
 
 
 class Device(Protocol):
@@ -231,6 +232,18 @@ class Table:
 
     def __init__(self) -> None:
         self.calls: dict[bytes, There] = {}
+        self._early: dict[tuple[bytes, bytes], calling.CallOffer] = {}
+
+    def keep_offer(self, offer: calling.CallOffer) -> None:
+        """The relay is quicker than the focus: a seat is offered its down transport before it is in a call."""
+        self._early[offer.call, offer.seat] = offer
+        while len(self._early) > OFFERS_KEPT:
+            del self._early[next(iter(self._early))]
+
+    def settle_offer(self, mine: Mine, call: bytes) -> None:
+        """Now it is."""
+        early = self._early.pop((call, mine.seat), None)
+        mine.offer = mine.offer or early
 
     def of_room(self, room_id: RoomId) -> There | None:
         """The call of a room."""
