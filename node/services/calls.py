@@ -148,6 +148,8 @@ class Calls:
         await relay.seat(call, mine.seat)  # nobody is rung for a call that cannot be
         try:
             now = await self._home.ask(target, ask)
+            if not any(one.seat == mine.seat for one in now.seats) and not now.result:
+                raise Rejected(Code.ALREADY_DONE, "Another device of yours is in this call.")
             if now.call != call:  # there is a call that rings for them: this accepts it
                 relay.end(call)
                 await relay.seat(now.call, mine.seat)

@@ -9,6 +9,7 @@ focus forgot in a restart come back from the reports of the homes (`report`), un
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -44,7 +45,7 @@ class Limits(Protocol):
 class _Held:
     """A call that is kept here, and when each of its homes spoke last."""
 
-    __slots__ = ("call", "counts", "ended_at", "heard", "room_pk", "since", "told_at", "untold")
+    __slots__ = ("adopted_at", "call", "counts", "ended_at", "heard", "room_pk", "since", "told_at", "untold")
 
     def __init__(self, call: Call, room_pk: int) -> None:
         self.call = call
@@ -55,6 +56,7 @@ class _Held:
         self.told_at = float("-inf")
         self.untold = False  # a change that other nodes did not hear of yet
         self.ended_at = 0.0
+        self.adopted_at = float("-inf")  # when it came back from its homes
 
 
 class Focus:
@@ -207,9 +209,21 @@ class Focus:
             return
         held.counts[node] = said.count
         held.heard[node] = self._clock.monotonic()
+        if held.heard[node] - held.adopted_at < limits.CALL_SILENT_S:
+            self._seat_again(node, row, held, said)
         for command in self._commands(node, held, said):
-            if not held.call.ended:
+            with suppress(Rejected):  # an earlier one of them ended the call, or this seat
                 self._run(held, command)
+
+    def _seat_again(self, node: NodeId, row: RoomRow, held: _Held, said: SeatsNow) -> None:
+        """Seats that this focus forgot: the other homes of a call that was taken back from one of them."""
+        for one in said.seats:
+            known = one.seat in held.call.seats or one.seat in held.call.gone
+            if known or parse_user(one.user)[1] != node or one.user not in row.state.members:
+                continue
+            held.since[one.seat] = said.count
+            with suppress(Rejected):
+                self._run(held, rules.Join(UserId(one.user), one.seat, b"", self._limits.call_limit("participants")))
 
     def _commands(self, node: NodeId, held: _Held, said: SeatsNow) -> list[rules.Command]:
         seats, commands = held.call.seats, list[rules.Command]()
@@ -250,7 +264,9 @@ class Focus:
         if call.direct and len(seats) < 2:  # the other home says its own in a moment; until then somebody is awaited
             other = next(user for user in members if user not in users)
             call = replace(call, live_ms=0, invited={other: rules.Invitee(rules.INVITED, now_ms)})
-        return self._hold(call, row)
+        held = self._hold(call, row)
+        held.adopted_at = self._clock.monotonic()
+        return held
 
     def _full(self, node: NodeId) -> bool:
         """Whether no more calls are kept, or no more of people of that node."""

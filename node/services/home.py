@@ -111,8 +111,11 @@ class Home:
             self.links.whisper(there.focus, focus.SEATS, focus.encode_said(said))
 
     def tell_late(self, there: There) -> None:
-        """What was gathered since the last tick."""
+        """What was gathered since the last tick; seats that the focus does not name for too long are lost."""
         now = self._clock.monotonic()
+        for mine in list(there.mine.values()):
+            if mine.missing_at is not None and now - mine.missing_at > limits.CALL_SILENT_S:
+                self._lose(there, mine)
         if there.unsaid:
             self._say_report(there, now)
         row = self.row(RoomId(there.now.room)) if there.unshown else None
@@ -184,9 +187,13 @@ class Home:
         for mine in list(there.mine.values()):
             one = seats.get(mine.seat)
             if one is not None:
+                mine.missing_at = None
                 self._obey(there, mine, muted=one.muted)
-            elif mine.taken:
+            elif mine.taken and (now.result or mine.seat in now.gone):
                 self._lose(there, mine)
+            elif mine.taken and mine.missing_at is None:  # a focus that forgot it may take it back
+                mine.missing_at = moment
+                self.report(there)
         if now.result:
             self._end(there, row)
         else:

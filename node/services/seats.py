@@ -58,6 +58,7 @@ class Mine:
         "flags",
         "held",
         "lock",
+        "missing_at",
         "muted",
         "offer",
         "offers",
@@ -76,6 +77,7 @@ class Mine:
         self.device: Device | None = device
         self.lock = asyncio.Lock()  # one description of a seat after the other
         self.taken = False  # the focus confirmed it
+        self.missing_at: float | None = None  # since when the focus does not name it
         self.connected = False  # its up transport carries media
         self.was_live = False
         self.offers = False  # its device offered an up transport

@@ -221,8 +221,12 @@ async def test_a_device_on_another_node_is_lost_and_comes_back(town: Town, calle
     async with handset(bob) as again:
         back = await again.join(mine.call, seat.seat)
         await hers.until(lambda: [one.seat for one in hers.roster(mine.call).participants] == [mine.seat, back.seat])
+        his_tape = town.tapes[1 - caller]
+        assert his_tape.events is not None
+        his_tape.events.connected(back.call, back.seat, on=True)
+        await hers.until(lambda: hers.states(mine.call)[bob.user] == "live")
         await again.hang_up()
-        await hers.until(lambda: hers.states(mine.call)[bob.user] in {"reconnecting", "connecting"})
+        await hers.until(lambda: hers.states(mine.call)[bob.user] == "reconnecting")
         town.pass_time(31)
         assert await hers.over(mine.call) == "ended"
 

@@ -64,7 +64,9 @@ class Desk:
 
     def says(self, node: NodeId, *seats: SeatNow, count: int = 10, ringing: tuple[UserId, ...] = (), call: bytes = CALL,
              by: UserId = ZOE, seen: int = 0) -> None:  # fmt: skip
-        self.focus.report(node, SeatsNow(call, self.room, count, seen, seats, ringing, "audio", by, 5))
+        self.focus.report(
+            node, SeatsNow(call, self.room, count, seen, seats, ringing, "audio", by, self.ledger.clock.now_ms())
+        )
 
     @property
     def now(self) -> CallNow:
@@ -234,9 +236,15 @@ async def test_a_call_that_was_forgotten_comes_back_from_its_homes(desk: Desk) -
     assert desk.now.version > 40
     assert [(one.user, one.state, one.mic) for one in desk.now.seats] == [(ZOE, "live", True)]
     desk.says(ELSEWHERE, SeatNow(seat(YAN), YAN, "live"), seen=40)
-    assert [one.user for one in desk.now.seats] == [ZOE], "the other home asks anew"
-    desk.join(YAN)
-    assert len(desk.now.seats) == 2
+    assert {one.user: one.state for one in desk.now.seats} == {ZOE: "live", YAN: "live"}
+    desk.ask(AskLeave(CALL, desk.room, YAN, seat(YAN)))
+    desk.says(ELSEWHERE, SeatNow(seat(YAN), YAN, "live"), seen=40, count=11)
+    assert [one.user for one in desk.now.seats] == [ZOE], "who left is not taken back"
+    desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), SeatNow(seat(desk.bob), desk.bob, "live"), count=11)
+    assert [one.user for one in desk.now.seats] == [ZOE], "nor is anybody of another node"
+    desk.later(limits.CALL_SILENT_S)
+    desk.says(ELSEWHERE, SeatNow(b"another-", YAN, "live"), count=12)
+    assert [one.user for one in desk.now.seats] == [ZOE], "later a seat is asked for"
 
 
 @pytest.mark.parametrize("lie", ["somebody else's", "nobody's", "begun by a stranger", "second of the room"])
