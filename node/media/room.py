@@ -1,7 +1,7 @@
 """The router of one call on this node: its seats, what they send, who gets what. Driven by the worker, on its loop; nothing waits here.
 
 Every track of a seat has a leg to every other seat, made when its first packet came and offered to the device with what else changed. Whether
-a leg is given anything is decided by `_plan`, whenever something of it changed and each second: voices of all, or of the loudest in a large
+a leg is given anything is decided by `Place.plan`, whenever something of it changed and each second: voices of all, or of the loudest in a large
 call; cameras of who is pinned or spoke last, as far as they were asked for and fit.
 
 `Room` raises Rejected like `services.relay.CallRelay`, whose methods it has, and tells `RelayEvents`. Whatever ends, ends completely: `unseat` and
@@ -11,7 +11,6 @@ call; cameras of who is pinned or spoke last, as far as they were asked for and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from node.base import limits
 from node.base.errors import Code, Rejected
@@ -19,36 +18,13 @@ from node.media.downlink import Downlink
 from node.media.fanout import Fanout
 from node.media.host import Host, Timer
 from node.media.layer import Layer, Track
-from node.media.leg import Leg
 from node.media.pipes import Pipes
-from node.media.proto import forward, sdp
+from node.media.place import Place, width_of
+from node.media.proto import sdp
 from node.media.proto.speaker import Speakers
-from node.media.seam import Transport
 from node.media.uplink import Uplink
 from node.services import relay
-from node.services.relay import CallReport, RelayEvents, SeatReport, Wanted
-
-DEFAULT_WIDTH: Final = 640  # pixels of a camera nobody said anything about
-SCREEN_WIDTH: Final = 1920
-LAYER_WIDTHS: Final = (320, 640, 1280)  # until a key frame says better
-
-
-class _Seat:
-    """One device: both transports, and what it wants."""
-
-    def __init__(self, seat: bytes, up: Transport, uplink: Uplink, down: Transport, downlink: Downlink) -> None:
-        self.seat = seat
-        self.up = up
-        self.uplink = uplink
-        self.down = down
-        self.downlink = downlink
-        self.wishes: dict[tuple[bytes, str], Wanted] = {}
-        self.planner = forward.Planner()
-        self.windows: dict[Track, int] = {}  # pixels of each video it is shown
-        self.legs: dict[Track, Leg] = {}
-        self.muted = False
-        self.offers = 0  # of the device
-        self.ufrag = ""  # the device's, of its newest offer
+from node.services.relay import CallReport, RelayEvents, Wanted
 
 
 class Room:
@@ -59,7 +35,7 @@ class Room:
         self._host = host
         self._events = events
         self._fanout = fanout
-        self._seats: dict[bytes, _Seat] = {}
+        self._seats: dict[bytes, Place] = {}
         self._speakers = Speakers()
         self._voices: set[bytes] = set()
         self._replan: set[bytes] = set()
@@ -89,7 +65,7 @@ class Room:
         except Rejected:
             up.close()
             raise
-        place = self._seats[seat] = _Seat(seat, up, uplink, down, downlink)
+        place = self._seats[seat] = Place(seat, up, uplink, down, downlink)
         downlink.open()
         for track in (*self._own_tracks(), *self.pipes.tracks):
             if track.seat != seat:
@@ -101,7 +77,7 @@ class Room:
     def _number(self, size: int) -> int:
         return int.from_bytes(self._host.entropy.token_bytes(size), "big") or 1
 
-    def _place(self, seat: bytes) -> _Seat:
+    def _place(self, seat: bytes) -> Place:
         place = self._seats.get(seat)
         if place is None:
             raise Rejected(Code.NOT_FOUND, "There is no such seat in this call.")
@@ -144,7 +120,7 @@ class Room:
             place.muted = on
             self._silence(place)
 
-    def _silence(self, place: _Seat) -> None:
+    def _silence(self, place: Place) -> None:
         track = place.uplink.tracks.get("mic")
         if track is not None:
             track.muted = place.muted
@@ -156,11 +132,7 @@ class Room:
         place = self._seats.pop(seat, None)
         if place is None:
             return
-        place.uplink.close()
-        place.downlink.close()
-        place.up.close()
-        place.down.close()
-        place.legs.clear()
+        place.close()
         self._replan.discard(seat)
         self._speakers.forget(seat)
         self._everybody()
@@ -216,10 +188,10 @@ class Room:
         """The up transport of a seat carries media now, or no longer."""
         self._events.connected(self.call, seat, on=on)
 
-    def _published(self, place: _Seat) -> None:
+    def _published(self, place: Place) -> None:
         self._events.published(self.call, place.seat, tuple(place.uplink.tracks))
 
-    def _subscribe(self, place: _Seat, track: Track) -> None:
+    def _subscribe(self, place: Place, track: Track) -> None:
         place.legs[track] = place.downlink.subscribe(track)
 
     # --- what downlinks tell ----------------------------------------------------------------------------
@@ -252,37 +224,10 @@ class Room:
         for seat in seats:
             place = self._seats.get(seat)
             if place is not None:
-                self._plan(place, now)
+                place.plan(now, audible=self._audible, recent=self._speakers.recent)
         self._limit_senders()
         self._spare_senders(now)
         self.pipes.planned(now)
-
-    def _plan(self, place: _Seat, now: float) -> None:
-        """Decides what each leg of this seat gets."""
-        if not place.downlink.on:
-            return
-        voices = 0
-        for track, leg in place.legs.items():
-            if not track.video:
-                gets = leg.ready and not track.muted and self._audible(track)
-                voices += gets
-                leg.aim(track.layers[min(track.layers)] if gets and track.layers else None)
-        demands = self._demands(place, now)
-        choices = place.planner.make(
-            demands,
-            bps=place.downlink.rate.bps(now),
-            voices=voices,
-            now=now,
-            roomy=place.downlink.rate.roomy(place.downlink.bps, now),
-        )
-        for track, leg in place.legs.items():
-            if track.video:
-                choice = choices.get(track)
-                layer = track.best(now, choice.layer) if choice is not None else None
-                if layer is None or choice is None:
-                    leg.aim(None)
-                else:
-                    leg.aim(layer, choice.cap)
 
     def _limit_senders(self) -> None:
         """A camera with one layer is to send no more than the best of those who get it can take."""
@@ -302,7 +247,7 @@ class Room:
                         track.dynacast.update(self._looked_at(track, total), total, now)
                         and track.dynacast.said > before
                     ):
-                        self._events.quality(self.call, place.seat, self._quality(place))
+                        self._events.quality(self.call, place.seat, place.quality())
 
     def _looked_at(self, track: Track, total: int) -> int:
         """How many layers, lowest first, make the widest window that shows `track`."""
@@ -329,33 +274,6 @@ class Room:
         others = sum(track.source == "mic" for track in self.pipes.tracks)
         return len(self._seats) + others > limits.VOICES_ALL_MAX
 
-    def _demands(self, place: _Seat, now: float) -> list[forward.Demand]:
-        """The videos this seat is to see, most important first: shared screens, then cameras."""
-        wanted: dict[Track, Wanted | None] = {}
-        for track, leg in place.legs.items():
-            wish = place.wishes.get((track.seat, track.source))
-            if track.video and leg.ready and (wish is None or wish.width > 0):
-                wanted[track] = wish
-        cameras = {track.seat: track for track in wanted if track.source == "camera"}
-        pinned = [seat for seat, track in cameras.items() if (wish := wanted[track]) is not None and wish.pinned]
-        order = [track for track in wanted if track.source != "camera"]
-        order += [cameras[seat] for seat in forward.shown(cameras, pinned, self._speakers.recent)]
-        demands = []
-        for track in order:
-            wish = wanted[track]
-            default = DEFAULT_WIDTH if track.source == "camera" else SCREEN_WIDTH
-            rates = tuple(
-                forward.Rate(layer.key, width_of(layer), layer.bps, layer.temporal)
-                for layer in sorted(track.layers.values(), key=lambda layer: layer.key)
-                if layer.alive(now)
-            )
-            if not rates and track.layers:  # paused: whoever wants it wakes it
-                lowest = min(track.layers)
-                rates = (forward.Rate(lowest, 0, 0),)
-            demands.append(forward.Demand(track, wish.width if wish is not None else default, rates))
-        place.windows = {track: demand.width for track, demand in zip(order, demands, strict=True)}
-        return demands
-
     # --- time -------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
@@ -375,7 +293,7 @@ class Room:
             self._each_second(now)
         if self._ticks % round(limits.QUALITY_EVERY_S / limits.SPEAKERS_EVERY_S) == 0:
             for place in self._seats.values():
-                self._events.quality(self.call, place.seat, self._quality(place))
+                self._events.quality(self.call, place.seat, place.quality())
 
     def _each_second(self, now: float) -> None:
         for place in self._seats.values():
@@ -389,53 +307,13 @@ class Room:
         self.pipes.tick(now)
         self._host.mux.flush()
 
-    @staticmethod
-    def _quality(place: _Seat) -> relay.Quality:
-        rtt = place.down.rtt_s
-        return relay.Quality(
-            up_loss=round(place.uplink.loss * 1000),
-            up_kbps=place.uplink.bps // 1000,
-            down_loss=round(place.downlink.loss * 1000),
-            down_kbps=place.downlink.bps // 1000,
-            rtt_ms=-1 if rtt is None else round(rtt * 1000),
-            audio_only=place.planner.audio_only,
-            layers={
-                track.source: track.dynacast.said
-                for track in place.uplink.tracks.values()
-                if track.video and 0 <= track.dynacast.said < place.uplink.layers_of(track)
-            },
-        )
-
     def report(self) -> CallReport:
         """For the admin's page."""
-        seats = []
-        for place in self._seats.values():
-            tracks = tuple(relay.Track(place.seat, source) for source in place.uplink.tracks)
-            legs = sum(leg.layer is not None for leg in place.legs.values())
-            seats.append(
-                SeatReport(
-                    seat=place.seat,
-                    tracks=tracks,
-                    legs=legs,
-                    quality=self._quality(place),
-                    path=place.up.way or place.down.way,
-                )
-            )
         piped_in, piped_out = self.pipes.rates
         return CallReport(
             call=self.call,
-            seats=tuple(seats),
+            seats=tuple(place.report() for place in self._seats.values()),
             pipes=self.pipes.nodes,
             in_kbps=(sum(place.uplink.bps for place in self._seats.values()) + piped_in) // 1000,
             out_kbps=(sum(place.downlink.bps for place in self._seats.values()) + piped_out) // 1000,
         )
-
-
-def width_of(layer: Layer) -> int:
-    """What a layer is wide, or is likely to be: the highest of a camera is whole."""
-    if layer.width:
-        return layer.width
-    if layer.track.source != "camera":
-        return SCREEN_WIDTH
-    above = len(layer.track.layers) - 1 - layer.key
-    return LAYER_WIDTHS[max(len(LAYER_WIDTHS) - 1 - above, 0)]
