@@ -336,7 +336,6 @@ PIPE_PACKETS_PER_S: Final = 12_000  # RTP of one pipe: eight cameras with all la
 PIPE_BYTES_PER_S: Final = 8_000_000  # the same
 PIPE_RTCP_PER_S: Final = 500  # of one pipe
 PIPE_SAID_BYTES_MAX: Final = 1_100  # of one datagram that says which stream is what
-PIPE_SAID_EVERY_S: Final = 1.0  # what is sent is said again, with its rates
 PIPE_SAID_LOST_S: Final = 6.0  # a track that was not said this long has ended
 PIPE_ALIAS_S: Final = 10.0  # a stream that goes on under new keys within this keeps its numbers: less than 2^15 packets are missing
 

@@ -1,3 +1,5 @@
+"""Halves of pipes, and the questions that find a way between two nodes."""
+
 from __future__ import annotations
 
 import os

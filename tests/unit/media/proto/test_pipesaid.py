@@ -1,3 +1,5 @@
+"""What a pipe says of its streams: read as it was said, and any other bytes are nothing."""
+
 from __future__ import annotations
 
 import os
