@@ -94,6 +94,8 @@ class Fanout:
             layer.gate.arrived()
             for leg in layer.waiting:
                 leg.enter(layer, kept, picture, now)
+        elif layer.waiting and not layer.gate.waiting:  # asked for in vain, or before anything came
+            layer.ask_key_frame()
         layer.look()
         return picture
 

@@ -299,10 +299,6 @@ class Room:
         for place in self._seats.values():
             place.uplink.report(now)
             place.downlink.tick(now)
-            for track in place.uplink.tracks.values():
-                for layer in track.layers.values():
-                    if layer.waiting and track.video:
-                        layer.ask_key_frame()
             self.ready(place.seat)
         self.pipes.tick(now)
         self._host.mux.flush()

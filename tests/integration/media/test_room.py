@@ -11,7 +11,7 @@ import pytest
 from node.base import limits
 from node.base.errors import Rejected
 from node.media.proto import canonical, rtcp, rtp
-from tests.integration.media.callers import MID, Caller, House, Stream, by_seq, house, payload_of
+from tests.integration.media.callers import MID, PATIENCE_S, Caller, House, Stream, by_seq, house, payload_of
 
 KEY = b"\x90\xe0\x81\x00\x07\x20\x10\x02\x00\x9d\x01\x2a\x80\x02\x68\x01"
 DELTA = b"\x90\xe0\x81\x01\x07\x20\x11\x02\x00"
@@ -405,3 +405,20 @@ async def test_what_is_asked_of_a_seat_that_is_not_there_is_refused_or_ignored()
         home.room.mute(b"nobody..", on=True)
         home.room.unseat(b"nobody..")
         assert home.room.report().seats == ()
+
+
+async def test_a_camera_that_comes_back_is_asked_for_a_key_frame_until_it_has_one() -> None:
+    async with house() as home:
+        alice, bob = await both(home, "camera")
+        camera = following(alice, "camera", 1)
+        await asyncio.sleep(1.2)  # nothing comes: what was asked for in vain is forgotten
+        before = len(alice.items(rtcp.KeyFrameWanted))
+        assert before <= 3
+        async with asyncio.timeout(PATIENCE_S):
+            while len(alice.items(rtcp.KeyFrameWanted)) < before + 4:
+                camera.send(DELTA)
+                await asyncio.sleep(0.01)
+        ssrc, _ = bob.ssrcs(bob.mid_of(alice.seat, "camera"))
+        assert bob.packets(ssrc) == []
+        camera.send(KEY)
+        await bob.until(lambda: len(bob.packets(ssrc)) == 1)
