@@ -26,6 +26,7 @@ from node.services.relay import Quality, Track, Wanted
 from tests.integration.media.device import Device, local_of
 from tests.unit.media.proto import offers
 
+pytestmark = pytest.mark.slow  # worker processes
 CALL = b"c" * 16
 ANNA, BERT = b"annaanna", b"bertbert"
 LOOPBACK = "127.0.0.1"

@@ -21,6 +21,8 @@ from tests.integration.media.device import Device, local_of
 from tests.integration.media.test_relay import ANNA, CALL, LOOPBACK, Events, rtp, running, until
 from tests.unit.media.proto import offers
 
+pytestmark = pytest.mark.slow  # worker processes
+
 
 class StreamDevice(Device):
     """A device whose network blocks UDP."""
