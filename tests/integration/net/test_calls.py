@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from node.base.ids import format_id
 from node.client import Client
-from tests.cast import hears, stands
+from node.wire import api
+from tests.cast import group, hears, stands
 from tests.integration.net.netns import Internet, Program
 from tests.integration.net.towns import HTTP_PORT, Settler, settle
 
@@ -59,3 +61,28 @@ async def test_a_home_behind_a_router_and_a_public_node_talk(internet: Internet,
             assert program.hear("loud", within_s=40)["loud"] == 50
         for program in (calling, answering):
             program.stop()
+
+
+NO_UDP = """
+table inet narrow {
+ chain out { type filter hook output priority 0; oifname "eth0" meta l4proto udp drop
+ }
+}
+"""
+
+
+async def test_where_udp_is_blocked_media_goes_over_the_https_port(internet: Internet, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        internet.host("pub", PUBLIC)
+        internet.host("cafe", "11.22.33.20")
+        internet.nft("cafe", NO_UDP)
+        pub = await settle(stack, internet, "pub", tmp_path / "pub", https_port=443, public_url=f"wss://{PUBLIC}/s2s")
+        alice, bob = await pub.person("alice"), await pub.person("bob")
+        room = await group(alice, bob)
+        device = internet.python("cafe", "narrow.py", f"https://{PUBLIC}", "alice", format_id(room))
+        found = device.hear("udp")
+        assert found == {"udp": False, "tcp": [PUBLIC, 443]}
+        device.hear("live")
+        now = await asyncio.to_thread(pub.admin.get, "/admin/calls", api.AdminCalls)
+        [call] = now.calls
+        assert [seat.path for seat in call.seats] == ["tcp"]
