@@ -67,7 +67,8 @@ class Calls:
         targets: Sequence[UserId] = (),
         say: Mapping[str, MediaStreamTrack] | None = None,
     ) -> AsyncIterator[Call]:
-        """Calls people of `room` and is in the call while the block runs; `say` are the own tracks by source. Raises Rejected."""
+        """Calls people of `room` and is in the call while the block runs; `say` are the own tracks by source, stopped at its end.
+        Raises Rejected."""
         async with self._sit(calling.CallStart(self._number(), room, media, tuple(targets)), say or {}) as call:
             yield call
 
@@ -347,6 +348,8 @@ class Call:
             async with asyncio.timeout(GOODBYE_S):
                 await self.leave()
         await self._close_media()
+        for track in self._say.values():
+            track.stop()
         self._group = None
 
     async def _open(self) -> None:
@@ -371,8 +374,7 @@ class Call:
 
     async def _serve(self) -> None:
         """Answers offers and comes back after a loss, until the call is over."""
-        while not self.over:
-            await self._wait()
+        while await self._more():
             try:
                 if self._resume:
                     await self._come_back()
@@ -388,13 +390,13 @@ class Call:
                     self._resume = True
                     await asyncio.sleep(1)
 
-    async def _wait(self) -> None:
-        """Until there is something to do: an offer, a loss, the end."""
+    async def _more(self) -> bool:
+        """Waits until there is something to do: an offer, a loss; false at the end."""
+        if self.over or self._resume or (self._offer is not None and self._offer.seat == self.seat):
+            return not self.over
         assert self._group is not None
         assert self._up is not None
         assert self._down is not None
-        if self._resume or (self._offer is not None and self._offer.seat == self.seat):
-            return
         self._wake.clear()
         waits = [
             self._group.create_task(event.wait())
@@ -406,6 +408,7 @@ class Call:
             for task in waits:
                 task.cancel()
         self._resume |= self._up.transport.lost.is_set() or self._down.transport.lost.is_set()
+        return not self.over
 
     async def _come_back(self) -> None:
         self._resume = False

@@ -8,7 +8,7 @@ line belongs to one SSRC, and a line that the node gives to another stream gets 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiortc import MediaStreamTrack, RTCRtpSender
 from aiortc.codecs import CODECS, HEADER_EXTENSIONS
@@ -24,6 +24,8 @@ from aiortc.rtcrtpparameters import (
     RTCRtpSendParameters,
 )
 from aiortc.sdp import GroupDescription, MediaDescription, SessionDescription, SsrcDescription
+from av.frame import Frame
+from av.packet import Packet
 
 from node.client.rtc import Receiver, Transport
 
@@ -49,6 +51,19 @@ MID: Final = RTCRtpHeaderExtensionParameters(4, "urn:ietf:params:rtp-hdrext:sdes
 def kind_of(source: str) -> str:
     """The kind of media of a source."""
     return "video" if source in VIDEO else "audio"
+
+
+class Lent(MediaStreamTrack):
+    """A track on loan: aiortc stops what it sent when it stops sending, but the seat may change and the track goes on."""
+
+    def __init__(self, track: MediaStreamTrack) -> None:
+        super().__init__()
+        self.kind = track.kind
+        self._track = track
+
+    async def recv(self) -> Frame | Packet[Any]:
+        """The next of the track."""
+        return await self._track.recv()
 
 
 class _Line:
@@ -86,13 +101,14 @@ class Up:
 
     def put(self, source: str, track: MediaStreamTrack | None) -> bool:
         """Sends `track` as `source`, or nothing any more. Returns whether a new offer is needed."""
+        lent = None if track is None else Lent(track)
         for line in self._lines:
             if line.source == source:
-                line.sender.replaceTrack(track)
+                line.sender.replaceTrack(lent)
                 return False
-        if track is None:
+        if lent is None:
             return False
-        sender = RTCRtpSender(track, self.transport.dtls)
+        sender = RTCRtpSender(lent, self.transport.dtls)
         self._lines.append(_Line(str(len(self._lines)), source, sender))
         return True
 
