@@ -40,6 +40,35 @@ COUNTS = """async (kind) => {
   }
   return found;
 }"""
+# End-to-end encryption of frames, as a browser does it: the bytes that a relay reads stay clear (node/media/proto), the rest is AES-GCM.
+SEALING = """globalThis[Symbol.for('startalk.seal')] = {
+  sends: (sender) => { sender.transform = new RTCRtpScriptTransform(new Worker('/seal.js'), { how: 'seal', key: %d }); },
+  receives: (receiver) => { receiver.transform = new RTCRtpScriptTransform(new Worker('/seal.js'), { how: 'open', key: %d }); },
+};"""
+SEAL_WORKER = """onrtctransform = async ({ transformer }) => {
+  const { how, key } = transformer.options;
+  const aes = await crypto.subtle.importKey('raw', new Uint8Array(16).fill(key), 'AES-GCM', false, ['encrypt', 'decrypt']);
+  const turn = async (frame, out) => {
+    const data = new Uint8Array(frame.data);
+    const clear = frame instanceof RTCEncodedVideoFrame ? (frame.type === 'key' ? 10 : 3) : 1;
+    const additionalData = data.slice(0, clear);
+    try {
+      let iv = crypto.getRandomValues(new Uint8Array(12));
+      let parts;
+      if (how === 'seal') {
+        parts = [additionalData, await crypto.subtle.encrypt({ name: 'AES-GCM', iv, additionalData }, aes, data.slice(clear)), iv];
+      } else {
+        iv = data.slice(-12);
+        parts = [additionalData, await crypto.subtle.decrypt({ name: 'AES-GCM', iv, additionalData }, aes, data.slice(clear, -12))];
+      }
+      frame.data = await new Blob(parts).arrayBuffer();
+    } catch {
+      return; // not for us
+    }
+    out.enqueue(frame);
+  };
+  await transformer.readable.pipeThrough(new TransformStream({ transform: turn })).pipeTo(transformer.writable);
+};"""
 Counts = dict[str, dict[str, float]]
 
 
@@ -55,6 +84,13 @@ class Caller:
     def page(self) -> Page:
         """The page."""
         return self.person.page
+
+    def seals(self, key: int) -> None:
+        """Whatever this browser sends is sealed by `key`, and what comes is opened by it."""
+        self.person.context.add_init_script(SEALING % (key, key))
+        self.person.context.route(
+            "**/seal.js", lambda route: route.fulfill(content_type="text/javascript", body=SEAL_WORKER)
+        )
 
     # --- doing ----------------------------------------------------------------------------------------------
 

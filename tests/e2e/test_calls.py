@@ -254,6 +254,52 @@ def moderates(ana: Caller, bo: Caller) -> None:
     expect(ana.tile("Bo Lind, muted")).to_have_count(0)
 
 
+@pytest.mark.timeout(280)
+def test_two_people_of_two_nodes(pair: tuple[Village, Village], meet: Meet) -> None:
+    alice, bob = meet("Alice Martin", pair[0].origin), meet("Bob Weaver", pair[1].origin)
+    ana, bo = Caller(alice, pair[0].settle(alice)), Caller(bob, pair[1].settle(bob))
+    room = ana.me.befriend(bo.me)
+    ana.me.says(room, "Shall we talk?")
+    for one in (ana, bo):
+        one.waits_in(room)
+    talk(ana, bo)
+    for one in (ana, bo):
+        one.hears()
+        one.sees(1, fps=SMOOTH_FPS)
+    bo.toggles("Mute")
+    expect(ana.tile("Bob Weaver, muted")).to_be_visible()
+    ana.hears_nothing()
+    bo.leaves()
+    for one in (ana, bo):
+        expect(one.page.get_by_text(re.compile(r"^Video call · \d+ (s|min)")).first).to_be_visible()
+
+
+@pytest.mark.timeout(280)
+def test_sealed_frames_pass_and_only_the_right_key_opens_them(village: Village, meet: Meet) -> None:
+    people = [meet(name) for name in ("Ana Luz", "Bo Lind", "Carol Diaz")]
+    ana, bo, carol = callers = [Caller(person, village.settle(person)) for person in people]
+    for one, key in zip(callers, (7, 7, 9), strict=True):
+        one.seals(key)
+    room = ana.me.group("Sealed", [one.me for one in callers[1:]])
+    for one in callers:
+        one.waits_in(room)
+    ana.calls()
+    ana.page.get_by_role("dialog").get_by_role("button", name="Video call").click()
+    bo.answers()
+    carol.answers()
+    for one in callers:
+        one.is_in()
+    for one in (ana, bo):
+        one.hears()
+        one.sees(1, fps=1)  # Carol, who can open nothing, asks for key frames all the time
+    sealed = carol.counts("video")
+    assert len(sealed) == 2
+    assert all(track["packets"] > 50 and track["frames"] == 0 for track in sealed.values()), sealed
+    carol.hears_nothing()
+    # what Carol seals nobody opens either
+    assert sum(track["frames"] > 0 for track in ana.counts("video").values()) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -72,11 +72,13 @@ def inside(olga: Person, village: Village, look: str) -> Iterator[str]:
         ("person", f"/contacts/{village.last}", "main section h1"),
         *((f"settings-{page}", f"/settings/{page}", SHEET) for page in ("profile", "password", "look", "about")),
         ("settings-devices", "/settings/devices", "main li"),
+        ("settings-calls", "/settings/calls", "main section video"),
         ("settings-keyboard", "/settings/keyboard", "main table"),
         ("settings", "/settings", "aside nav a"),
         *((f"admin-{page}", f"/admin/{page}", SHEET) for page in ("invites", "node")),
         ("admin-users", "/admin/users", "main li"),
         ("admin-peers", "/admin/peers", "main section h2"),
+        ("admin-calls", "/admin/calls", "main form input"),
         ("admin", "/admin", "aside nav a"),
         ("lost", "/nowhere", "main p"),
     ):

@@ -35,6 +35,7 @@ export class Down {
   #open(): RTCPeerConnection {
     const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     pc.onconnectionstatechange = () => this.#wires.state(pc.connectionState);
+    pc.ontrack = ({ receiver }) => this.#seal(receiver);
     return pc;
   }
 
@@ -65,16 +66,21 @@ export class Down {
     }
     const streams = new Map<string, MediaStream>();
     for (const { mid, receiver } of this.pc.getTransceivers()) {
+      this.#seal(receiver);
       const track = offer.tracks.get(mid ?? '');
-      if (!track) continue;
-      if (!this.#sealed.has(receiver)) seal()?.receives(receiver, track.source);
-      this.#sealed.add(receiver);
-      streams.set(keyOf(track.seat, track.source), this.#streamOf(receiver.track));
+      if (track) streams.set(keyOf(track.seat, track.source), this.#streamOf(receiver.track));
     }
     const answer = await this.pc.createAnswer();
     await this.pc.setLocalDescription({ type: 'answer', sdp: inStereo(answer.sdp ?? '', offer) });
     this.#wires.streams(streams);
     await this.#wires.answer(offer.version, this.pc.localDescription?.sdp ?? '');
+  }
+
+  /** Before the first frame: a transform that comes later may find a receiver that goes its own way already. */
+  #seal(receiver: RTCRtpReceiver): void {
+    if (this.#sealed.has(receiver)) return;
+    this.#sealed.add(receiver);
+    seal()?.receives(receiver);
   }
 
   #streamOf(track: MediaStreamTrack): MediaStream {

@@ -7,7 +7,7 @@ import type { Source } from '../../../core/calling.ts';
 
 export interface Seal {
   sends(sender: RTCRtpSender, source: Source): void;
-  receives(receiver: RTCRtpReceiver, source: Source): void;
+  receives(receiver: RTCRtpReceiver): void;
 }
 
 const PLACE = Symbol.for('startalk.seal');
