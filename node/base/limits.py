@@ -337,7 +337,9 @@ PIPE_BYTES_PER_S: Final = 8_000_000  # the same
 PIPE_RTCP_PER_S: Final = 500  # of one pipe
 PIPE_SAID_BYTES_MAX: Final = 1_100  # of one datagram that says which stream is what
 PIPE_SAID_LOST_S: Final = 6.0  # a track that was not said this long has ended
-PIPE_ALIAS_S: Final = 10.0  # a stream that goes on under new keys within this keeps its numbers: less than 2^15 packets are missing
+PIPE_ALIAS_S: Final = (
+    10.0  # a stream that goes on under new keys within this keeps its numbers: less than 2^15 packets are missing
+)
 
 # --- lifecycle --------------------------------------------------------------------------------------------
 RESTART_DELAY_S_MIN: Final = 1  # a service that failed starts again after this; doubles at each failure

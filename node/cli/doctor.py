@@ -182,16 +182,13 @@ def _check_database(folder: Path, clock: Clock, *, verify_log: bool) -> Iterator
 
 def _signer(folder: Path) -> Signer:
     """Whose signature the heads of this node's rooms must have."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     from node.storage.heads import Signer
     from node.storage.keys import KeyFolder
     from node.wire import keys
 
     identity = KeyFolder(folder).identity
-    public = Ed25519PublicKey.from_public_bytes
-    earlier = tuple((public(cert.op), cert.incarnation) for cert in reversed(identity.retired))
-    return Signer(public(identity.cert.op), keys.node_id(identity.inception), identity.cert.incarnation, earlier)
+    earlier = tuple((cert.op, cert.incarnation) for cert in reversed(identity.retired))
+    return Signer(identity.cert.op, keys.node_id(identity.inception), identity.cert.incarnation, earlier)
 
 
 def _check_tls(config: Config, clock: Clock) -> Iterator[Finding]:

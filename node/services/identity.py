@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 
 from node.base import limits
@@ -404,8 +404,7 @@ class Identity:
     def _incarnation_of(self, proof: ShownHead) -> int:
         """At which own incarnation a head was signed: only the present one can hold something this copy forgot."""
         for cert in reversed(self.certs):
-            public = Ed25519PublicKey.from_public_bytes(cert.op)
-            if envelope.verify_head(public, proof.room, proof.head, self.nid, cert.incarnation, proof.signed):
+            if envelope.verify_head(cert.op, proof.room, proof.head, self.nid, cert.incarnation, proof.signed):
                 return cert.incarnation
         raise RemoteError("The head is not signed by this node.")
 

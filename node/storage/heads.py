@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 
 from node.base.ids import NodeId, RoomId
@@ -31,16 +30,16 @@ class Unsigned(Struct, frozen=True):
 class Signer(Struct, frozen=True):
     """Whose signatures to expect: a head may be as old as an earlier op key of the node."""
 
-    key: Ed25519PublicKey
+    op: bytes  # Ed25519 public key
     nid: NodeId
     incarnation: int
-    earlier: tuple[tuple[Ed25519PublicKey, int], ...] = ()
+    earlier: tuple[tuple[bytes, int], ...] = ()
 
     def has_signed(self, room: RoomId, head: Head, signed: SignedHead) -> bool:
         """Whether one of its op keys vouches for `head`."""
         return any(
-            envelope.verify_head(key, room, head, self.nid, incarnation, signed)
-            for key, incarnation in ((self.key, self.incarnation), *self.earlier)
+            envelope.verify_head(op, room, head, self.nid, incarnation, signed)
+            for op, incarnation in ((self.op, self.incarnation), *self.earlier)
         )
 
 

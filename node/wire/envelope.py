@@ -35,12 +35,10 @@ Signed parts, each a msgpack array; the signature is Ed25519 over ``CONTEXT ‖ 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 
 from node.base.errors import Code, Rejected
@@ -48,6 +46,7 @@ from node.base.ids import DeviceId, EventId, NodeId, RoomId, UserId, parse_user
 from node.core import hub
 from node.core.hub import Head
 from node.wire.codec import Decoder, encode
+from node.wire.keys import is_signed
 
 
 class Event(Struct, frozen=True, array_like=True):
@@ -127,18 +126,10 @@ def sign_head(key: Ed25519PrivateKey, room: RoomId, head: Head, nid: NodeId, inc
     return SignedHead(signed, sign(key, signed))
 
 
-def verify_head(
-    key: Ed25519PublicKey, room: RoomId, head: Head, nid: NodeId, incarnation: int, signed: SignedHead
-) -> bool:
-    """Whether `signed` says exactly this, by `key`."""
+def verify_head(public: bytes, room: RoomId, head: Head, nid: NodeId, incarnation: int, signed: SignedHead) -> bool:
+    """Whether `signed` says exactly this, by the key `public`."""
     expected = head_bytes(room, head, nid, incarnation)
-    if signed.signed != expected:
-        return False
-    try:
-        key.verify(signed.signature, hub.CONTEXT + signed.signed)
-    except InvalidSignature:
-        return False
-    return True
+    return signed.signed == expected and is_signed(public, signed.signature, hub.CONTEXT + signed.signed)
 
 
 # --- events between nodes -------------------------------------------------------------------------------
@@ -187,15 +178,8 @@ def _check_names(event: Event, key: Key, raw: bytes, room: RoomId) -> None:
 
 
 def _check(key: Key, signed: bytes, signature: bytes) -> None:
-    try:
-        _public(key.op).verify(signature, hub.CONTEXT + signed)
-    except (InvalidSignature, ValueError):
-        raise _bad("The signature does not fit.") from None
-
-
-@lru_cache(1_024)
-def _public(op: bytes) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(op)
+    if not is_signed(key.op, signature, hub.CONTEXT + signed):
+        raise _bad("The signature does not fit.")
 
 
 def _bad(text: str) -> Rejected:

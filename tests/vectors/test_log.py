@@ -19,7 +19,8 @@ from tests.vectors import generate
 
 LOG: dict[str, Any] = json.loads((generate.FOLDER / "log.json").read_text(encoding="utf-8"))
 ROOM = RoomId(bytes.fromhex(LOG["room"]))
-KEY = Ed25519PublicKey.from_public_bytes(bytes.fromhex(LOG["op_public"]))
+OP = bytes.fromhex(LOG["op_public"])
+KEY = Ed25519PublicKey.from_public_bytes(OP)
 
 
 def test_the_chain() -> None:
@@ -55,8 +56,8 @@ def test_signed_heads(signed: dict[str, Any]) -> None:
     given = envelope.SignedHead(bytes.fromhex(signed["signed"]), bytes.fromhex(signed["signature"]))
     nid = bytes.fromhex(LOG["nid"])
     KEY.verify(given.signature, b"startalk-room-v1\x00" + given.signed)
-    assert envelope.verify_head(KEY, ROOM, head, generate.NODE, signed["incarnation"], given)
-    assert not envelope.verify_head(KEY, ROOM, Head(head.epoch, head.idx + 1, head.hash), generate.NODE, 1, given)
+    assert envelope.verify_head(OP, ROOM, head, generate.NODE, signed["incarnation"], given)
+    assert not envelope.verify_head(OP, ROOM, Head(head.epoch, head.idx + 1, head.hash), generate.NODE, 1, given)
     with pytest.raises(InvalidSignature):
         KEY.verify(given.signature, given.signed)
     assert nid == generate.NODE

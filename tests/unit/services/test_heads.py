@@ -6,7 +6,6 @@ import sqlite3
 from pathlib import Path
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from node.base.ids import EventId
 from node.core import hub
@@ -40,7 +39,7 @@ async def post(node: Services, who: Actor, room: bytes, kind: str, body: dict[st
 
 def signer(node: Services) -> Signer:
     identity = node.identity
-    return Signer(Ed25519PublicKey.from_public_bytes(identity.cert.op), identity.nid, identity.incarnation)
+    return Signer(identity.cert.op, identity.nid, identity.incarnation)
 
 
 async def test_the_end_of_a_node_leaves_every_head_signed(tmp_path: Path) -> None:
@@ -67,7 +66,7 @@ async def test_a_head_of_before_a_move_still_vouches(tmp_path: Path) -> None:
     after = signer(node)
     await node.close()
     assert [len(checkup.verify_logs(tmp_path / "data", who).faults) for who in (before, after)] == [0, 1]
-    whole = msgspec.structs.replace(after, earlier=((before.key, before.incarnation),))
+    whole = msgspec.structs.replace(after, earlier=((before.op, before.incarnation),))
     assert checkup.verify_logs(tmp_path / "data", whole).faults == ()
 
 

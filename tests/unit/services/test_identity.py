@@ -70,7 +70,7 @@ def test_it_signs_heads_with_its_op_key(tmp_path: Path, clock: ManualClock) -> N
     identity = start(tmp_path, clock)
     room, head = RoomId(bytes(32)), Head(1, 7, b"\x01" * 32)
     signed = identity.sign_head(room, head)
-    public = identity.op_key.public_key()
+    public = identity.op_key.public_key().public_bytes_raw()
     assert envelope.verify_head(public, room, head, identity.nid, identity.incarnation, signed)
 
 

@@ -37,7 +37,7 @@ def test_an_event_is_small() -> None:
 
 def test_a_signed_head_covers_every_field() -> None:
     signed = envelope.sign_head(KEY, ROOM, HEAD, NID, 1)
-    public = KEY.public_key()
+    public = KEY.public_key().public_bytes_raw()
     assert envelope.verify_head(public, ROOM, HEAD, NID, 1, signed)
     other = RoomId(bytes(32))
     for room, head, nid, incarnation in (
@@ -51,5 +51,5 @@ def test_a_signed_head_covers_every_field() -> None:
         assert not envelope.verify_head(public, room, head, nid, incarnation, signed)
     forged = envelope.SignedHead(signed.signed, signed.signature[:-1] + bytes([signed.signature[-1] ^ 1]))
     assert not envelope.verify_head(public, ROOM, HEAD, NID, 1, forged)
-    stranger = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32)).public_key()
+    stranger = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32)).public_key().public_bytes_raw()
     assert not envelope.verify_head(stranger, ROOM, HEAD, NID, 1, signed)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -281,3 +281,22 @@ class TestEnds:
         said = keys.sign_successor(root, old=NID, new=self.new, domain="casa.example", now_s=NOW_S)
         with pytest.raises(RemoteError):
             keys.check_transfer(msgspec.structs.replace(self.transfer, by_old=said.signature), **self.roots)
+
+
+def test_what_is_no_signature() -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public, signature = key.public_key().public_bytes_raw(), key.sign(b"x")
+    assert keys.is_signed(public, signature, b"x")
+    assert not keys.is_signed(public, signature, b"y")
+    for bad in (b"", signature[:-1], signature + b"\0", bytes(64)):
+        assert not keys.is_signed(public, bad, b"x")
+    for bad in (b"", public[:-1], public + b"\0", bytes([255]) * 32):
+        assert not keys.is_signed(bad, signature, b"x")
+
+
+@pytest.mark.parametrize("public", [bytes(32), b"\x01" + bytes(31)])
+def test_keys_of_small_order_sign_nothing(public: bytes) -> None:
+    """With them one signature fits every text, and OpenSSL takes it."""
+    signature = public + bytes(32)
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, b"x")
+    assert not keys.is_signed(public, signature, b"x")
