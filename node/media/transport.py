@@ -184,7 +184,9 @@ class PeerTransport:
 
     def dtls(self, data: bytes) -> bool:
         """A DTLS datagram from a proven path. False: too many wait."""
-        return self._flights.put(data)
+        taken = self._flights.put(data)
+        self._start()  # the handshake may have had to wait for its turn
+        return taken
 
     def tick(self, now: float) -> None:
         """Each second: allowances are renewed, old proofs expire."""
