@@ -59,6 +59,8 @@ class Port(Protocol):
 class Peer(Protocol):
     """A pipe (`pipe.PipeTransport`)."""
 
+    checks_left: int  # of this second
+
     def take(self, view: memoryview, pointer: Any, size: int, now: float) -> None:
         """What came on its lane, without the lane."""
 
@@ -80,6 +82,7 @@ class Lanes:
         self._by_lane: dict[bytes, Peer] = {}
         self._by_ufrag: dict[bytes, Peer] = {}
         self._asked: OrderedDict[bytes, Peer] = OrderedDict()  # by transaction
+        self._by_path: dict[Hashable, Peer] = {}  # where somebody has answered
 
     def __len__(self) -> int:
         return len(self._by_lane)
@@ -93,8 +96,25 @@ class Lanes:
         """No more."""
         peer = self._by_lane.pop(half.lane, None)
         self._by_ufrag.pop(half.ufrag.encode(), None)
+        for path in [path for path, other in self._by_path.items() if other is peer]:
+            del self._by_path[path]
         for transaction in [transaction for transaction, other in self._asked.items() if other is peer]:
             del self._asked[transaction]
+
+    def vouch(self, peer: Peer, former: Hashable | None, path: Hashable | None) -> None:
+        """Somebody answers at `path`, no longer at `former`: no stranger, so a flood of strangers' STUN does not end the pipe."""
+        if former is not None and self._by_path.get(former) is peer:
+            del self._by_path[former]
+        if path is not None:
+            self._by_path.setdefault(path, peer)
+
+    def admits(self, path: Hashable) -> bool:
+        """One STUN message more of a path of a pipe may be looked at. False: as of any stranger."""
+        peer = self._by_path.get(path)
+        if peer is None:
+            return False
+        peer.checks_left -= 1
+        return peer.checks_left >= 0
 
     def expect(self, transaction: bytes, peer: Peer) -> None:
         """An answer may come for `peer`."""

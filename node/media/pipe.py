@@ -204,6 +204,7 @@ class PipeTransport:
         if self.closed or self._checks.way == self.path:
             return
         self._port.settle()
+        self._lanes.vouch(self, self.path, self._checks.way)
         self.path = self._checks.way
         self.sockaddr = None if self.path is None else self._port.sockaddr(self.path)
         before, self.writable = self.writable, self.path is not None

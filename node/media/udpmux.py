@@ -265,7 +265,7 @@ class UdpMux:
             if known.checks_left < 0:
                 self.drop("flood")
                 return
-        elif not self._strangers.admit(source[0], now):
+        elif not (self.lanes.admits(path) or self._strangers.admit(source[0], now)):
             self.drop("rate")
             return
         message = stun.parse(data)

@@ -148,12 +148,12 @@ def swap(a: Node, b: Node, wire: Wire) -> None:
 
 
 @asynccontextmanager
-async def neighbours(letters: str = "ab", *, fast: bool = True) -> AsyncIterator[list[Node]]:
+async def neighbours(letters: str = "ab", *, fast: bool = True, host: str = "127.0.0.1") -> AsyncIterator[list[Node]]:
     async with asyncio.TaskGroup() as tasks:
         nodes = []
         for letter in letters:
             mux = udpmux.UdpMux(
-                port.bind("127.0.0.1", 0),
+                port.bind(host, 0),
                 clock=SystemClock(),
                 entropy=SystemEntropy(),
                 tasks=tasks,
@@ -161,7 +161,7 @@ async def neighbours(letters: str = "ab", *, fast: bool = True) -> AsyncIterator
                 mmsg_works=fast,
                 direct=fast,
             )
-            mux.candidates = (sdp.Candidate("127.0.0.1", mux.port),)
+            mux.candidates = (sdp.Candidate(host or "127.0.0.1", mux.port),)
             nodes.append(Node(mux, tasks, letter))
         for node in nodes:
             node.neighbours = {other.nid: other for other in nodes if other is not node}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import struct
 from typing import cast
 
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from node.base import limits
+from node.media import lanes, mmsg
 from node.media.proto import canonical, pipe, pipesaid, rtcp, stun
 from node.media.seam import Transport
 from node.services.relay import Track, Wanted
@@ -240,3 +242,46 @@ async def test_a_side_behind_nat_is_reached_where_it_comes_from() -> None:
             await b.until(lambda: b"again" in heard(bob, alice, "mic"))
         finally:
             wire.close()
+
+
+async def test_a_flood_of_strangers_does_not_end_a_pipe() -> None:
+    async with neighbours() as (a, b), joined(a, b):
+        pipe_a = a.going(b)
+        [way] = pipe_a._checks._ways.values()
+        before = way.answered_at
+        stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        question = stun.build(stun.REQUEST, os.urandom(12), ())
+
+        def answered() -> bool:
+            for _ in range(2 * limits.MEDIA_STRANGERS_PER_S):
+                stranger.sendto(question, ("127.0.0.1", b.mux.port))
+            if b.mux.dropped.get("rate", 0) > 100:
+                way.due_at = 0.0
+                pipe_a._look()
+            return way.answered_at > before
+
+        await a.until(answered)
+        stranger.close()
+
+
+def test_paths_are_as_the_port_sees_them() -> None:
+    """What a question is sent to has to equal what its answer comes from."""
+    four, six = socket.AF_INET, socket.AF_INET6
+    assert lanes.path(four, "11.22.33.10", 8443, raw=False) == ("11.22.33.10", 8443)
+    assert lanes.path(four, "2001:db8::1", 8443, raw=False) is None
+    assert lanes.path(six, "11.22.33.10", 8443, raw=False) == ("::ffff:11.22.33.10", 8443, 0, 0)
+    assert lanes.path(six, "2001:0db8::0001", 8443, raw=False) == ("2001:db8::1", 8443, 0, 0)
+    for family, ip in ((four, "127.0.0.1"), (six, "127.0.0.1"), (six, "::1")):
+        raw = lanes.path(family, ip, 8443, raw=True)
+        assert isinstance(raw, bytes)
+        assert len(raw) == mmsg.KEY_BYTES[family]
+        assert mmsg.shown(raw) == (socket.inet_pton(six if ":" in ip else four, ip), 8443)
+
+
+@pytest.mark.parametrize("host", ["", "::1"])
+async def test_a_pipe_over_a_port_of_both_families(host: str) -> None:
+    async with neighbours(host=host) as (a, b):
+        ours, theirs = a.room.pipes.half(b.nid), b.room.pipes.half(a.nid)
+        a.room.pipes.joined(b.nid, theirs)
+        b.room.pipes.joined(a.nid, ours)
+        await a.until(lambda: a.reaches(b) and b.reaches(a))
