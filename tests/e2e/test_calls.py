@@ -286,18 +286,18 @@ def test_sealed_frames_pass_and_only_the_right_key_opens_them(village: Village, 
     ana.calls()
     ana.page.get_by_role("dialog").get_by_role("button", name="Video call").click()
     bo.answers()
-    carol.answers()
+    carol.answers(video=False)
     for one in callers:
         one.is_in()
     for one in (ana, bo):
         one.hears()
-        one.sees(1, fps=1)  # Carol, who can open nothing, asks for key frames all the time
+        one.sees(1, fps=5)
     sealed = carol.counts("video")
     assert len(sealed) == 2
     assert all(track["packets"] > 50 and track["frames"] == 0 for track in sealed.values()), sealed
     carol.hears_nothing()
-    # what Carol seals nobody opens either
-    assert sum(track["frames"] > 0 for track in ana.counts("video").values()) == 1
+    # what Carol seals nobody opens either: Bo hears one of two
+    assert sum(track["energy"] > 0.01 for track in bo.counts("audio").values()) == 1
 
 
 @pytest.mark.parametrize(
