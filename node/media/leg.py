@@ -20,6 +20,7 @@ from node.media.seam import Mux, Transport
 ALL: Final = 3  # temporal layers are 0 to 3
 REPORTS_KEPT: Final = 8  # of our sender reports, whose echo tells the round trip
 _CYCLE: Final = 1 << 32
+_NEVER: Final = float("-inf")
 
 
 class _Tail(NamedTuple):
@@ -215,7 +216,7 @@ class Leg:
         end = self._end()
         out = rtp.unwrap(seq, end)
         origin = self.munger.origin(out)
-        if origin is None or out >= end or now - self._resent.get(out, 0.0) < (self.transport.rtt_s or 0.0):
+        if origin is None or out >= end or now - self._resent.get(out, _NEVER) < (self.transport.rtt_s or 0.0):
             return False
         ssrc, index, step = origin
         layer = next((layer for layer in self.track.layers.values() if layer.ssrc == ssrc), None)

@@ -207,6 +207,20 @@ async def test_the_sender_is_told_what_came_and_what_would_fit() -> None:
         assert limits.REMB_BPS_MIN <= alice.items(rtcp.Remb)[-1].bitrate <= limits.REMB_BPS_MAX
 
 
+async def test_the_sender_is_told_to_send_no_more_than_the_admin_allows() -> None:
+    async with house() as home:
+        alice, _ = await both(home, "camera")
+        home.room._seats[alice.seat].uplink.bound(100_000)
+        camera = following(alice, "camera", 1)
+        for _ in range(2):
+            seen = len(alice.items(rtcp.Remb))
+            for number in range(20):
+                camera.send(DELTA + bytes(500), timestamp=900 * number)
+                await asyncio.sleep(0.002)
+            await alice.until(lambda seen=seen: len(alice.items(rtcp.Remb)) > seen)  # type: ignore[misc]
+        assert alice.items(rtcp.Remb)[-1].bitrate <= 100_000
+
+
 async def test_who_leaves_is_gone_everywhere_and_his_line_is_used_again() -> None:
     async with house() as home:
         alice, bob = await both(home, "camera")
@@ -422,3 +436,35 @@ async def test_a_camera_that_comes_back_is_asked_for_a_key_frame_until_it_has_on
         assert bob.packets(ssrc) == []
         camera.send(KEY)
         await bob.until(lambda: len(bob.packets(ssrc)) == 1)
+
+
+async def test_repairs_are_rationed() -> None:
+    """Once a round trip for a packet, RESENDS_PER_S for a device: who asks for everything again and again gets no flood."""
+    async with house() as home:
+        alice, bob = await both(home, "camera")
+        camera = following(alice, "camera", 1)
+        for number in range(limits.NACK_SEQS_MAX):
+            camera.send(KEY if number == 0 else DELTA, timestamp=3000 * number)
+            if number % 50 == 0:
+                await asyncio.sleep(0.01)
+        ssrc, _ = bob.ssrcs(bob.mid_of(alice.seat, "camera"))
+        await bob.until(lambda: len(bob.packets(ssrc)) == limits.NACK_SEQS_MAX)
+        place = home.room._seats[bob.seat]
+        leg = place.downlink.legs[ssrc]
+        begun = leg.repair_seq
+        assert bob.down is not None
+        first = int.from_bytes(bob.packets(ssrc)[0][2:4], "big")
+        everything = rtcp.nack(1, ssrc, [first + number & 0xFFFF for number in range(limits.NACK_SEQS_MAX)])
+        place.down.rtt_s = 100.0
+        bob.down.send_rtcp(everything)
+        bob.down.send_rtcp(everything)
+        await bob.until(lambda: leg.repair_seq - begun & 0xFFFF == limits.NACK_SEQS_MAX)
+        place.down.rtt_s = 0.0
+        for _ in range(2 * limits.RESENDS_PER_S // limits.NACK_SEQS_MAX + 1):
+            bob.down.send_rtcp(everything)
+            await asyncio.sleep(0.01)
+        await bob.until(lambda: bool(place.downlink.dropped.get("resends")))
+        assert leg.repair_seq - begun & 0xFFFF <= 2 * limits.RESENDS_PER_S + limits.NACK_SEQS_MAX
+        again = rtcp.nack(1, ssrc, [first - 1 & 0xFFFF, first + 5000 & 0xFFFF])
+        bob.down.send_rtcp(again + rtcp.nack(1, 0xDEAD, [1]) + rtcp.pli(1, 0xDEAD))
+        await bob.until(lambda: place.downlink.dropped.get("ssrc") == 2)
