@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId
 from node.services.relay import RelayEvents, RelayReport, Standing, Track, Wanted
@@ -31,6 +32,7 @@ class Tape:
         self.wanted_of: dict[NodeId, tuple[Wanted, ...]] = {}
         self.closed: list[NodeId] = []
         self.made = 0
+        self.up_kbps = 0
         self.refusal: Rejected | None = None
 
     @property
@@ -40,7 +42,8 @@ class Tape:
     def attach(self, events: RelayEvents) -> None:
         self.events = events
 
-    async def seat(self, call: bytes, seat: bytes) -> None:
+    async def seat(self, call: bytes, seat: bytes, *, up_kbps: int = limits.CALL_UP_KBPS) -> None:
+        self.up_kbps = up_kbps
         if self.refusal is not None:
             raise self.refusal
         self.seats.add((call, seat))

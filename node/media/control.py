@@ -52,6 +52,7 @@ class Seat(_Frame, frozen=True):
     n: int
     call: bytes
     seat: bytes
+    up_kbps: int = limits.CALL_UP_KBPS
 
 
 class Offer(_Frame, frozen=True):

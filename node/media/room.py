@@ -49,13 +49,15 @@ class Room:
 
     # --- seats ------------------------------------------------------------------------------------------
 
-    def seat(self, seat: bytes) -> None:
-        """Makes the two transports of a seat. Done again it is harmless. Raises Rejected(limit_reached)."""
+    def seat(self, seat: bytes, *, up_kbps: int = limits.CALL_UP_KBPS) -> None:
+        """Makes the two transports of a seat, whose device is told to send at most `up_kbps` of video. Done again it is harmless.
+        Raises Rejected(limit_reached)."""
         if seat in self._seats:
             return
         if len(self._seats) >= limits.SEATS_PER_CALL_MAX:
             raise Rejected(Code.LIMIT_REACHED, f"A call has at most {limits.SEATS_PER_CALL_MAX} devices.")
         uplink = Uplink(seat, host=self._host, fanout=self._fanout, listener=self, ssrc=self._number(4))
+        uplink.bound(1000 * up_kbps)
         downlink = Downlink(
             seat, host=self._host, fanout=self._fanout, listener=self, session=self._session, ssrc=self._number(4)
         )

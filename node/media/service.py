@@ -127,10 +127,10 @@ class Relay:
 
     # --- calls ------------------------------------------------------------------------------------------
 
-    async def seat(self, call: bytes, seat: bytes) -> None:
+    async def seat(self, call: bytes, seat: bytes, *, up_kbps: int = limits.CALL_UP_KBPS) -> None:
         """Makes the two transports of a seat."""
         child = await self._placed(call)
-        await child.ask(lambda n: control.Seat(n, call, seat))
+        await child.ask(lambda n: control.Seat(n, call, seat, up_kbps))
 
     async def offer(self, call: bytes, seat: bytes, sdp: str, sources: Mapping[str, str]) -> str:
         """The answer to an offer of the up transport."""

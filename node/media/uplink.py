@@ -65,7 +65,7 @@ class Uplink:
         self._rtt_s = DEFAULT_RTT_S
         self._closed = False
         self._learned = 0  # SSRCs since the last offer
-        self._ceiling = limits.REMB_BPS_MAX
+        self._ceiling = self._bound = limits.REMB_BPS_MAX
         self._said_bps = 0
 
     # --- descriptions -----------------------------------------------------------------------------------
@@ -319,9 +319,14 @@ class Uplink:
         self._rate.update(self.loss, now)
         self.transport.send_rtcp(rtcp.receiver_report(self._ssrc, blocks) + self._remb())
 
+    def bound(self, bps: int) -> None:
+        """What the admin lets one device send of video, whoever could take more."""
+        self._bound = min(max(bps, limits.REMB_BPS_MIN), limits.REMB_BPS_MAX)
+        self._ceiling = min(self._ceiling, self._bound)
+
     def limit(self, bps: int) -> None:
         """What those who get this seat's video can take, all of it together; less than before is said at once."""
-        self._ceiling = min(max(bps, limits.REMB_BPS_MIN), limits.REMB_BPS_MAX)
+        self._ceiling = min(max(bps, limits.REMB_BPS_MIN), self._bound)
         if self._ceiling < self._said_bps * LESS:
             self.transport.send_rtcp(rtcp.receiver_report(self._ssrc, ()) + self._remb())
 

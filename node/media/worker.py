@@ -89,11 +89,11 @@ class Worker:
     def _answer(self, frame: control.Asking) -> control.Done | control.Half | control.Refused:
         try:
             match frame:
-                case control.Seat(n=n, call=call, seat=seat):
+                case control.Seat(n=n, call=call, seat=seat, up_kbps=up_kbps):
                     room = self.rooms.get(call)
                     if room is None:
                         room = self.rooms[call] = Room(call, host=self, events=self, fanout=self._fanout)
-                    room.seat(seat)
+                    room.seat(seat, up_kbps=up_kbps)
                     return control.Done(n)
                 case control.Offer(n=n, call=call, seat=seat, sdp=text, sources=sources):
                     return control.Done(n, self._room(call).offer(seat, text, sources))

@@ -145,14 +145,14 @@ class Calls:
         if present is not None and old is not None:
             await self._home.say(present, ask)
             return self._seat_frame(present, old)
-        await relay.seat(call, mine.seat)  # nobody is rung for a call that cannot be
+        await relay.seat(call, mine.seat, up_kbps=self._up_kbps)  # nobody is rung for a call that cannot be
         try:
             now = await self._home.ask(target, ask)
             if not any(one.seat == mine.seat for one in now.seats) and not now.result:
                 raise Rejected(Code.ALREADY_DONE, "Another device of yours is in this call.")
             if now.call != call:  # there is a call that rings for them: this accepts it
                 relay.end(call)
-                await relay.seat(now.call, mine.seat)
+                await relay.seat(now.call, mine.seat, up_kbps=self._up_kbps)
         except BaseException:
             relay.end(call)
             raise
@@ -171,7 +171,7 @@ class Calls:
         mine, now = self._new(device), there.now
         lost = there.seat_of(actor.device_pk)  # of this very device, which forgot it: its page was loaded anew
         old = frame.seat or (b"" if lost is None else lost.seat)
-        await relay.seat(now.call, mine.seat)
+        await relay.seat(now.call, mine.seat, up_kbps=self._up_kbps)
         there.mine[mine.seat] = mine  # from now on reports name it
         count = there.next_count(self._clock.now_ms())
         try:
@@ -181,6 +181,10 @@ class Calls:
             raise
         self._home.learn(there.focus, told, row)
         return self._sit(there, mine)
+
+    @property
+    def _up_kbps(self) -> int:
+        return self._limits.call_limit("up_kbps")
 
     def _new(self, device: Device) -> Mine:
         return Mine(self._entropy.token_bytes(SEAT_BYTES), device, self._clock.monotonic())

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from node.base import limits
 from node.base.ids import NodeId
 
 
@@ -123,8 +124,9 @@ class CallRelay(Protocol):
     def attach(self, events: RelayEvents) -> None:
         """Who is told."""
 
-    async def seat(self, call: bytes, seat: bytes) -> None:
-        """Makes the two transports of a seat; starts the worker for a first call. Done again it is harmless."""
+    async def seat(self, call: bytes, seat: bytes, *, up_kbps: int = limits.CALL_UP_KBPS) -> None:
+        """Makes the two transports of a seat; starts the worker for a first call. Its device is told to send at most `up_kbps` of
+        video. Done again it is harmless."""
 
     async def offer(self, call: bytes, seat: bytes, sdp: str, sources: Mapping[str, str]) -> str:
         """The SDP answer to an offer of the up transport; `sources` by mid."""

@@ -513,9 +513,10 @@ async def test_limits_are_live_settings(
     node: Node, tape: Tape, alice: Client, bob: Client, carol: Client, hers: Handset, his: Handset, theirs: Handset
 ) -> None:
     room = await group(alice, bob, carol)
-    await node.services.settings.change(Change(calls={"participants": 2, "cameras": 1}), actor="test")
+    await node.services.settings.change(Change(calls={"participants": 2, "cameras": 1, "up_kbps": 900}), actor="test")
     mine = await hers.start(room)
     assert mine.video
+    assert tape.up_kbps == 900
     await hers.up("v=0", m0="camera")
     await hers.show(camera=True)
     await his.until(lambda: his.users(mine.call) and his.roster(mine.call).participants[0].camera)

@@ -94,6 +94,7 @@ async def test_an_admin_sets_the_bounds_of_calls(node: Node) -> None:
     for calls in (
         {"participants": limits.CALL_PARTICIPANTS_MAX + 1},
         {"hours": limits.CALL_HOURS_MAX + 1},
+        {"up_kbps": limits.CALL_UP_KBPS_MAX + 1},
         {"depth": 1},
     ):
         await refuses(
