@@ -64,6 +64,8 @@ class Fanout:
                 self._batched(batch, layer, seq, kept, self.send_time(now))
             else:
                 self._portable(layer, seq, kept, self.send_time(now))
+        if layer.shifted:
+            self._shifted(layer, seq, kept, picture, self.send_time(now))
         for leg in layer.slow:
             leg.forward(kept, picture, self.send_time(now))
         return index
@@ -130,6 +132,37 @@ class Fanout:
                 slot = 0
         batch.queued = slot
         self.forwarded += len(layer.plain)
+
+    def _shifted(self, layer: Layer, seq: int, kept: Kept, picture: vp8.Picture | None, send_time: int) -> None:
+        """The same loop for legs with more constants."""
+        batch = self._mux.batch
+        _, timestamp, mark_type, words, _, body = kept
+        begin = rtp.ONE_BYTE_HEAD + words
+        end = rtp.HEAD_BYTES + len(body)
+        cut = slice(rtp.HEAD_BYTES, end)
+        payload = rtp.HEAD_BYTES + 4 * words
+        for shift, later, pid, tl0, ssrc, mid, transport, leg in layer.shifted:
+            address = transport.sockaddr
+            if batch is None or address is None:
+                leg.forward(kept, picture, send_time)
+                continue
+            slot = batch.queued
+            view = batch.views[slot]
+            number, at = seq + shift & 0xFFFF, timestamp + later & 0xFFFFFFFF
+            _pack(view, 0, rtp.FIRST, mark_type, number, at, ssrc, begin, mid, send_time)
+            view[cut] = body
+            if picture is not None:
+                vp8.rewrite(view, payload, picture, pid, tl0)
+            batch.size[0] = end
+            if batch.protect(transport.tx, batch.pointers[slot], batch.size):
+                self.failed += 1
+                continue
+            batch.iovs[slot].iov_len = batch.size[0]
+            batch.headers[slot].msg_name = address
+            batch.queued = slot + 1
+            if slot + 1 == batch.capacity:
+                self._mux.flush()
+        self.forwarded += len(layer.shifted)
 
     def _portable(self, layer: Layer, seq: int, kept: Kept, send_time: int) -> None:
         for shift, ssrc, mid, transport in layer.plain:

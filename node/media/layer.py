@@ -1,11 +1,12 @@
 """A track and its layers: what came in of one stream of somebody, kept for a second or two, and who gets it.
 
 A track without simulcast has one layer, with it up to three, lowest first. A layer owns the ring that answers every NACK of every
-subscriber, its gaps towards the publisher, its key frame gate, and three tables of legs, replaced whole when they change and never
+subscriber, its gaps towards the publisher, its key frame gate, and four tables of legs, replaced whole when they change and never
 changed in place, so that the loop may walk them:
 
 - `plain`: legs whose packets differ from the received ones by the header only; (shift of the sequence number, SSRC, mid word, transport)
-- `slow`: legs that leave out pictures or shift counters; they look at every packet
+- `shifted`: legs that came from another layer; timestamp and VP8 counters differ by constants too
+- `slow`: legs that leave out pictures; they look at every packet
 - `waiting`: legs that come in with the next key frame
 
 Beside them `onward`: copies for other nodes, which take every packet as it is.
@@ -45,8 +46,8 @@ class Taker(Protocol):
     def enter(self, layer: Layer, kept: Kept, picture: vp8.Picture | None, now: float) -> None:
         """It gets `layer`, beginning with `kept`."""
 
-    def plain_shift(self) -> int | None:
-        """What the loop adds to sequence numbers, or None for a leg that is not plain."""
+    def constants(self) -> tuple[int, int, int, int] | None:
+        """What the loop adds to sequence numbers, timestamps, picture ids and TL0PICIDX; None: the leg has to look at each packet."""
 
     def forward(self, kept: Kept, picture: vp8.Picture | None, send_time: int) -> None:
         """The newest packet of its layer."""
@@ -68,6 +69,7 @@ class Onward(Protocol):
         """A sender report of its publisher."""
 
 
+ShiftedLeg = tuple[int, int, int, int, int, int, Transport, Taker]
 Kept = tuple[int, int, int, int, bool, bytes]
 """A packet in the ring: index, timestamp, canonical marker and payload type, words of copied extensions, wide, body (copied extensions,
 then the payload). A plain tuple, since one is made for each packet."""
@@ -78,7 +80,7 @@ class Layer:
 
     __slots__ = (
         "at_rate", "bps", "clock", "codec", "curious", "duplicates", "gaps", "gate", "heard_at", "key", "legs", "level", "mark_octets",
-        "onward", "plain", "reception", "repair", "ring", "slow", "ssrc", "temporal", "track", "waiting", "width",
+        "onward", "plain", "reception", "repair", "ring", "shifted", "slow", "ssrc", "temporal", "track", "waiting", "width",
     )  # fmt: skip
 
     def __init__(self, track: Track, key: int, ssrc: int, codec: int) -> None:
@@ -94,6 +96,7 @@ class Layer:
         self.ring: list[Kept | None] = [None] * limits.RING_PACKETS
         self.legs: tuple[Taker, ...] = ()
         self.plain: tuple[PlainLeg, ...] = ()
+        self.shifted: tuple[ShiftedLeg, ...] = ()
         self.slow: tuple[Taker, ...] = ()
         self.waiting: tuple[Taker, ...] = ()
         self.onward: tuple[Onward, ...] = ()  # to other nodes
@@ -118,20 +121,24 @@ class Layer:
     def arrange(self) -> None:
         """Makes the tables anew from `legs`."""
         plain: list[PlainLeg] = []
+        shifted: list[ShiftedLeg] = []
         slow: list[Taker] = []
         for leg in self.legs:
-            shift = leg.plain_shift()
-            if shift is None:
+            constants = leg.constants()
+            if constants is None:
                 slow.append(leg)
+            elif any(constants[1:]):
+                shifted.append((*constants, leg.ssrc, leg.mid_word, leg.transport, leg))
             else:
-                plain.append((shift, leg.ssrc, leg.mid_word, leg.transport))
-        self.plain, self.slow = tuple(plain), tuple(slow)
+                plain.append((constants[0], leg.ssrc, leg.mid_word, leg.transport))
+        self.plain, self.shifted, self.slow = tuple(plain), tuple(shifted), tuple(slow)
         self.look()
 
     def look(self) -> None:
         """Decides whether descriptors have to be read."""
         self.curious = bool(self.waiting) or (
-            self.track.video and (bool(self.slow) or self.gate.waiting or self.reception.packets < LOOK_PACKETS)
+            self.track.video
+            and (bool(self.slow) or bool(self.shifted) or self.gate.waiting or self.reception.packets < LOOK_PACKETS)
         )
 
     def join(self, leg: Taker) -> None:

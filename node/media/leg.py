@@ -1,7 +1,7 @@
 """One track on its way to one subscriber: a stream of its own, with its own SSRC, numbers, counters and repair stream.
 
 A leg gets at most one layer at a time. It comes in (`enter`) at a key frame, goes on with the numbers where it stopped, and leaves out the
-pictures of temporal layers above its cap. As long as nothing but the header differs from what was received it is *plain* and the fan-out
+pictures of temporal layers above its cap. As long as every number differs from what was received by a constant, the fan-out
 loop serves it without asking; else `forward` is called for each packet.
 
 Never the same SSRC and number twice with other bits: repairs travel on their own SSRC (RFC 4588), and a new leg has new ones.
@@ -139,14 +139,13 @@ class Leg:
         if self in self.track.legs:
             self.track.legs.remove(self)
 
-    def plain_shift(self) -> int | None:
-        """What the fan-out loop adds to sequence numbers, or None if packets have to be looked at."""
+    def constants(self) -> tuple[int, int, int, int] | None:
+        """What the fan-out loop adds to sequence numbers, timestamps, picture ids and TL0PICIDX, or None if packets have to be
+        looked at."""
         step, layer = self.munger.step, self.layer
-        if step is None or layer is None or step.timestamp or step.pid or step.tl0:
+        if step is None or layer is None or min(self.cap, self._level) < layer.temporal:
             return None
-        if min(self.cap, self._level) < layer.temporal:
-            return None
-        return step.out - step.begin & 0xFFFF
+        return step.out - step.begin & 0xFFFF, step.timestamp, step.pid, step.tl0
 
     # --- packets ----------------------------------------------------------------------------------------
 

@@ -115,8 +115,9 @@ def check(packets: list[bytes]) -> list[str]:
     return rids
 
 
-async def test_a_wider_window_gets_a_higher_layer_at_its_key_frame() -> None:
-    async with house() as home:
+@pytest.mark.parametrize("fast", [True, False])
+async def test_a_wider_window_gets_a_higher_layer_at_its_key_frame(fast: bool) -> None:
+    async with house(fast=fast) as home:
         alice, bob, camera, asked, ssrc = await stage(home)
         want(home, bob, alice, 320)
         await run_until(camera, asked, lambda: bool(bob.packets(ssrc)) and rid_of(bob.packets(ssrc)[-1]) == "q")
