@@ -123,6 +123,8 @@ class Calls:
                 await self._tell(Rang(frame))
             case calling.CallRoster():
                 await self._roster(frame)
+            case calling.CallOver(reason="restarting") if frame.call in self._open:
+                self._open[frame.call].resume()  # the relay begins anew: come again with the old seat
             case calling.CallOver():
                 self.rings.pop(frame.call, None)
                 self.rosters.pop(frame.call, None)

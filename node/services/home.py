@@ -226,6 +226,7 @@ class Home:
         for device in self._feed.of_user(user):
             if device is not but and device not in seated:
                 over(device, there, reason)
+                self._show_again(there, device)
                 there.told.append(device)
 
     def _ring_one(self, there: There, user: UserId) -> None:
@@ -265,8 +266,14 @@ class Home:
         again = any(one is not mine and one.device is mine.device for one in there.mine.values())
         if not again:  # else the same device has a new seat in this very call
             over(mine.device, there, why_gone(there.now, mine.seat))
+            self._show_again(there, mine.device)
             there.told.append(mine.device)
         self.unseat(there, mine)
+
+    def _show_again(self, there: There, device: Device | None) -> None:
+        """It is over for this device, and the call goes on: it is one that may be joined."""
+        if device is not None and not there.now.result:
+            device.send(there.roster())
 
     def unseat(self, there: There, mine: Mine) -> None:
         """A seat here is no more."""

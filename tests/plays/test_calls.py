@@ -408,8 +408,13 @@ async def test_a_group_call_rings_who_is_named_and_is_open_to_all(
     refusal = await refuses(Code.BUSY, theirs.start(room))
     assert refusal.detail["call"] == format_id(mine.call)
     await theirs.join(mine.call)
-    await his.decline(mine.call)
-    await hers.until(lambda: hers.invited(mine.call) == {bob.user: "declined"})
+    async with handset(bob) as second:
+        await second.ring()
+        await his.decline(mine.call)
+        assert await second.over(mine.call) == "declined_elsewhere"
+        heard = second.rosters_heard
+        await hers.until(lambda: hers.invited(mine.call) == {bob.user: "declined"})
+        await second.until(lambda: second.rosters_heard > heard or second.users(mine.call))  # it may still be joined
     await hers.start(room, bob.user)  # once more
     ring = await his.ring()
     await his.join(ring.call)
