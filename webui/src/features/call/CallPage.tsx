@@ -10,6 +10,7 @@ import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Button, IconButton } from '../../ui/Button/Button.tsx';
 import { Confirm, Dialog } from '../../ui/Dialog/Dialog.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
+import { useLasting } from '../../ui/lasting.ts';
 import { above, type Place as Corner, Menu, type MenuItem } from '../../ui/Menu/Menu.tsx';
 import { faceOf, roomName } from '../chats/model.ts';
 import s from './Call.module.css';
@@ -41,12 +42,15 @@ export function CallPage({ session }: { session: Session }) {
 
 const toChat = (room: string) => go(`/c/${room}`);
 
+const ASKS_MS = 600; // a browser that was allowed before opens devices within this time
+
 /** The browser asks for the microphone, or there is none. */
 function AskingDevices({ session, room }: { session: Session; room: Room | undefined }) {
   const trouble = session.trouble.value;
   const wantsCamera = session.begin.media === 'video';
+  const asks = useLasting(true, ASKS_MS);
   return (
-    <Front room={room} text={trouble ? '' : t('call.phase.asking')}>
+    <Front room={room} text={asks && !trouble ? t('call.phase.asking') : ''}>
       {trouble && (
         <>
           <p class={s.reason} role="alert">

@@ -7,7 +7,8 @@ import { here } from '../../session.ts';
 import { Button, IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
 import s from './Head.module.css';
-import { ask, call, mayCall, rosterOf, session } from './model.ts';
+import { ask, call, comeBack, mayCall, rosterOf, session } from './model.ts';
+import { unfinished } from './unfinished.ts';
 
 export function CallButtons({ room }: { room: Room }) {
   if (!mayCall(here().state, room)) return null;
@@ -26,13 +27,23 @@ export function CallLine({ room }: { room: Room }) {
   const { state, calls } = here();
   if (!roster || (mine?.call.value === roster.call && mine.phase.value !== 'over')) return null;
   if (calls.rings.value.some(({ call: ringing }) => ringing === roster.call)) return null;
+  const old = unfinished();
+  const mineBefore = old?.call === roster.call ? old : null;
   const elsewhere = roster.participants.some(({ user }) => user === state.me);
+  const come = () => {
+    if (mineBefore) comeBack(mineBefore);
+    else ask.value = { what: 'join', roster };
+  };
   const names = roster.participants.map(({ user }) => state.nameOf(user));
   return (
     <div class={s.line} role="status">
       <Icon name={roster.media === 'video' ? 'video' : 'phone'} size={16} />
       <span>
-        {elsewhere ? t('calls.on_other_device') : t('calls.running', { n: names.length })}
+        {mineBefore
+          ? t('calls.was_in')
+          : elsewhere
+            ? t('calls.on_other_device')
+            : t('calls.running', { n: names.length })}
         {roster.state === 'live' && (
           <>
             {' · '}
@@ -41,8 +52,8 @@ export function CallLine({ room }: { room: Room }) {
         )}
         {names.length > 0 && <small>{names.slice(0, 4).join(', ')}</small>}
       </span>
-      <Button small look="primary" onClick={() => (ask.value = { what: 'join', roster })}>
-        {t(elsewhere ? 'calls.move_here' : 'calls.join')}
+      <Button small look="primary" onClick={come}>
+        {t(mineBefore ? 'calls.come_back' : elsewhere ? 'calls.move_here' : 'calls.join')}
       </Button>
     </div>
   );

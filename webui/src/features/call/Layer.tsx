@@ -12,7 +12,7 @@ import { CallPage, Front } from './CallPage.tsx';
 import type { Session } from './engine/session.ts';
 import * as tones from './engine/tones.ts';
 import { Mini } from './Mini.tsx';
-import { ask, enter, session } from './model.ts';
+import { ask, comeBack, session } from './model.ts';
 import { Ringing } from './Ringing.tsx';
 import { endedText, isNews } from './text.ts';
 import { forget, unfinished } from './unfinished.ts';
@@ -101,18 +101,12 @@ function NoCall({ id }: { id: string }) {
         .catch(() => undefined);
     go(room ? `/c/${room.room}` : '/', true);
   };
-  const back = () =>
-    mine &&
-    void enter(
-      { how: 'join', room: mine.room, media: mine.media, call: mine.call, seat: mine.seat },
-      { mic: true, camera: mine.media === 'video' },
-    );
   return (
     <Front room={room} text={t(mine ? 'call.was_in' : roster ? 'call.not_in' : 'call.over.ended')}>
       <div class={s.choices}>
         {mine && (
-          <Button look="primary" icon="phone" onClick={back}>
-            {t('call.come_back')}
+          <Button look="primary" icon="phone" onClick={() => comeBack(mine)}>
+            {t('calls.come_back')}
           </Button>
         )}
         {!mine && roster && (

@@ -8,6 +8,7 @@ import { go, route } from '../../routes.ts';
 import { client } from '../../session.ts';
 import { stopsWriting, troubleOf } from '../timeline/Standing.tsx';
 import type { Begin, Session, Wanted } from './engine/session.ts';
+import type { Unfinished } from './unfinished.ts';
 
 /** The call this page takes part in; one at a time. */
 export const session = signal<Session | null>(null);
@@ -58,6 +59,10 @@ export function call(room: Room, media: 'audio' | 'video'): void {
   else if (room.kind === 'group') ask.value = { what: 'ring', room };
   else void enter({ how: 'start', room: room.room, media, targets: [] }, { mic: true, camera: media === 'video' });
 }
+
+/** Back into the call that this page was in when it was loaded anew. */
+export const comeBack = ({ call: id, seat, room, media }: Unfinished): void =>
+  void enter({ how: 'join', room, media, call: id, seat }, { mic: true, camera: media === 'video' });
 
 /** A view of the call chunk, once its words are there. */
 export async function withWords<M extends { ready: Promise<void> }>(part: Promise<M>): Promise<M> {

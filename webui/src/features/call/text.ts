@@ -23,15 +23,17 @@ const REASONS: ReadonlySet<string> = new Set([
 ]);
 const REFUSALS: Readonly<Record<string, Key>> = {
   unavailable: 'call.no_relay',
-  busy: 'call.room_busy',
   not_found: 'call.over.ended',
   gone: 'call.over.ended',
   already_done: 'call.over.accepted_elsewhere',
 };
 
+const keyOf = ({ code, detail }: Refusal): Key | undefined =>
+  code === 'busy' ? (detail.call ? 'call.room_busy' : 'call.self_busy') : REFUSALS[code];
+
 export function endedText({ reason, error }: Ended, name: string): string {
   if (reason !== 'refused') return t(`call.over.${REASONS.has(reason) ? reason : 'ended'}` as Key, { name });
-  const key = error instanceof Refusal ? REFUSALS[error.code] : undefined;
+  const key = error instanceof Refusal ? keyOf(error) : undefined;
   return key ? t(key) : explain(error).text;
 }
 

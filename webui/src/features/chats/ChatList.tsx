@@ -11,6 +11,7 @@ import { Icon } from '../../ui/Icon/Icon.tsx';
 import { below, Menu, type Place } from '../../ui/Menu/Menu.tsx';
 import { Empty, Skeleton } from '../../ui/Parts/Parts.tsx';
 import { toast } from '../../ui/Toast/Toast.tsx';
+import { rosterOf } from '../call/model.ts';
 import { Domain } from '../contacts/Domain.tsx';
 import shell from '../shell/Shell.module.css';
 import { Count } from '../shell/Shell.tsx';
@@ -122,6 +123,7 @@ function Row({ room }: { room: Room }) {
           <span class={s.preview}>
             {typing ? <span class={s.typing}>{typing}</span> : draft ? <Draft text={draft} /> : preview(state, room)}
           </span>
+          {rosterOf(room.room) && <Icon name="phone" size={16} class={s.calls} label={t('calls.sign')} />}
           {failed && <Icon name="circle-alert" size={18} class={s.failed} label={t('chats.failed')} />}
           {waits && <Icon name="clock" size={16} class={s.waits} label={t('chats.waiting')} />}
           {room.mentions > 0 && (

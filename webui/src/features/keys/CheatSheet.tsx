@@ -7,7 +7,9 @@ import { SHORTCUTS } from './keys.ts';
 export default function CheatSheet({ onClose }: { onClose: () => void }) {
   return (
     <Dialog title={t('keys.title')} onClose={onClose} wide>
-      <KeyTable />
+      <div role="region" aria-label={t('keys.title')} tabIndex={0}>
+        <KeyTable />
+      </div>
     </Dialog>
   );
 }
