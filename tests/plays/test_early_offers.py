@@ -24,8 +24,8 @@ async def test_an_offer_that_is_quicker_than_the_focus_reaches_the_device(
     tapes = town.tapes[:2]
     for tape in tapes:
 
-        async def seat(call: bytes, seat: bytes, tape: Any = tape, made: Any = tape.seat) -> None:
-            await made(call, seat)
+        async def seat(call: bytes, seat: bytes, tape: Any = tape, made: Any = tape.seat, **more: int) -> None:
+            await made(call, seat, **more)
             tape.events.offered(call, seat, 1, f"offer for {seat.hex()}", {})
 
         monkeypatch.setattr(tape, "seat", seat)
