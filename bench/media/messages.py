@@ -53,7 +53,9 @@ async def settle(data: Path) -> Home:
     data.mkdir(parents=True)
     services = open_services(Config(data=str(data)), clock=SystemClock(), entropy=SystemEntropy())
     try:
-        await services.settings.change(Change(rates=dict.fromkeys(RATES, RATE_MAX)), actor="bench")
+        await services.settings.change(
+            Change(rates=dict.fromkeys(RATES, RATE_MAX), calls={"participants": SUBSCRIBERS + 1}), actor="bench"
+        )
         people = await services.db.write(
             lambda tx: [add_person(services, tx, f"person{k:04}", "", 1) for k in range(SUBSCRIBERS + 3)]
         )
@@ -102,6 +104,11 @@ class Pair:
         await welcome
         return device
 
+    def close(self) -> None:
+        """Hangs up."""
+        self._author.close()
+        self._reader.close()
+
     async def talk(self) -> list[float]:
         """Milliseconds of `MESSAGES` messages."""
         took = []
@@ -144,6 +151,7 @@ async def _measure(folder: Path) -> dict[str, float]:
             await asyncio.sleep(SETTLE_S)
             before, began = sum(count.packets for count in counts), time.perf_counter()
             busy = await pair.talk()
+            pair.close()
             rate = (sum(count.packets for count in counts) - before) / (time.perf_counter() - began)
     return {
         "message_p50_ms_idle": statistics.median(idle),
