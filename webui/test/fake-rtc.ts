@@ -105,6 +105,10 @@ class FakeNodeOfSound {
   connect = (): this => this;
   close = async (): Promise<void> => undefined;
   resume = async (): Promise<void> => undefined;
+  start = (): void => undefined;
+  stop = (): void => undefined;
+  disconnect = (): void => undefined;
+  gain = { setValueAtTime: () => undefined, linearRampToValueAtTime: () => undefined };
   getFloatTimeDomainData(samples: Float32Array): void {
     samples.fill(0);
   }
@@ -137,6 +141,8 @@ export function fakeMedia(): { refuse: Partial<Record<'audio' | 'video', string>
     MediaStream: FakeStream,
     AudioContext: FakeNodeOfSound,
     AnalyserNode: FakeNodeOfSound,
+    OscillatorNode: FakeNodeOfSound,
+    GainNode: FakeNodeOfSound,
     MediaStreamAudioSourceNode: FakeNodeOfSound,
     Audio: FakeAudio,
   });
