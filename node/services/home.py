@@ -118,15 +118,23 @@ class Home:
                 self._lose(there, mine)
         if there.unsaid:
             self._say_report(there, now)
-        row = self.row(RoomId(there.now.room)) if there.unshown else None
+        late = there.unshown or now >= there.spread_due
+        row = self.row(RoomId(there.now.room)) if late else None
         if row is not None:
             self._show(there, row, now)
 
     def _show(self, there: There, row: RoomRow, now: float) -> None:
+        """The roster, for those in the call and, less often in a large room, for the others there."""
         there.shown_at, there.unshown = now, False
-        roster = there.roster()
-        for device in self._audience(row):
-            device.send(roster)
+        roster, audience = there.roster(), self._audience(row)
+        pause_s = len(audience) / limits.CALL_BYSTANDERS_PER_S if len(audience) > limits.CALL_BYSTANDERS else 0.0
+        everybody = bool(there.now.result) or now - there.spread_at >= pause_s
+        seated = [mine.device for mine in there.mine.values()]
+        for device in audience:
+            if everybody or device in seated:
+                device.send(roster)
+        there.spread_at = now if everybody else there.spread_at
+        there.spread_due = float("inf") if everybody else there.spread_at + pause_s
 
     # --- from the focus ---------------------------------------------------------------------------------
 

@@ -124,6 +124,8 @@ class There:
         "rung",
         "said_at",
         "shown_at",
+        "spread_at",
+        "spread_due",
         "told",
         "unsaid",
         "unshown",
@@ -139,7 +141,8 @@ class There:
         self.ringing: dict[UserId, None] = {}  # and of whom one said that it does
         self.count = 0
         self.heard_at = 0.0
-        self.said_at = self.shown_at = float("-inf")
+        self.said_at = self.shown_at = self.spread_at = float("-inf")
+        self.spread_due = float("inf")  # when those outside of the call are shown what they did not see yet
         self.unsaid = self.unshown = False  # changes that the focus, or devices here, did not hear of yet
         self.told: list[Device | None] = []  # devices that were just told why it is over for them
 

@@ -326,6 +326,15 @@ async def test_the_relay_loses_the_call_and_its_devices_come_again(
     await hers.until(lambda: len(hers.users(call)) == 2)
 
 
+async def test_a_node_that_stops_asks_devices_to_come_again(
+    node: Node, tape: Tape, hers: Handset, his: Handset, room: RoomId
+) -> None:
+    call = await talk(tape, hers, his, room)
+    node.node.sockets.stop()
+    for phone in (hers, his):
+        assert await phone.over(call) == "restarting"
+
+
 async def test_a_call_moves_to_the_phone(
     tape: Tape, bob: Client, hers: Handset, his: Handset, his_phone: Handset, room: RoomId
 ) -> None:

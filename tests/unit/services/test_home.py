@@ -139,6 +139,22 @@ async def test_a_call_that_nobody_says_anything_of_is_forgotten(stage: Stage) ->
     assert not stage.calls.known
 
 
+async def test_a_crowd_outside_of_a_call_sees_its_changes_less_often(stage: Stage) -> None:
+    crowd = [Witness(stage.ledger.actors["alice"]) for _ in range(2 * limits.CALL_BYSTANDERS)]
+    for one in crowd:
+        stage.ledger.services.feed.attach(one, [stage.row.pk])
+    for version in range(1, 101):
+        stage.told(now(stage, version))
+        stage.ledger.clock.advance(seconds=limits.CALL_TELL_EVERY_S)
+        stage.calls.tick()
+    seen = [frame for frame in crowd[0].frames if isinstance(frame, calling.CallRoster)]
+    bound_s = (len(crowd) + 1) / limits.CALL_BYSTANDERS_PER_S
+    assert len(seen) <= 100 * limits.CALL_TELL_EVERY_S / bound_s + 1
+    stage.ledger.clock.advance(seconds=bound_s)
+    stage.calls.tick()
+    assert [frame for frame in crowd[0].frames if isinstance(frame, calling.CallRoster)][-1].version == 100
+
+
 @pytest.mark.slow
 async def test_a_focus_that_cannot_be_reached_is_not_waited_for_long(stage: Stage) -> None:
     """Five seconds (`CALL_REACH_S`): a person looks at the screen meanwhile."""
