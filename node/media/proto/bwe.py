@@ -53,7 +53,7 @@ class Downlink:
 
     def remb(self, bps: int, now: float) -> None:
         """The device's own estimate came."""
-        self._remb, self._remb_at = min(bps, limits.REMB_BPS_MAX * 4), now
+        self._remb, self._remb_at = bps, now
 
     def reports(self, loss: float, now: float) -> None:
         """Its receiver reports of one interval, all legs together."""

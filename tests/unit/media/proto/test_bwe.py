@@ -37,6 +37,8 @@ def test_the_estimate_of_the_device_counts_while_it_is_fresh() -> None:
     down.reports(0.2, 1.0)
     assert down.bps(1.0) == 270_000
     assert down.bps(bwe.REMB_LIFE_S + 1) > 300_000
+    down.remb(400_000_000, 20.0)
+    assert down.bps(21.0) == 360_000_000
 
 
 def test_there_is_room_only_without_loss() -> None:
