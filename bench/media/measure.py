@@ -29,6 +29,7 @@ class Under(Protocol):
 
 
 WARM_S: Final = 2.0
+FILL_S: Final = 30
 AT_ONCE: Final = 4  # subscribers that connect together
 
 
@@ -85,9 +86,22 @@ async def rate_row(relay: Relay, publishers: int, subscribers: int, per_s: int, 
             sinks = await _subscribe(stack, relay, subscribers, [source.name for source in sources])
             for sink in sinks:
                 sink.sink()
+            await _filled(sources, sinks)
             row = await window(relay, sources, sinks, seconds, None)
             stop = True
         return row
+
+
+async def _filled(publishers: list[Publisher], subscribers: list[Subscriber]) -> None:
+    """Until everything is forwarded: a relay may take its time to believe that there is room for it."""
+    for _ in range(FILL_S):
+        sent = sum(each.sent for each in publishers)
+        got = sum(each.count.packets for each in subscribers)
+        await asyncio.sleep(1)
+        sent = sum(each.sent for each in publishers) - sent
+        got = sum(each.count.packets for each in subscribers) - got
+        if got >= 0.98 * sent * len(subscribers):
+            return
 
 
 async def _subscribe(stack: AsyncExitStack, relay: Relay, number: int, publishers: list[str]) -> list[Subscriber]:

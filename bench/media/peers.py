@@ -38,7 +38,7 @@ from node.client.rtc import Transport
 SO_RCVBUFFORCE: Final = 33  # not in Python's socket module
 DECRYPT_EVERY: Final = 64
 REPORT_EVERY_S: Final = 1.0
-BANDWIDTH: Final = 20_000_000  # bits/s that a subscriber says it can take
+BANDWIDTH: Final = 400_000_000  # bits/s that a subscriber says it can take: more than any run sends
 SOCKET_BYTES: Final = 4 << 20  # what is counted must not be lost in the peers' own sockets
 CONNECT_S: Final = 20.0
 PACKET_BYTES: Final = 1_100  # of the packet-rate run
