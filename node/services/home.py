@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
 from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
-from node.base.ids import NodeId, RoomId, UserId, parse_user
+from node.base.ids import NodeId, RoomId, UserId, format_id, parse_user
 from node.core import call as rules
 from node.core import room
 from node.runtime.clock import Clock
@@ -31,6 +32,18 @@ from node.storage.rooms import RoomRow, Rooms
 from node.storage.users import Users
 from node.wire import calling, focus
 from node.wire.focus import AskAnswer, CallNow
+
+REFUSALS: Final = {
+    Code.ALREADY_DONE: "Another device of yours is in this call, or it does not ring for you any more.",
+    Code.BUSY: "There is a call in this chat already; join it.",
+    Code.FORBIDDEN: "Calls are switched off in this chat, or this is not possible in a direct chat.",
+    Code.GONE: "This call is over.",
+    Code.LIMIT_REACHED: "This call is full, or the node that keeps it has too many.",
+    Code.MUTED: "You are muted in this chat.",
+    Code.NOT_FOUND: "This call is over.",
+    Code.RATE_LIMITED: "Too many calls; wait a minute and try again.",
+    Code.ROLE_TOO_LOW: "Your role in this chat does not allow this.",
+}  # by the focus elsewhere
 
 
 class Home:
@@ -85,7 +98,17 @@ class Home:
         if not self.links.linked(node):
             async with asyncio.timeout(limits.CALL_REACH_S):
                 await self.links.reach(node)
-        return focus.decode_now(await self.links.request(node, focus.ASK, focus.encode_said(ask)))
+        try:
+            return focus.decode_now(await self.links.request(node, focus.ASK, focus.encode_said(ask)))
+        except Rejected as refusal:  # a link carries the code only
+            raise self._in_words(refusal, RoomId(ask.room)) from None
+
+    def _in_words(self, refusal: Rejected, room_id: RoomId) -> Rejected:
+        text = REFUSALS.get(refusal.code, refusal.text)
+        present = self.table.of_room(room_id)
+        if refusal.code is Code.BUSY and present is not None:
+            return Rejected(Code.BUSY, text, call=format_id(present.now.call))
+        return Rejected(refusal.code, text, **refusal.detail)
 
     async def say(self, there: There, ask: focus.Ask) -> None:
         """Asks, and takes the answer as news. Raises Rejected."""
