@@ -50,13 +50,13 @@ function play(tone: Tone): void {
   }
 }
 
-function repeat(tone: Tone, eachS: number, also: () => void = () => undefined): () => void {
+function repeat(tone: Tone, everyS: number, also: () => void = () => undefined): () => void {
   const once = () => {
     play(tone);
     also();
   };
   once();
-  const timer = setInterval(once, eachS * 1000);
+  const timer = setInterval(once, everyS * 1000);
   return () => clearInterval(timer);
 }
 
