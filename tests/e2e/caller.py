@@ -7,7 +7,8 @@ heard. Nothing is asked of the page's own code.
 from __future__ import annotations
 
 import re
-from typing import Any
+import time
+from collections.abc import Callable
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -15,7 +16,7 @@ from tests.e2e.person import Person
 from tests.e2e.village import Villager
 
 RING_MS = 15_000
-MEDIA_MS = 30_000
+MEDIA_MS = 45_000
 # Small pictures: several browsers encode on one small machine.
 PREPARE = """
 localStorage.setItem('startalk.call.lines', '360');
@@ -150,6 +151,12 @@ class Caller:
         """Pictures of so many others move, each with at least so many frames a second over two seconds."""
         self._until(lambda: sum(rate >= fps for rate in self._rates("video", "frames")) >= people)
 
+    def has_seen(self, people: int) -> None:
+        """Pictures of so many others have come. How many go on at once is decided by what the network of the moment carries."""
+        self._until(
+            lambda: sum(track["frames"] > 10 for track in self.counts("video").values()) >= people, pause_ms=500
+        )
+
     def hears(self, people: int = 1) -> None:
         """Sound of so many others arrives; the beep of the false microphone comes each second."""
         self._until(lambda: sum(rate > 0.001 for rate in self._rates("audio", "energy")) >= people)
@@ -168,10 +175,12 @@ class Caller:
             if track in before and now["at"] > before[track]["at"]
         ]
 
-    def _until(self, holds: Any) -> None:
-        for _ in range(MEDIA_MS // 2_000):
+    def _until(self, holds: Callable[[], bool], *, pause_ms: int = 0) -> None:
+        end = time.monotonic() + MEDIA_MS / 1_000
+        while time.monotonic() < end:
             if holds():
                 return
+            self.page.wait_for_timeout(pause_ms)
         raise AssertionError(
             f"{self.person.name} gets sound {self.counts('audio')} and pictures {self.counts('video')}"
         )

@@ -29,6 +29,7 @@ export function Tile({ session, place, pinned, onPin, moderates, size, look }: T
   const { who, source, mine, key } = place;
   const ref = useRef<HTMLElement>(null);
   const [width, setWidth] = useState(0);
+  const [still, setStill] = useState(false);
   const [menu, setMenu] = useState<Corner | null>(null);
   const screen = source === 'screen';
   const name = state.nameOf(who.user);
@@ -64,13 +65,20 @@ export function Tile({ session, place, pinned, onPin, moderates, size, look }: T
       style={size ? { width: `${size.width}px`, height: `${size.height}px` } : undefined}
     >
       {stream ? (
-        <Picture stream={stream} label={t('call.picture_of', { name })} mirrored={mine && !screen} whole={screen} />
+        <Picture
+          stream={stream}
+          label={t('call.picture_of', { name })}
+          mirrored={mine && !screen}
+          whole={screen}
+          {...(mine || screen ? {} : { onStill: setStill })}
+        />
       ) : (
         <Avatar id={who.user} name={name} size={faces} />
       )}
       {(who.state === 'connecting' || who.state === 'reconnecting') && !mine && (
         <span class={s.veil}>{t(`call.state.${who.state}`)}</span>
       )}
+      {still && who.state === 'live' && <span class={s.veil}>{t('call.state.still')}</span>}
       {who.hand && !screen && (
         <span class={s.hand}>
           <Icon name="hand" size={18} />
