@@ -51,17 +51,9 @@ def build(services: Services) -> Node:
     """The edges around `services`."""
     from node.main.finding import find
     from node.main.media import Outside, relay
-    from node.services.probe import Probe
-    from node.web.api.account import AccountResource
-    from node.web.api.admin import AdminResource
-    from node.web.api.calls import CallsResource
-    from node.web.api.contacts import ContactResource
-    from node.web.api.door import DoorResource, Greeter
+    from node.main.resources import resources
+    from node.web.api.door import Greeter
     from node.web.api.links import Origins
-    from node.web.api.peers import PeerResource
-    from node.web.api.people import PeopleResource
-    from node.web.api.rooms import RoomResource
-    from node.web.api.setup import SetupResource
     from node.web.auth import Auth
     from node.web.endpoints import Table, declared
     from node.web.errors import Failures
@@ -83,55 +75,16 @@ def build(services: Services) -> Node:
         accounts=services.accounts, settings=services.settings, phrase=services.identity, node=services.identity.nid
     )
     shown = Origins(public=lambda: origins(config, server.bound)[0])
-    accounts, invites, settings = services.accounts, services.invites, services.settings
     targets = Targets(exceptions=Exceptions.parse(allow=config.net_allow, hosts=config.net_hosts))
     outside = Outside(https_port=lambda: _outside_port(server))
     finding = find(services, targets, links=lambda: federation, port=lambda: _outside_port(server), outside=outside)
     media = relay(config, services.clock, outside)
     services.calls.attach(media)
     federation = _federation(services, targets, finding)
-    peers = PeerResource(
-        node=services.identity.nid,
-        peers=services.peer_book,
-        introductions=services.introductions,
-        neighbours=finding.discovery,
-        probe=Probe(clock=services.clock, own=services.identity.nid, resolver=finding.resolver, links=federation),
-        outlook=finding.outlook,
-    )
-    resources = (
-        DoorResource(
-            greeter=greeter, accounts=accounts, sessions=services.sessions, invites=invites, settings=settings
-        ),
-        AccountResource(greeter=greeter, accounts=accounts, sessions=services.sessions),
-        PeopleResource(accounts=accounts),
-        RoomResource(
-            book=services.book,
-            posting=services.posting,
-            sync=services.sync,
-            receipts=services.receipts,
-            invites=invites,
-            origins=shown,
-        ),
-        ContactResource(
-            db=services.db,
-            contacts=services.contacts,
-            introductions=services.introductions,
-            invites=invites,
-            posting=services.posting,
-            forwarding=services.forwarding,
-            successors=services.successors,
-            origins=shown,
-        ),
-        peers,
-        SetupResource(phrase=services.identity, settings=settings),
-        AdminResource(origins=shown, accounts=accounts, invites=invites, settings=settings),
-        CallsResource(calls=services.calls),
-    )
+    table = resources(services, greeter=greeter, origins=shown, finding=finding, federation=federation)
     server = WebServer(
         listeners=_listeners(config, certificate),
-        table=Table(
-            resources=resources, auth=auth, throttle=ApiThrottle(clock=services.clock, rates=services.settings)
-        ),
+        table=Table(resources=table, auth=auth, throttle=ApiThrottle(clock=services.clock, rates=services.settings)),
         sockets=sockets,
         auth=auth,
         failures=Failures(
@@ -139,7 +92,7 @@ def build(services: Services) -> Node:
             count=lambda code: metrics.refusals.inc(of=code),
             count_fault=metrics.internal_errors.inc,
         ),
-        documentation=Documentation(rows=[row for resource in resources for row in declared(type(resource))]),
+        documentation=Documentation(rows=[row for resource in table for row in declared(type(resource))]),
         static=Static(),
         db=services.db,
         clock=services.clock,
