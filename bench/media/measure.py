@@ -65,6 +65,7 @@ async def stream_row(relay: Relay, stream: Stream, subscribers: int, seconds: fl
         await watcher.watch()
         for other in others:
             other.sink()
+        await _filled([publisher], [watcher, *others])
         return await window(relay, [publisher], [watcher, *others], seconds, watcher)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from bench.media import stream
-from bench.media.peers import Count, sink
+from bench.media.peers import Count, sink, speak
 from bench.seed import add_person, new_post
 from bench.server import GENERATOR_CORE, Server
 from bench.wire import LoadSocket, connect
@@ -130,6 +130,8 @@ async def _call(stack: AsyncExitStack, url: str, home: Home) -> list[Count]:
     say = {"mic": stream.microphone(content), "camera": stream.camera(content)}
     call = await stack.enter_async_context(starter.calls.start(RoomId(home.room), media="video", say=say))
     await call.until(lambda: call.connected)
+    assert call._up is not None  # noqa: SLF001 - aiortc says loudness only of what it encodes itself
+    speak(call._up)  # noqa: SLF001
     for other in others:
         seat: Call = await stack.enter_async_context(other.calls.join(call.id))
         await seat.until(lambda seat=seat: seat.receiving and len(seat.tracks) == 2)  # type: ignore[misc]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from msgspec.structs import replace
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 GOODBYE_S: Final = 5.0  # to say that one leaves
 ROSTERS_KEPT: Final = 1_024  # calls of all rooms of an account at one time
 
+T = TypeVar("T")
 Ask = Callable[[Request], Awaitable[Answer]]
 Send = Callable[[Frame], Awaitable[None]]
 
@@ -119,7 +120,7 @@ class Calls:
         """What one frame of the node means."""
         match frame:
             case calling.Ring():
-                self.rings[frame.call] = frame
+                _keep(self.rings, frame.call, frame)
                 await self._tell(Rang(frame))
             case calling.CallRoster():
                 await self._roster(frame)
@@ -147,9 +148,7 @@ class Calls:
         known = self.rosters.get(frame.call)
         if known is not None and known.version > frame.version:
             return
-        self.rosters[frame.call] = frame
-        while len(self.rosters) > ROSTERS_KEPT:
-            self.rosters.pop(next(iter(self.rosters)))
+        _keep(self.rosters, frame.call, frame)
         if frame.call in self._open:
             self._open[frame.call].take_roster(frame)
         await self._tell(RosterChanged(frame))
@@ -163,6 +162,12 @@ class Calls:
         """The client gave up."""
         for call in self._open.values():
             call.finish("signed_out")
+
+
+def _keep(known: dict[bytes, T], call: bytes, item: T) -> None:
+    known[call] = item
+    while len(known) > ROSTERS_KEPT:
+        known.pop(next(iter(known)))
 
 
 class Call:
