@@ -59,7 +59,7 @@ def speak(up: Up) -> None:
     """Says how loud the microphone is, which aiortc does only for what it encodes itself; in large calls only the loudest are heard."""
     for line in up._lines:
         if line.source == "mic":
-            line.sender._next_encoded_frame = _louder(line.sender._next_encoded_frame)  # type: ignore[method-assign]
+            line.sender._next_encoded_frame = _louder(line.sender._next_encoded_frame)  # type: ignore[assignment, method-assign]
 
 
 def _louder(inner: Encoding) -> Encoding:
