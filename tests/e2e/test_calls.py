@@ -233,7 +233,7 @@ def test_four_people(village: Village, meet: Meet) -> None:
     for one in callers:
         one.hears(3)
         one.has_seen(3)
-        one.sees(2, fps=2)
+        one.sees(3, fps=2)
     carol.leaves()
     expect(ana.page.get_by_role("figure")).to_have_count(3)
     moderates(ana, bo)

@@ -221,9 +221,11 @@ describe('switches', () => {
   test('what nobody looks at is not wanted', async () => {
     const session = await live();
     const theirs = `${toText(THEIRS)}/camera`;
-    session.seen(theirs, 640.4, true);
+    const small = session.shows(theirs, 160);
+    const large = session.shows(theirs, 640.4, true); // the next view is there before the last one goes
+    small();
     await vi.waitFor(() => expect(last('call_want')[3]).toEqual([[THEIRS, 'camera', 640, true]]));
-    session.seen(theirs, 0);
+    large();
     await vi.waitFor(() => expect(last('call_want')[3]).toEqual([[THEIRS, 'camera', 0, false]]));
   });
 });

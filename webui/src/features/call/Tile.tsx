@@ -1,5 +1,5 @@
 /** One picture of a call, with who it is and how they are. It tells the session how large it is shown. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { t } from '../../i18n/index.ts';
 import { explain } from '../../i18n/refusal.ts';
 import { here } from '../../session.ts';
@@ -40,17 +40,19 @@ export function Tile({ session, place, pinned, onPin, moderates, size, look }: T
     : (screen ? who.screen : who.camera)
       ? session.streams.value.get(key)
       : undefined;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const tile = ref.current;
-    if (!tile || mine || typeof ResizeObserver === 'undefined') return;
-    const watch = new ResizeObserver(([entry]) => setWidth(entry?.contentRect.width ?? 0));
+    if (!tile || mine) return;
+    const look = () => setWidth(tile.clientWidth);
+    look();
+    if (typeof ResizeObserver === 'undefined') return;
+    const watch = new ResizeObserver(look);
     watch.observe(tile);
     return () => watch.disconnect();
   }, [mine]);
   useEffect(() => {
-    if (mine) return;
-    session.seen(key, width * devicePixelRatio, pinned === key || look === 'main');
-    return () => session.seen(key, 0);
+    if (mine || !width) return;
+    return session.shows(key, width * devicePixelRatio, pinned === key || look === 'main');
   }, [key, width, pinned, mine, look]);
   const speaks = !screen && who.mic && session.speakers.value.includes(who.seat);
   const items = menuOf(session, place, pinned, onPin, moderates, name);

@@ -67,7 +67,7 @@ export class Session {
   readonly liveMs = signal(0); // when media began to flow here
   readonly #client: Client;
   readonly #tracks = new Map<Source, MediaStreamTrack>();
-  readonly #seen = new Map<string, { width: number; pinned: boolean }>();
+  readonly #views = new Set<{ key: string; width: number; pinned: boolean }>();
   readonly #playback: Playback;
   readonly #stops: (() => void)[] = [];
   #meter: Meter | null = null;
@@ -549,11 +549,15 @@ export class Session {
 
   // --- what is wanted -----------------------------------------------------------------------------------
 
-  /** A view shows this track, so many pixels wide; 0: no view does any more. */
-  seen(key: string, width: number, pinned = false): void {
-    if (width > 0) this.#seen.set(key, { width: Math.min(8192, Math.round(width)), pinned });
-    else this.#seen.delete(key);
+  /** A view shows this track, so many pixels wide, until the answer is called. Two views may overlap while one takes over. */
+  shows(key: string, width: number, pinned = false): () => void {
+    const view = { key, width: Math.min(8192, Math.round(width)), pinned };
+    this.#views.add(view);
     this.#wish();
+    return () => {
+      this.#views.delete(view);
+      this.#wish();
+    };
   }
 
   /** Tells the node, at most every so often, how large each picture is shown; what nobody looks at need not come. */
@@ -575,8 +579,9 @@ export class Session {
   }
 
   #wishOf(seat: string, source: Source): Wish {
-    const shown = this.#seen.get(keyOf(seat, source));
-    return { seat, source, width: shown?.width ?? 0, pinned: shown?.pinned ?? false };
+    const views = [...this.#views].filter(({ key }) => key === keyOf(seat, source));
+    const width = Math.max(0, ...views.map((view) => view.width));
+    return { seat, source, width, pinned: views.some(({ pinned }) => pinned) };
   }
 
   // --- moderators ---------------------------------------------------------------------------------------
