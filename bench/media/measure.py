@@ -29,7 +29,7 @@ class Under(Protocol):
 
 
 WARM_S: Final = 2.0
-FILL_S: Final = 30
+FILL_S: Final = 20
 AT_ONCE: Final = 4  # subscribers that connect together
 
 

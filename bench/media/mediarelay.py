@@ -29,6 +29,7 @@ class MediaRelay:
     async def __aenter__(self) -> Self:
         command = [sys.executable, "-m", "bench.media.mediarelay"]
         self._process = process.start(command, out=subprocess.PIPE)
+        self._talking = asyncio.Lock()  # answers come in the order of the lines
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -58,10 +59,11 @@ class MediaRelay:
         child = self._process
         assert child.stdin is not None
         assert child.stdout is not None
-        child.stdin.write(json.dumps(line).encode() + b"\n")
-        child.stdin.flush()
         out = child.stdout
-        answer = await asyncio.get_running_loop().run_in_executor(None, out.readline)
+        async with self._talking:
+            child.stdin.write(json.dumps(line).encode() + b"\n")
+            child.stdin.flush()
+            answer = await asyncio.get_running_loop().run_in_executor(None, out.readline)
         return dict(json.loads(answer))
 
 
