@@ -85,6 +85,7 @@ beforeEach(async () => {
   room = node.addRoom('Trip');
   const made = await Client.start({ me: ME, program: 'test', open: node.open });
   await vi.waitFor(() => expect(made.status.value).toBe('online'));
+  await vi.waitFor(() => expect(made.state.nameOf(BOB)).toBe('Bob'));
   client.value = made;
 });
 afterEach(async () => {
