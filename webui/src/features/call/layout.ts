@@ -22,7 +22,8 @@ export function gridOf(n: number, { width, height }: Box, gap: number): { column
   return best;
 }
 
-const faceIn = ({ width, height }: Box): number => Math.min(width, height) + (width * height) / 1e9; // then the larger one
+// a little in favour of wide tiles, so that a line of text below does not turn a grid into a row; then the larger one
+const faceIn = ({ width, height }: Box): number => Math.min(width, height * 1.1) + (width * height) / 1e9;
 
 /** One picture: somebody's camera (or face while it is off), or a screen. */
 export interface Place {
