@@ -46,7 +46,7 @@ class Server:
             "--http-port",
             str(self.port),
         ]
-        alone = ["--no-mdns", "--no-dht", "--no-portmap"]  # what is measured stays on loopback
+        alone = ["--no-mdns", "--no-dht", "--no-portmap", "--media-port", "0"]  # what is measured stays on loopback
         self._process = subprocess.Popen([*command, *alone, "--log-level", "warning"], stdout=subprocess.DEVNULL)
         while not self._answers():
             if self._process.poll() is not None or time.perf_counter() - began > START_S_MAX:

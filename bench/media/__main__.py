@@ -154,13 +154,16 @@ def page(result: dict[str, float], rows: list[Row], rounds: int) -> str:
         "# Benchmarks: calls",
         "",
         f"Written by `make bench-media` on {datetime.now(UTC):%Y-%m-%d}: {machine()}; the relay on one core, all peers on the other; medians of",
-        f"{rounds} rounds, windows of {WINDOW_S:.0f} s, the order of the relays rotates. One publisher sends 640×360 at 30 frames/s, VP8 at 1 Mb/s, and",
+        f"{rounds} round{'' if rounds == 1 else 's'}, windows of {WINDOW_S:.0f} s, the order of the relays rotates. One publisher sends 640×360 at 30 frames/s, VP8 at 1 Mb/s, and",
         "Opus, encoded once; the first subscriber decodes, the others count and decrypt each 64th packet. CPU is user and system time of the",
         "relay's process. All use SRTP with AES-128-GCM. Janus is Debian's, videoroom, ICE-lite. For message latency node and worker share one core.",
         "",
         "| figure | value | what | aim |",
         "|---|---|---|---|",
     ]
+    lines.insert(
+        -3, f"Load average meanwhile: {min(row.load for row in rows):.0f} to {max(row.load for row in rows):.0f}."
+    )
     for name, unit, what, aim in FIGURES:
         lines.append(f"| `{name}` | {number(result[name])} {unit} | {what} | {aim} |".replace("  ", " "))
     lines += [
@@ -198,10 +201,10 @@ def run(rounds: int, only: set[str], *, quick: bool) -> None:
     os.sched_setaffinity(0, {PEERS_CORE})
     same_profile()
     rows = asyncio.run(_rounds(rounds, only))
-    latency = {"message_p50_ms_idle": 0.0, "message_latency_ratio_in_call": 0.0} if quick else messages.run()
-    result = figures(rows, latency)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     ROWS_OUT.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
+    latency = {"message_p50_ms_idle": 0.0, "message_latency_ratio_in_call": 0.0} if quick else messages.run()
+    result = figures(rows, latency)
     OUT.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     if only == set(PLAN) and not quick:
         PAGE.write_text(page(result, rows, rounds))
