@@ -61,6 +61,7 @@ class Place:
             voices=voices,
             now=now,
             roomy=rate.roomy(self.downlink.bps, now),
+            calm=rate.calm,
         )
         for track, leg in self.legs.items():
             if track.video:

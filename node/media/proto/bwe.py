@@ -66,6 +66,11 @@ class Downlink:
             return int(self._own.bps)
         return int(self._remb * (1 - self._loss / 2 if self._loss > MUCH_LOSS else 1))
 
+    @property
+    def calm(self) -> bool:
+        """Whether next to nothing is lost."""
+        return self._loss < LITTLE_LOSS
+
     def roomy(self, sent_bps: int, now: float) -> bool:
         """Whether more than what is sent seems to fit, so that more may be tried."""
-        return self._loss < LITTLE_LOSS and self.bps(now) > ROOMY * sent_bps
+        return self.calm and self.bps(now) > ROOMY * sent_bps

@@ -4,7 +4,8 @@ The plan is made in two passes over the wanted videos, most important first: eve
 upper temporal layers), then each is raised as far as its window on the screen is wide. Going down is done at once. Going up waits until
 the better plan has fitted for five seconds with 15 % to spare; one that had to be taken back is tried again only after a while that doubles.
 The most important video is never stopped for want of room, because a receiver that gets nothing cannot find out that there is some; its
-sender is told to send less instead (`share`). Below 80 kb/s there is no video at all.
+sender is told to send less instead (`share`). Below 80 kb/s there is no video at all, and for the same reason it is tried again from
+time to time while nothing is lost, for some seconds, after a pause that doubles.
 
 `shown` says whose cameras are sent at all (last-N), `Dynacast` how many layers of a track somebody looks at.
 """
@@ -22,6 +23,9 @@ ALL_TEMPORAL: Final = 3
 BASE_SHARE: Final = 0.6  # of the rate of a VP8 layer, that of its temporal base layer
 TRIAL_S_MIN: Final = 10.0  # a step up that was taken back is not tried again within this; doubles
 TRIAL_S_MAX: Final = 160.0
+VIDEO_TRIAL_S: Final = (
+    6.0  # a receiver that has been sent no video finds out in this time whether there is room for some
+)
 VOICE_BPS: Final = 40_000
 
 
@@ -63,9 +67,12 @@ class Planner:
     __slots__ = (
         "_better_since",
         "_hold_until",
+        "_mute_s",
+        "_mute_since",
         "_pause_s",
         "_raised_at",
         "_tops",
+        "_trial_until",
         "audio_only",
         "plan",
         "planned_bps",
@@ -82,16 +89,19 @@ class Planner:
         self._pause_s = TRIAL_S_MIN
         self._raised_at = float("-inf")
         self._tops: dict[Hashable, int] = {}
+        self._mute_since = 0.0
+        self._mute_s = TRIAL_S_MIN
+        self._trial_until = float("-inf")
 
     def make(
-        self, demands: Sequence[Demand], *, bps: int, voices: int, now: float, roomy: bool
+        self, demands: Sequence[Demand], *, bps: int, voices: int, now: float, roomy: bool, calm: bool = True
     ) -> Mapping[Hashable, Choice]:  # fmt: skip
         """The choice for each of `demands` (most important first) that is sent, if `bps` fits and `voices` are sent beside them.
-        `roomy`: more may be tried than is known to fit."""
+        `roomy`: more may be tried than is known to fit; `calm`: next to nothing is lost."""
         videos = [demand for demand in demands if demand.rates]
         budget = max(bps - voices * VOICE_BPS, 0)
         edge = limits.AUDIO_ONLY_BPS * (limits.LAYER_UP_HEADROOM if self.audio_only else 1)
-        self.audio_only = bool(videos) and bps < edge
+        self.audio_only = bool(videos) and bps < edge and not self._tries_video(now, calm=calm)
         if self.audio_only:
             videos = []
         # What went away or is wider than its window by now is taken back at once.
@@ -117,6 +127,18 @@ class Planner:
         self.planned_bps = _cost(videos, chosen)
         self._shares(videos, budget)
         return chosen
+
+    def _tries_video(self, now: float, *, calm: bool) -> bool:
+        """Whether video is sent although it does not seem to fit."""
+        if not calm:
+            self._trial_until = min(self._trial_until, now)
+        if not self.audio_only and now >= self._trial_until:  # the need begins, or a trial found no room
+            tried = now - self._trial_until < TRIAL_S_MAX
+            self._mute_s = min(self._mute_s * 2, TRIAL_S_MAX) if tried else TRIAL_S_MIN
+            self._mute_since = now
+        elif self.audio_only and calm and now - self._mute_since >= self._mute_s:
+            self._trial_until = now + VIDEO_TRIAL_S
+        return now < self._trial_until
 
     def _shares(self, videos: Sequence[Demand], budget: int) -> None:
         """What would fit of each video: what is spare beside the others, or a proportional part if it is too much."""

@@ -5,11 +5,22 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.base import limits
-from node.media.proto.forward import TRIAL_S_MIN, Choice, Demand, Dynacast, Planner, Rate, shown
+from node.media.proto.forward import (
+    TRIAL_S_MAX,
+    TRIAL_S_MIN,
+    VIDEO_TRIAL_S,
+    Choice,
+    Demand,
+    Dynacast,
+    Planner,
+    Rate,
+    shown,
+)
 
 CAMERA = (Rate(0, 320, 150_000, 2), Rate(1, 640, 500_000, 2), Rate(2, 1280, 1_700_000, 2))
 
@@ -56,6 +67,41 @@ def test_voices_come_first_and_below_a_rate_there_is_no_video() -> None:
     assert not plan(planner, demands, limits.AUDIO_ONLY_BPS + 1, 1.0), "no video on the edge"
     assert plan(planner, demands, limits.AUDIO_ONLY_BPS * 2, 2.0)
     assert not planner.audio_only
+
+
+def test_without_loss_video_is_tried_again_later_and_later() -> None:
+    """A browser that gets only voices never reports that more would fit."""
+    planner, demands = Planner(), [Demand("a", 1280, CAMERA), Demand("b", 640, CAMERA)]
+    stuck = limits.AUDIO_ONLY_BPS - 10_000
+    sent = [bool(plan(planner, demands, stuck, float(second))) for second in range(400)]
+    begun = [at for at, (before, after) in enumerate(itertools.pairwise(sent), 1) if after and not before]
+    assert begun[0] == TRIAL_S_MIN
+    pauses = [after - before - VIDEO_TRIAL_S for before, after in itertools.pairwise(begun)]
+    assert pauses[:4] == [2 * TRIAL_S_MIN, 4 * TRIAL_S_MIN, 8 * TRIAL_S_MIN, TRIAL_S_MAX]
+    assert sum(sent) == pytest.approx(VIDEO_TRIAL_S * len(begun), abs=1)
+
+
+def test_a_trial_of_video_that_finds_room_goes_on() -> None:
+    planner, demands = Planner(), [Demand("a", 1280, CAMERA)]
+    for second in range(11):
+        made = plan(planner, demands, limits.AUDIO_ONLY_BPS - 1, float(second))
+    assert made == {"a": Choice(0, 0)}
+    assert plan(planner, demands, 2 * limits.AUDIO_ONLY_BPS, 12.0)
+    assert plan(planner, demands, 2 * limits.AUDIO_ONLY_BPS, 30.0)
+    assert not planner.audio_only
+
+
+def test_loss_ends_a_trial_of_video_and_none_begins_with_it() -> None:
+    planner, demands = Planner(), [Demand("a", 1280, CAMERA)]
+    low = limits.AUDIO_ONLY_BPS - 1
+    made = [
+        planner.make(demands, bps=low, voices=0, now=float(second), roomy=False, calm=False) for second in range(60)
+    ]
+    assert not any(made)
+    assert plan(planner, demands, low, 60.0)
+    assert not planner.make(demands, bps=low, voices=0, now=61.0, roomy=False, calm=False)
+    assert not plan(planner, demands, low, 62.0), "a pause follows"
+    assert plan(planner, demands, low, 61.0 + 2 * TRIAL_S_MIN)
 
 
 def test_down_at_once_up_after_five_seconds_with_room_to_spare() -> None:
