@@ -93,8 +93,10 @@ class CallMedia:
 
 
 def level(quality: Quality) -> int:
-    """0 (bad) to 3 (good), by the worse direction."""
+    """0 (bad) to 3 (good), by the worse direction; without video it is at most 1."""
     loss = max(quality.up_loss, quality.down_loss)
+    if quality.audio_only:
+        return 1 if loss < POOR else 0
     for value, (loss_max, rtt_max) in ((3, GOOD), (2, FAIR)):
         if loss < loss_max and quality.rtt_ms < rtt_max:
             return value

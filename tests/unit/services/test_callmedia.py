@@ -17,3 +17,8 @@ from node.services.relay import Quality
 )  # fmt: skip
 def test_the_worse_direction_counts(up_loss: int, down_loss: int, rtt_ms: int, expected: int) -> None:
     assert level(Quality(up_loss, 500, down_loss, 500, rtt_ms)) == expected
+
+
+def test_a_device_that_gets_no_video_is_not_well_off() -> None:
+    assert level(Quality(0, 500, 0, 60, 30, audio_only=True)) == 1
+    assert level(Quality(300, 500, 0, 60, 30, audio_only=True)) == 0

@@ -66,7 +66,8 @@ export function Tile({ session, place, pinned, onPin, moderates, size, look }: T
       aria-label={tileText(who, name, mine, screen)}
       style={size ? { width: `${size.width}px`, height: `${size.height}px` } : undefined}
     >
-      {stream ? (
+      <Avatar id={who.user} name={name} size={faces} />
+      {stream && (
         <Picture
           stream={stream}
           label={t('call.picture_of', { name })}
@@ -74,8 +75,6 @@ export function Tile({ session, place, pinned, onPin, moderates, size, look }: T
           whole={screen}
           {...(mine || screen ? {} : { onStill: setStill })}
         />
-      ) : (
-        <Avatar id={who.user} name={name} size={faces} />
       )}
       {(who.state === 'connecting' || who.state === 'reconnecting') && !mine && (
         <span class={s.veil}>{t(`call.state.${who.state}`)}</span>
