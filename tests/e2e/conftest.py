@@ -38,6 +38,7 @@ class Meet(Protocol):
     def __call__(self, name: str, origin: str = "", **look: Any) -> Person: ...
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist has to see the group
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test of this folder is a browser test, slow, and in the one worker that has the browser."""
     for item in items:

@@ -91,3 +91,10 @@ def test_no_secret_has_a_value_that_everybody_knows() -> None:
     for name in Config.__struct_fields__:
         if re.search(r"token|secret|key|password(?!_cost)", name):
             assert getattr(shipped, name) == "", f"{name} is shipped with a value"
+
+
+@pytest.mark.xdist_group("meta")
+def test_tests_that_must_not_meet_stay_in_one_worker(request: pytest.FixtureRequest) -> None:
+    """The group of a test is part of its name, or xdist does not know it: browsers and neighbours would run side by side."""
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@meta")
