@@ -17,11 +17,13 @@ from contextlib import suppress
 from typing import Final
 
 from node.base import limits
+from node.runtime.log import Log
 from node.services.relay import StreamDoor
 
 TLS_HANDSHAKE: Final = 0x16
 BACKLOG: Final = 1_024
 ACCEPTED_AT_ONCE: Final = 64  # of one wake-up, so that others get their turn
+log = Log("web.peek")
 
 
 class PeekServer:
@@ -100,10 +102,14 @@ class PeekServer:
 
     async def _secure(self, sock: socket.socket) -> None:
         """The usual way from here on."""
-        with suppress(OSError, TimeoutError):  # ssl.SSLError is an OSError
-            await self._loop.connect_accepted_socket(
-                self._factory, sock, ssl=self._tls, ssl_handshake_timeout=limits.FIRST_REQUEST_S
-            )
+        try:
+            with suppress(OSError, TimeoutError):  # ssl.SSLError is an OSError
+                await self._loop.connect_accepted_socket(
+                    self._factory, sock, ssl=self._tls, ssl_handshake_timeout=limits.FIRST_REQUEST_S
+                )
+        except Exception as error:  # noqa: BLE001 - the boundary of one connection: it ends, the listener goes on
+            sock.close()
+            log.error("A connection could not be taken", error)
 
     def _give_up(self, sock: socket.socket) -> None:
         self._forget(sock)

@@ -148,3 +148,20 @@ async def test_every_address_of_a_name_is_listened_on() -> None:
         await bind(LOOPBACK, taken)
     for sock in sockets:
         sock.close()
+
+
+async def test_a_connection_that_fails_for_any_reason_takes_nobody_along(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error in the group of the handshakes would end the listener, and the web server with it."""
+    good, stage.server._factory = stage.server._factory, _broken
+    with pytest.raises((OSError, asyncio.IncompleteReadError)):
+        async with asyncio.timeout(10):
+            await stage.hello()
+    await until(lambda: "could not be taken" in caplog.text)
+    stage.server._factory = good
+    assert await stage.hello() == b"hello"
+
+
+def _broken() -> asyncio.Protocol:
+    raise ValueError("nobody expected this")
