@@ -200,11 +200,17 @@ async def house() -> AsyncIterator[House]:
 
 
 class Eyes:
-    """Looks at a track until it ends: which frames came."""
+    """Looks at a track until it ends: which frames came. `sent` tells how many the film has sent; `frames` are then the numbers of those
+    that were seen, counted from the film's first. (Barcodes go in a circle of ten seconds; what comes later than that is miscounted.)"""
 
-    def __init__(self, track: MediaStreamTrack, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, track: MediaStreamTrack, group: asyncio.TaskGroup, *, sent: Callable[[], int] | None = None
+    ) -> None:
         self.seen: Counter[int] = Counter()
+        self.frames: set[int] = set()
+        self.last = -1
         self.sounds = 0
+        self._sent = sent
         self.task = group.create_task(self._look(track))
 
     async def _look(self, track: MediaStreamTrack) -> None:
@@ -213,7 +219,12 @@ class Eyes:
                 frame = await track.recv()
                 if isinstance(frame, av.VideoFrame):
                     assert (frame.width, frame.height) == (stream.WIDTH, stream.HEIGHT)
-                    self.seen[stream.barcode(frame)] += 1
+                    code = stream.barcode(frame)
+                    self.seen[code] += 1
+                    if self._sent is not None:
+                        newest = self._sent() - 1
+                        self.last = newest - (newest - code) % stream.FRAMES
+                        self.frames.add(self.last)
                 else:
                     self.sounds += 1
         except MediaStreamError:

