@@ -14,7 +14,7 @@ from msgspec import Raw
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import ClientId, EventId, NodeId, RoomId, UserId, parse_user
-from node.core import content, hub, message, room
+from node.core import commands, content, hub, message, room
 from node.core.content import Body
 from node.core.room import Command
 from node.runtime.entropy import Entropy
@@ -173,7 +173,7 @@ class Forwarding:
         named = message.named_by(body)
         if named is not None and pending.by_event(tx, named) is not None:
             return
-        room.decide(row.state, Command(actor.user, post.kind, body), now_ms, self._log.target(tx, row.pk, body))
+        commands.decide(row.state, Command(actor.user, post.kind, body), now_ms, self._log.target(tx, row.pk, body))
 
     def sign_again(self, tx: Tx) -> int:
         """At the start: posts signed by an earlier op key, which no hub takes any more, are signed by the present one."""

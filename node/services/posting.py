@@ -2,7 +2,7 @@
 room, or is refused.
 
 In one transaction: is it a repeat (same device and client id)? is this node the room's hub? may this person do this
-(core/room.py)? then append (services/appending.py). For a room of another hub the event is signed, remembered as pending and put
+(core/commands.py)? then append (services/appending.py). For a room of another hub the event is signed, remembered as pending and put
 into the outbox (services/forwarding.py). The answer comes after the commit. Nothing is awaited in between.
 
 What other nodes bring enters by its own two doors, with the same rules: services/submissions.py and services/replicas.py.
@@ -17,7 +17,7 @@ from typing import Protocol
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import RoomId, UserId, parse_user
-from node.core import content, hub, room
+from node.core import commands, content, hub, room
 from node.core.content import Body
 from node.core.message import Message
 from node.core.room import Command
@@ -171,7 +171,7 @@ class Posting:
         self.may_append(row)
         self._forwarding.check_consent(tx, actor, row)
         target = self._log.target(tx, row.pk, body)
-        command = room.decide(row.state, Command(actor.user, post.kind, body), now_ms, target)
+        command = commands.decide(row.state, Command(actor.user, post.kind, body), now_ms, target)
         self._check_person(tx, body)
         if isinstance(body, content.Join):
             self._check_room_count(tx, actor)
@@ -194,13 +194,13 @@ class Posting:
         if post.room:
             raise Rejected(Code.BAD_REQUEST, "A new chat has no id yet.", field="room")
         self._check_room_count(tx, actor)
-        commands = room.create(actor.user, body, [UserId(guest) for guest in post.guests])
-        for command in commands[1:]:
+        events = commands.create(actor.user, body, [UserId(guest) for guest in post.guests])
+        for command in events[1:]:
             self._check_person(tx, command.body)
-        first = self._draft(tx, actor, None, commands[0], post, now_ms)
+        first = self._draft(tx, actor, None, events[0], post, now_ms)
         row = self._rooms.insert(tx, RoomId(first.event_id), self._signer.nid, room.Room(kind=room.GROUP))
-        entry = self._appender.append(tx, row, commands[0], first, now_ms, None)
-        for command in commands[1:]:
+        entry = self._appender.append(tx, row, events[0], first, now_ms, None)
+        for command in events[1:]:
             draft = self._draft(tx, actor, row.room, command, None, now_ms)
             self._appender.append(tx, row, command, draft, now_ms, None)
         return entry

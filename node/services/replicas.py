@@ -1,7 +1,7 @@
 """The follower's side: entries that the hub sends become a replica, each checked as if the hub lied.
 
 An entry is taken when the link is the room's hub, its place is the next one, its log hash follows from the head here, its event is
-signed by its author's node, and the rules of core/room.py allow it at the hub's time. What is ahead of the next place marks the room as
+signed by its author's node, and the rules of core/commands.py allow it at the hub's time. What is ahead of the next place marks the room as
 behind; `services/exchange.py` then pulls the missing part with the same checks. What is wrong is never appended: an entry that
 the rules forbid, or that does not lie on the chain, is proof against the hub, and nothing more is taken from it in that room.
 
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from node.base.errors import Code, Rejected
 from node.base.ids import EventId, NodeId, RoomId, UserId, parse_user
-from node.core import content, hub, room
+from node.core import commands, content, hub, room
 from node.core.content import Body
 from node.core.hub import Head
 from node.core.message import Message
@@ -196,7 +196,7 @@ class Replicas:
         if item.body is None:
             return command.actor in row.state.members
         try:
-            room.decide(row.state, command, item.at_ms, target)
+            commands.decide(row.state, command, item.at_ms, target)
         except Rejected:
             return False
         return True

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from node.base.errors import Code, Rejected
 from node.base.ids import EventId, NodeId, RoomId, UserId, parse_user
-from node.core import content, hub, room
+from node.core import commands, content, hub, room
 from node.core.content import Body
 from node.core.room import Command
 from node.runtime.clock import Clock
@@ -138,7 +138,7 @@ class Submissions:
         row = self._row(tx, submission, author, body, now_ms)
         self.may_append(row)
         target = self._log.target(tx, row.pk, body)
-        command = room.decide(row.state, Command(author, event.kind, body), now_ms, target)
+        command = commands.decide(row.state, Command(author, event.kind, body), now_ms, target)
         self._check_person(tx, body)
         if isinstance(body, content.Invite):
             self._invitations.spend(event.nid)

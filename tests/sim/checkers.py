@@ -14,7 +14,7 @@ from msgspec import Struct
 from node.base import limits
 from node.base.errors import Rejected
 from node.base.ids import EventId, UserId, parse_user
-from node.core import content, message, room
+from node.core import commands, content, message, room
 from node.core.message import Message
 from node.core.room import Command, Room
 from node.core.unread import Counts
@@ -67,7 +67,7 @@ class Chronicle:
         target = self.messages.get(_target(body))
         try:
             if not isinstance(body, content.Create):
-                room.decide(self.room, command, line.at_ms, target)
+                commands.decide(self.room, command, line.at_ms, target)
         except Rejected as error:
             self.illegal.append(f"entry {line.idx} ({line.kind} by {line.actor}) is illegal: {error.text}")
         if message.target_of(body) is not None and target is not None:

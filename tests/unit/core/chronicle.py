@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from node.base.errors import Code, Rejected
 from node.base.ids import EventId, NodeId, UserId, make_user
-from node.core import content, message, room
+from node.core import commands, content, message, room
 from node.core.content import Body
 from node.core.message import Message
 from node.core.room import Command, Room
@@ -71,9 +71,9 @@ class Chronicle:
         """Decides, folds and appends at this time."""
         target = self.messages.get(_named(command.body))
         if isinstance(command.body, content.Create) and not self.entries:
-            (event, *_) = room.create(command.actor, command.body)
+            (event, *_) = commands.create(command.actor, command.body)
         else:
-            event = room.decide(self.room, command, at_ms, target)
+            event = commands.decide(self.room, command, at_ms, target)
         idx = len(self.entries) + 1
         entry = Entry(idx, at_ms, EventId(hashlib.sha256(b"%d" % idx).digest()), event)
         self.entries.append(entry)

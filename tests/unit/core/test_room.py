@@ -9,7 +9,7 @@ import pytest
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import UserId
-from node.core import content, room
+from node.core import commands, content, room
 from node.core.content import Body
 from node.core.message import Message
 from node.core.roles import DIRECT_TABLE, GROUP_TABLE, RANK, Capability, Role, lowest_with, outranks
@@ -331,10 +331,10 @@ def test_a_room_remembers_1000_silenced_people() -> None:
 def test_a_batch_of_guests_has_at_most_50() -> None:
     guests = [person(f"g{number:02}") for number in range(limits.INVITE_BATCH_MAX + 1)]
     body = content.Create(name="Garden")
-    commands = room.create(ALICE, body, [*guests[:-1], ALICE, guests[0]])
-    assert [command.kind for command in commands] == ["create", *["invite"] * limits.INVITE_BATCH_MAX]
+    events = commands.create(ALICE, body, [*guests[:-1], ALICE, guests[0]])
+    assert [event.kind for event in events] == ["create", *["invite"] * limits.INVITE_BATCH_MAX]
     with pytest.raises(Rejected) as refused:
-        room.create(ALICE, body, guests)
+        commands.create(ALICE, body, guests)
     assert refused.value.code is Code.LIMIT_REACHED
 
 
@@ -371,7 +371,7 @@ def test_every_kind_has_a_rule() -> None:
         }  # fmt: skip
         body = struct(**{name: fields[name] for name in struct.__struct_fields__ if name in fields})
         try:
-            room.decide(log.room, Command(ALICE, kind, body), log.now_ms)
+            commands.decide(log.room, Command(ALICE, kind, body), log.now_ms)
         except Rejected as error:
             if not error.text.endswith("."):
                 raise

@@ -7,7 +7,7 @@ import pytest
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId, UserId, format_node, make_user
-from node.core import content, hub, room
+from node.core import commands, content, hub, room
 from node.core.content import Body
 from node.core.roles import Role
 from node.core.room import Command, Room
@@ -26,7 +26,7 @@ class Group:
         self._fold(ALICE, "create", content.Create(name="Walk"))
 
     def do(self, actor: UserId, kind: str, body: Body) -> None:
-        room.decide(self.state, Command(actor, kind, body), NOW)
+        commands.decide(self.state, Command(actor, kind, body), NOW)
         self._fold(actor, kind, body)
 
     def _fold(self, actor: UserId, kind: str, body: Body) -> None:
@@ -40,7 +40,7 @@ class Group:
 
     def refuses(self, actor: UserId, kind: str, body: Body) -> Code:
         with pytest.raises(Rejected) as refusal:
-            room.decide(self.state, Command(actor, kind, body), NOW)
+            commands.decide(self.state, Command(actor, kind, body), NOW)
         return refusal.value.code
 
 

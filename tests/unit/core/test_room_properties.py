@@ -1,7 +1,7 @@
 """What holds in every room after any sequence of commands, legal or not.
 
 Random people say random things in a random order. A second, independent set of books (`Books`) says who must not be
-heard; the rules of core/room.py must agree with it at every step, and every replica must end in the same state.
+heard; the rules of core/commands.py must agree with it at every step, and every replica must end in the same state.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from node.base.errors import Code, Rejected
 from node.base.ids import EventId, UserId
-from node.core import content, message, room
+from node.core import commands, content, message, room
 from node.core.content import Body
 from node.core.roles import RANK, Role
 from node.core.room import Command
@@ -162,7 +162,7 @@ def run(plan: list[Step], log: Chronicle, books: Books) -> Chronicle:
         log.now_ms += step[-1]
         actor, body = say(log, step)
         try:
-            room.decide(
+            commands.decide(
                 log.room, Command(actor, KIND_OF[type(body)], body), log.now_ms, log.messages.get(_target(body))
             )
         except Rejected:
