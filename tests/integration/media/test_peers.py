@@ -8,9 +8,7 @@ import socket
 import struct
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import av
 import pylibsrtp
 import pytest
 
@@ -96,15 +94,15 @@ async def test_three_percent_loss_costs_no_picture_and_few_questions(content: st
             )
             for k in range(8)
         ]
-        pictures = [
-            Eyes(await watcher.hear("alice", "camera"), group, sent=lambda: film.sent) for watcher in watchers
-        ]
+        pictures = [Eyes(await watcher.hear("alice", "camera"), group, sent=lambda: film.sent) for watcher in watchers]
         await flows(film, pictures)
         seen: list[list[int]] = []
         for _ in range(3):  # ten seconds of a call; two more chances on a machine that other tests keep busy
             first = film.sent
             del asked[:]
-            async with asyncio.timeout(60):  # the film goes on: aiortc asks again for what is missing only when more comes
+            async with asyncio.timeout(
+                60
+            ):  # the film goes on: aiortc asks again for what is missing only when more comes
                 while min(eyes.last for eyes in pictures) < first + 300:
                     await asyncio.sleep(0.1)
             took = (film.sent - first) / stream.FPS
