@@ -47,7 +47,7 @@ describe('the feed', () => {
     for (let i = 1; i <= 100; i++) say(`m${i}`);
     client = await start();
     expect(card()).toMatchObject({ name: 'Trip', unread: 100 });
-    await client.open(room);
+    await client.history.open(room);
     expect(texts().at(-1)).toBe('m100');
     expect(texts()[0]).toBe('m1');
     expect(client.state.timeline(room).start.value).toBe(true);
@@ -55,7 +55,7 @@ describe('the feed', () => {
 
   test('live entries count as unread once, and own ones read the chat', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     say('one');
     say('two');
     await vi.waitFor(() => expect(card()?.unread).toBe(2));
@@ -66,7 +66,7 @@ describe('the feed', () => {
 
   test('after a loss it resumes at the cursor and sees everything once', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     say('before');
     await vi.waitFor(() => expect(texts()).toEqual(['before']));
     node.drop();
@@ -92,13 +92,13 @@ describe('the feed', () => {
 
   test('a restart shows the stored log without the network', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     say('kept');
     await vi.waitFor(() => expect(node.acks.at(-1)).toBe(1));
     client.close();
     const open = () => ({ close() {}, readyState: 0 }) as unknown as WebSocket;
     client = await Client.start({ me: ME, program: 'test', open });
-    await client.open(room);
+    await client.history.open(room);
     expect(texts()).toEqual(['kept']);
   });
 
@@ -112,7 +112,7 @@ describe('the feed', () => {
 
   test('when the node has forgotten the cursor the cache is fetched anew', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     say('old');
     await vi.waitFor(() => expect(texts()).toEqual(['old']));
     node.forgetCursors = true;
@@ -127,7 +127,7 @@ describe('the feed', () => {
 describe('marks', () => {
   test('edit, reaction and recall fold into the message', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     const first = say('helo');
     const target = fromText(node.idOf(first));
     node.append(room, BOB, 'edit', { target, text: 'hello' });
@@ -147,7 +147,7 @@ describe('marks', () => {
     const first = say('helo');
     node.append(room, BOB, 'edit', { target: fromText(node.idOf(first)), text: 'hello' });
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     expect(texts()).toEqual(['hello']);
   });
 });
@@ -157,7 +157,7 @@ describe('the outbox', () => {
 
   test('posts in order, each once', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     for (const text of ['a', 'b', 'c', 'd']) await client.send(room, 'text', { text });
     await vi.waitFor(() => expect(client.state.outbox.value).toEqual([]));
     expect(bodies()).toEqual(['a', 'b', 'c', 'd']);
@@ -228,8 +228,8 @@ describe('a long chat', () => {
   test('holds at most so many entries; the window slides up and down without holes', async () => {
     for (let i = 1; i <= MANY; i++) say(`m${i}`, ALICE);
     client = await start();
-    await client.open(room);
-    while (!line().start.value) await client.older(room);
+    await client.history.open(room);
+    while (!line().start.value) await client.history.older(room);
     expect(span()).toEqual([1, WINDOW_MAX]);
     expect(line().end.value).toBe(false);
     expect(whole()).toBe(true);
@@ -241,12 +241,12 @@ describe('a long chat', () => {
     client.read(room, WINDOW_MAX);
     await vi.waitFor(() => expect(card()?.unread).toBe(1));
 
-    while (!line().end.value) await client.newer(room);
+    while (!line().end.value) await client.history.newer(room);
     expect(texts().at(-1)).toBe('arrives far below');
     expect(line().entries.value).toHaveLength(WINDOW_MAX);
     expect(whole()).toBe(true);
     expect(line().start.value).toBe(false);
-    await client.older(room);
+    await client.history.older(room);
     expect(line().lo.value).toBeLessThan(MANY + 1 - WINDOW_MAX);
     expect(whole()).toBe(true);
   });
@@ -254,27 +254,27 @@ describe('a long chat', () => {
   test('going to the end, leaving the chat, or a jump down bring back the newest', async () => {
     for (let i = 1; i <= MANY; i++) say(`m${i}`, ALICE);
     client = await start();
-    await client.open(room);
-    while (!line().start.value) await client.older(room);
-    await client.rest(room);
+    await client.history.open(room);
+    while (!line().start.value) await client.history.older(room);
+    await client.history.rest(room);
     expect(span()).toEqual([MANY - 199, MANY]);
     expect(line().end.value).toBe(true);
     say('live again', ALICE);
     await vi.waitFor(() => expect(texts().at(-1)).toBe('live again'));
-    while (!line().start.value) await client.older(room);
-    expect(await client.find(room, node.idOf(node.log[MANY - 1] as never))).toMatchObject({ idx: MANY });
-    expect(await client.find(room, node.idOf(node.log[0] as never))).toMatchObject({ idx: 1 });
+    while (!line().start.value) await client.history.older(room);
+    expect(await client.history.find(room, node.idOf(node.log[MANY - 1] as never))).toMatchObject({ idx: MANY });
+    expect(await client.history.find(room, node.idOf(node.log[0] as never))).toMatchObject({ idx: 1 });
   });
 
   test('a chat that is left rests after a while, one that is shown again does not', async () => {
     for (let i = 1; i <= 500; i++) say(`m${i}`, ALICE);
     client = await start();
-    await client.open(room);
-    const hide = client.show(room);
-    while (!line().start.value) await client.older(room);
+    await client.history.open(room);
+    const hide = client.history.show(room);
+    while (!line().start.value) await client.history.older(room);
     vi.useFakeTimers({ toFake: ['setTimeout'] });
     hide();
-    const again = client.show(room);
+    const again = client.history.show(room);
     vi.advanceTimersByTime(5_000);
     await client.sync.run(async () => undefined);
     expect(line().entries.value).toHaveLength(500);
@@ -287,14 +287,14 @@ describe('a long chat', () => {
   test('the disk keeps what memory lets go', async () => {
     for (let i = 1; i <= 500; i++) say(`m${i}`, ALICE);
     client = await start();
-    await client.open(room);
-    while (!line().start.value) await client.older(room);
-    await client.rest(room);
+    await client.history.open(room);
+    while (!line().start.value) await client.history.older(room);
+    await client.history.rest(room);
     say('new', ALICE);
     await vi.waitFor(() => expect(texts().at(-1)).toBe('new'));
     node.away = true;
     node.drop();
-    while (!line().start.value) await client.older(room);
+    while (!line().start.value) await client.history.older(room);
     expect(span()).toEqual([1, 501]);
   });
 });
@@ -309,7 +309,7 @@ describe('marks in the outbox', () => {
 
   test('written offline they are done afterwards, in their order, once', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     const first = say('helo', ALICE);
     await vi.waitFor(() => expect(texts()).toEqual(['helo']));
     await offline();
@@ -331,7 +331,7 @@ describe('marks in the outbox', () => {
 
   test('a lost answer does not react twice', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     const target = node.idOf(say('hi'));
     node.silent = true;
     await client.send(room, 'reaction', { target, value: '👍', on: true });
@@ -344,7 +344,7 @@ describe('marks in the outbox', () => {
 
   test('a recall that waits survives a restart and takes the text away at once', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     const target = node.idOf(say('oops', ALICE));
     await vi.waitFor(() => expect(texts()).toEqual(['oops']));
     await offline();
@@ -352,7 +352,7 @@ describe('marks in the outbox', () => {
     client.close();
     node.away = true;
     client = await Client.start({ me: ME, program: 'test', open: node.open });
-    await client.open(room);
+    await client.history.open(room);
     const marks = marksOf(client.state.outbox.value);
     expect(foreseen(mine()[0] as Entry, marks, ALICE).mark?.erased).toBe('recall');
     node.away = false;
@@ -363,7 +363,7 @@ describe('marks in the outbox', () => {
 
   test('a refused edit says why and changes nothing; a needless recall leaves without a word', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     const target = node.idOf(say('old', ALICE));
     await vi.waitFor(() => expect(texts()).toEqual(['old']));
     node.refuse = (kind) => (kind === 'edit' ? ['window_closed', { limit: 120 }] : ['already_done', {}]);
@@ -380,7 +380,7 @@ describe('marks in the outbox', () => {
 
   test('a refused reaction is told of and forgotten', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     const target = node.idOf(say('hi'));
     node.refuse = () => ['muted', { until_ms: 0 }];
     await client.send(room, 'reaction', { target, value: '👍', on: true });
@@ -390,7 +390,7 @@ describe('marks in the outbox', () => {
 
   test('a reaction that still waits can be found and taken out', async () => {
     client = await start();
-    await client.open(room);
+    await client.history.open(room);
     const target = node.idOf(say('hi'));
     await offline();
     await client.send(room, 'reaction', { target, value: '👍', on: true });
@@ -404,7 +404,7 @@ describe('marks in the outbox', () => {
 test('reading moves the mark once and counts down', async () => {
   for (let i = 1; i <= 5; i++) say(`m${i}`);
   client = await start();
-  await client.open(room);
+  await client.history.open(room);
   client.read(room, 3);
   await vi.waitFor(() => expect(card()).toMatchObject({ readIdx: 3, unread: 2 }));
   client.read(room, 2);

@@ -29,7 +29,7 @@ beforeEach(async () => {
   client = await Client.start({ me: ME, program: 'test', open: node.open });
   signedIn.value = client;
   await vi.waitFor(() => expect(client.state.rooms.value.size).toBe(1));
-  await client.open(room);
+  await client.history.open(room);
 });
 afterEach(() => {
   cleanup();

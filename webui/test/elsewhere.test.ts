@@ -45,7 +45,7 @@ beforeEach(async () => {
   room = node.addRoom('Far');
   node.elsewhere.add(room);
   client = await start();
-  await client.open(room);
+  await client.history.open(room);
 });
 afterEach(() => client.close());
 
@@ -105,11 +105,11 @@ describe('a post that another node orders', () => {
     node.reject(one, 'muted');
     await vi.waitFor(() => expect(pending()).toMatchObject([{ state: 'failed', code: 'muted', waits: HUB_ID }]));
     const item = pending()[0] as Pending;
-    await client.sendAgain(item);
+    await client.waiting.sendAgain(item);
     await vi.waitFor(() => expect(pending()).toMatchObject([{ state: 'accepted' }]));
     expect(pending()[0]?.clientId).not.toBe(one);
     expect(http.mock.calls.map(([path]) => path)).toContain(`/api/v1/waiting/${item.id}`);
-    await client.dismiss(pending()[0] as Pending);
+    await client.waiting.dismiss(pending()[0] as Pending);
     expect(pending()).toEqual([]);
   });
 

@@ -6,15 +6,18 @@ import * as http from './api.ts';
 import { newClientId } from './bytes.ts';
 import type { NodeCallFrame } from './calling.ts';
 import { Calls } from './calls.ts';
+import { cardOf } from './card.ts';
 import { Store } from './db.ts';
-import { MARKS } from './fold.ts';
-import { NEEDLESS, Outbox } from './outbox.ts';
+import { History } from './history.ts';
+import { Outbox } from './outbox.ts';
 import { type Answer, type Link, type Request, type Signalled, Socket } from './socket.ts';
-import { State, type Timeline } from './store/state.ts';
-import { cutNewest, cutOldest, Sync } from './sync.ts';
+import { State } from './store/state.ts';
+import { Sync } from './sync.ts';
 import { Follower, type TabMessage, Tabs } from './tabs.ts';
-import { type Body, type Entry, type Pending, Refusal, type Room, type Status } from './types.ts';
-import { decodeFrame, type NodeFrame, type WaitingItem } from './wire.ts';
+import { type Body, type Entry, type Pending, Refusal, type Status } from './types.ts';
+import { Typing } from './typing.ts';
+import { Waiting } from './waiting.ts';
+import { decodeFrame, type NodeFrame } from './wire.ts';
 
 export interface ClientOptions {
   me: http.api.Me;
@@ -23,18 +26,9 @@ export interface ClientOptions {
   now?: () => number;
 }
 
-const PAGE = 60;
-const FROM_CACHE = 200;
 const SILENT_MS = 3_000; // a loss that heals within this time is not worth a word
-const TYPING_SHOWN_MS = 6_000;
-const TYPING_EACH_MS = 3_000;
 const READ_EACH_MS = 1_000;
-const UNREAD_PAGES_MAX = 5;
-const JUMP_PAGES_MAX = 40;
 const NAMES_AFTER_MS = 150;
-const REST_AFTER_MS = 2_000;
-const SLOW_MS = 4_000; // a post that waits longer for its node tells that the node is away
-const NEWEST = 2 ** 40; // above every place in a log
 const CALLING: ReadonlySet<string> = new Set<NodeCallFrame['t']>([
   'ring',
   'call_roster',
@@ -54,26 +48,22 @@ export class Client {
   readonly outbox: Outbox;
   readonly sync: Sync;
   readonly calls: Calls;
+  readonly history: History;
+  readonly typing: Typing;
+  readonly waiting: Waiting;
   readonly #db: Store;
   readonly #tabs: Tabs;
   readonly #tab: string;
   readonly #now: () => number;
   readonly #options: ClientOptions;
-  readonly #typingTimers = new Map<string, ReturnType<typeof setTimeout>>();
-  readonly #typingSentMs = new Map<string, number>();
   readonly #reads = new Map<string, number>();
-  readonly #shown = new Map<string, number>(); // views of each chat
   readonly #naming = new Set<string>();
-  readonly #opening = new Map<string, Promise<void>>();
   #readTimer: ReturnType<typeof setTimeout> | undefined;
   #awayTimer: ReturnType<typeof setTimeout> | undefined;
   #link: Link;
   #follower: Follower | null = null;
   #unwatch: () => void = () => undefined;
   #early: NodeFrame[] | null = []; // frames of the leader that came before the cache was read
-  #slowTimer: ReturnType<typeof setTimeout> | undefined;
-  #unwait: () => void = () => undefined;
-  readonly #seenMs = new Map<string, number>(); // since when each post waits
   #closed = false;
 
   private constructor(options: ClientOptions, db: Store) {
@@ -100,6 +90,19 @@ export class Client {
       hubOf: (room) => this.state.rooms.value.get(room)?.hub ?? '',
       stored: (seq) => this.sync.cursor !== null && seq <= this.sync.cursor,
     });
+    const ask = (request: Request) => this.#link.request(request);
+    this.history = new History(db, this.state, this.sync, ask);
+    this.typing = new Typing(this.state, this.#now, (room) => this.#link.signal({ t: 'typing', room, on: true }));
+    this.waiting = new Waiting({
+      state: this.state,
+      sync: this.sync,
+      outbox: this.outbox,
+      ask,
+      now: this.#now,
+      forgotten: (item) => {
+        this.forgotten.value = item;
+      },
+    });
   }
 
   static async start(options: ClientOptions): Promise<Client> {
@@ -115,14 +118,13 @@ export class Client {
     this.#early = null;
     for (const frame of early) await this.#apply(frame);
     this.sync.onEntry = (entry) => {
-      this.#stopTyping(entry.room, entry.author);
+      this.typing.stop(entry.room, entry.author);
       this.heard.value = entry;
       this.#learnNames(entry);
       if (entry.kind === 'ban_node') this.learnMembers(entry.room).catch(() => undefined); // how many went is not said
       if (!this.state.rooms.value.has(entry.room)) void this.#fetchRoom(entry.room);
     };
     this.sync.onGone = (events) => void this.outbox.settle(({ id }) => events.has(id));
-    this.#unwait = effect(() => this.#slow(this.state.waiting.value));
     this.#watch();
     await this.#tabs.elect(() => void this.#lead());
   }
@@ -181,10 +183,9 @@ export class Client {
   async #online(): Promise<void> {
     if (this.leads.value) await this.outbox.resume();
     void this.refreshContacts();
-    void this.#settleWaiting();
+    if (this.leads.value) void this.waiting.settle();
     this.#flushReads();
-    for (const line of this.state.timelines.values())
-      if (!line.ready.value) void this.open(line.room).catch(() => undefined);
+    this.history.resume();
   }
 
   wake(): void {
@@ -196,7 +197,7 @@ export class Client {
   }
 
   async #apply(frame: NodeFrame): Promise<number | null> {
-    if (frame.t === 'typing') this.#typing(frame.room, frame.user, frame.on);
+    if (frame.t === 'typing') this.typing.hear(frame.room, frame.user, frame.on);
     if (frame.t === 'welcome') {
       this.state.presence.value = new Map(); // what follows tells who is there now, and which calls there are
       this.calls.forget();
@@ -207,7 +208,7 @@ export class Client {
     if (frame.t === 'page') return null; // applied by who asked for it
     if (frame.t === 'contacts') void this.refreshContacts();
     const seq = await this.sync.apply(frame);
-    if (frame.t === 'waiting' && this.leads.value) this.#judge(frame.items);
+    if (frame.t === 'waiting' && this.leads.value) this.waiting.judge(frame.items);
     return seq;
   }
 
@@ -220,63 +221,6 @@ export class Client {
     } catch {
       // the next `contacts` frame or the next connection asks again
     }
-  }
-
-  /**
-   * What waited for another node when the connection was lost may have its place now, or was dismissed on another
-   * device: the node tells of all that still wait before it answers the first request.
-   */
-  async #settleWaiting(): Promise<void> {
-    const room = this.state.outbox.value.find((item) => item.state === 'accepted' && item.waits !== undefined)?.room;
-    if (!room || !this.leads.value) return;
-    try {
-      await this.#link.request({ t: 'history', room, idx: NEWEST, back: true, limit: 1 });
-    } catch (error) {
-      if (!(error instanceof Refusal) || error.code === 'offline') return;
-    }
-    await this.sync.run(() => this.outbox.settle(({ id }) => !this.state.waiting.value.has(id)));
-  }
-
-  #slow(waiting: ReadonlyMap<string, WaitingItem>): void {
-    clearTimeout(this.#slowTimer);
-    const now = this.#now();
-    for (const id of this.#seenMs.keys()) if (!waiting.has(id)) this.#seenMs.delete(id);
-    const open = [...waiting.values()].filter(({ code }) => !code);
-    for (const { id } of open) if (!this.#seenMs.has(id)) this.#seenMs.set(id, now);
-    const ages = open.map(({ id, hub }) => ({ hub, age: now - (this.#seenMs.get(id) ?? now) }));
-    const slow = new Set(ages.filter(({ age }) => age >= SLOW_MS).map(({ hub }) => hub));
-    const before = this.state.slow.peek();
-    if (slow.size !== before.size || [...slow].some((hub) => !before.has(hub))) this.state.slow.value = slow;
-    const next = Math.min(...ages.filter(({ age }) => age < SLOW_MS).map(({ age }) => SLOW_MS - age));
-    if (Number.isFinite(next)) this.#slowTimer = setTimeout(() => this.#slow(this.state.waiting.peek()), next);
-  }
-
-  /** A refused reaction is told of and forgotten; a mark that somebody else made needless is only forgotten. */
-  #judge(items: readonly WaitingItem[]): void {
-    for (const item of items) {
-      const needless = MARKS.has(item.kind) && NEEDLESS.has(item.code);
-      if (!item.code || !(needless || item.kind === 'reaction')) continue;
-      const pending = this.state.pending.value.find(({ id }) => id === item.id);
-      if (!needless && pending) this.forgotten.value = pending;
-      http.dismiss(item.id).catch(() => undefined);
-    }
-  }
-
-  /** A post that another node refused, once more: as a new post. */
-  async sendAgain(item: Pending): Promise<void> {
-    if (item.waits === undefined) return this.outbox.retry(item.clientId);
-    await this.dismiss(item);
-    await this.outbox.post(item.room, item.kind, item.body);
-  }
-
-  /** The author has read why a post was refused, or wants it no more. */
-  async dismiss(item: Pending): Promise<void> {
-    if (item.waits === undefined) return this.outbox.drop(item.clientId);
-    await http.dismiss(item.id).catch((error) => {
-      if (!(error instanceof Refusal && error.code === 'not_found')) throw error;
-    });
-    await this.outbox.settle(({ id }) => id === item.id);
-    this.state.waiting.value = new Map([...this.state.waiting.value].filter(([id]) => id !== item.id));
   }
 
   // --- tabs ---------------------------------------------------------------------------------------------
@@ -319,123 +263,6 @@ export class Client {
       const { code, message, detail } = error instanceof Refusal ? error : new Refusal('internal', String(error));
       this.#tabs.say({ t: 'no', tab, n, code, text: message, detail });
     }
-  }
-
-  // --- timelines ----------------------------------------------------------------------------------------
-
-  /** The chat's known entries, and at least everything unread. */
-  open(room: string): Promise<void> {
-    const running = this.#opening.get(room);
-    if (running) return running;
-    const task = this.#open(room).finally(() => this.#opening.delete(room));
-    this.#opening.set(room, task);
-    return task;
-  }
-
-  async #open(room: string): Promise<void> {
-    const line = this.state.timeline(room);
-    if (line.ready.value) return;
-    await this.sync.run(() => this.#fromCache(line));
-    if (line.hi.value < line.lo.value || line.hi.value === 0) await this.#page(room, NEWEST);
-    const card = this.state.rooms.value.get(room);
-    for (
-      let i = 0;
-      i < UNREAD_PAGES_MAX && card && card.unread > 0 && !line.start.value && line.lo.value > card.readIdx + 1;
-      i++
-    ) {
-      await this.older(room);
-    }
-    line.ready.value = true;
-  }
-
-  async #fromCache(line: Timeline): Promise<void> {
-    const range = await this.#db.range(line.room);
-    const receipts = await this.#db.receipts(line.room);
-    const entries = range ? await this.#db.entries(line.room, range.lo, range.hi + 1, FROM_CACHE) : [];
-    const whole = entries.length < FROM_CACHE;
-    batch(() => {
-      line.receipts.value = new Map(receipts.map((receipt) => [receipt.user, receipt]));
-      if (!range) return;
-      line.entries.value = entries.filter((entry) => !MARKS.has(entry.kind));
-      line.lo.value = whole ? range.lo : (entries[0]?.idx ?? range.lo);
-      line.hi.value = range.hi;
-      line.start.value = whole && range.start;
-      line.end.value = true;
-      if (entries.length > 0) line.ready.value = true;
-    });
-  }
-
-  /** One page further up: from the cache if it goes on there, else from the node. */
-  async older(room: string): Promise<void> {
-    const line = this.state.timeline(room);
-    if (line.start.value) return;
-    const lo = line.lo.value;
-    const range = await this.#db.range(room);
-    if (range && range.lo < lo) {
-      const entries = await this.#db.entries(room, range.lo, lo, FROM_CACHE);
-      batch(() => {
-        line.entries.value = cutNewest(line, [...entries, ...line.entries.value]);
-        line.lo.value = entries.length < FROM_CACHE ? range.lo : (entries[0]?.idx ?? range.lo);
-        line.start.value = entries.length < FROM_CACHE && range.start;
-      });
-    } else await this.#page(room, lo);
-  }
-
-  /** One page further down, from the disk: the window had slid up. */
-  async newer(room: string): Promise<void> {
-    const line = this.state.timeline(room);
-    await this.sync.run(async () => {
-      const last = line.entries.value.at(-1)?.idx ?? 0;
-      const entries = await this.#db.entriesAfter(room, last, FROM_CACHE);
-      batch(() => {
-        line.entries.value = cutOldest(line, [...line.entries.value, ...entries]);
-        line.end.value = entries.length < FROM_CACHE;
-      });
-    });
-  }
-
-  /** A view shows the chat from now on; call the answer when it is gone. Nobody's chat goes back to its newest entries. */
-  show(room: string): () => void {
-    this.#shown.set(room, (this.#shown.get(room) ?? 0) + 1);
-    return () => {
-      this.#shown.set(room, (this.#shown.get(room) ?? 1) - 1);
-      const seen = () => (this.#shown.get(room) ?? 0) > 0;
-      setTimeout(() => {
-        if (!seen() && !this.#closed) this.rest(room, seen).catch(() => undefined);
-      }, REST_AFTER_MS);
-    };
-  }
-
-  /** Back to the newest entries, unless `not`. */
-  async rest(room: string, not: () => boolean = () => false): Promise<void> {
-    const line = this.state.timeline(room);
-    if (line.end.value && line.entries.value.length <= FROM_CACHE) return;
-    await this.sync.run(async () => {
-      if (!not()) await this.#fromCache(line);
-    });
-  }
-
-  async #page(room: string, idx: number): Promise<void> {
-    const line = this.state.timeline(room);
-    const answer = await this.#link.request({ t: 'history', room, idx, back: true, limit: PAGE });
-    if (answer.t !== 'page') throw new Refusal('internal', 'The node answered something else.');
-    const unready = !line.ready.value;
-    if (unready) line.ready.value = true;
-    await this.sync.apply(answer);
-  }
-
-  /** Loads older pages until the message is there; null when it is not in the readable log. */
-  async find(room: string, id: string): Promise<Entry | null> {
-    const line = this.state.timeline(room);
-    const stored = await this.#db.byId(id);
-    if (stored && stored.idx > (line.entries.value.at(-1)?.idx ?? 0)) await this.rest(room);
-    for (let page = 0; page <= JUMP_PAGES_MAX; page++) {
-      const found = line.entries.value.find((entry) => entry.id === id);
-      if (found) return found;
-      if (line.start.value) return null;
-      await this.older(room);
-    }
-    return null;
   }
 
   /** A room that an HTTP answer told of, before the feed does. */
@@ -536,40 +363,8 @@ export class Client {
 
   // --- signals ------------------------------------------------------------------------------------------
 
-  typing(room: string): void {
-    const now = this.#now();
-    if (now - (this.#typingSentMs.get(room) ?? 0) < TYPING_EACH_MS) return;
-    this.#typingSentMs.set(room, now);
-    this.#link.signal({ t: 'typing', room, on: true });
-  }
-
   presence(state: 'online' | 'away'): void {
     this.#link.signal({ t: 'presence', state });
-  }
-
-  #typing(room: string, user: string, on: boolean): void {
-    if (user === this.state.me) return;
-    if (!on) {
-      this.#stopTyping(room, user);
-      return;
-    }
-    const key = `${room}/${user}`;
-    clearTimeout(this.#typingTimers.get(key));
-    this.#typingTimers.set(
-      key,
-      setTimeout(() => this.#stopTyping(room, user), TYPING_SHOWN_MS),
-    );
-    const users = this.state.typing.value.get(room) ?? [];
-    if (!users.includes(user))
-      this.state.typing.value = new Map([...this.state.typing.value, [room, [...users, user]]]);
-  }
-
-  #stopTyping(room: string, user: string): void {
-    clearTimeout(this.#typingTimers.get(`${room}/${user}`));
-    const users = this.state.typing.value.get(room);
-    if (users?.includes(user)) {
-      this.state.typing.value = new Map([...this.state.typing.value, [room, users.filter((other) => other !== user)]]);
-    }
   }
 
   // --- calls --------------------------------------------------------------------------------------------
@@ -601,11 +396,11 @@ export class Client {
   close(): void {
     this.#closed = true;
     this.#unwatch();
-    this.#unwait();
-    clearTimeout(this.#slowTimer);
+    this.history.close();
+    this.typing.close();
+    this.waiting.close();
     clearTimeout(this.#readTimer);
     clearTimeout(this.#awayTimer);
-    for (const timer of this.#typingTimers.values()) clearTimeout(timer);
     this.outbox.close();
     this.calls.close();
     this.#link.close();
@@ -617,36 +412,4 @@ export class Client {
 function posted(answer: Answer): { room: string; idx: number } {
   if (answer.t !== 'posted') throw new Refusal('internal', 'The node answered something else.');
   return { room: answer.item.room, idx: answer.item.idx };
-}
-
-function cardOf(room: http.api.Room, asOf: number): Room {
-  return {
-    room: room.room,
-    kind: room.kind,
-    name: room.name,
-    topic: room.topic,
-    peer: room.peer?.user ?? '',
-    role: room.role,
-    state: room.state,
-    invitedBy: '',
-    mutedAll: room.muted_all,
-    mutedUntilMs: room.muted_until_ms,
-    recallWindowS: room.recall_window_s,
-    editWindowS: room.edit_window_s,
-    members: room.members,
-    joinedIdx: room.joined_idx,
-    headIdx: room.head_idx,
-    readIdx: room.read_idx,
-    unread: room.unread,
-    mentions: room.mentions,
-    last: null,
-    hub: room.hub,
-    nodes: [],
-    stableIdx: 0,
-    trouble: '',
-    joining: false,
-    calls: room.calls,
-    successors: [], // what concerns other nodes comes with the feed's card
-    asOf,
-  };
 }

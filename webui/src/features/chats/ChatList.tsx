@@ -188,7 +188,7 @@ function Joining({ item }: { item: Pending }) {
   const name = card?.name || t('group.unnamed');
   const failed = item.state === 'failed';
   const node = state.nodeName(item.waits ?? '');
-  const forget = () => client.dismiss(item).catch((error) => toast(explain(error).text));
+  const forget = () => client.waiting.dismiss(item).catch((error) => toast(explain(error).text));
   return (
     <section class={s.invite} aria-label={t('chats.joining_label', { room: name })}>
       <div>

@@ -94,7 +94,7 @@ function Writer({ room }: { room: Room }) {
     setCaret(ref.current?.selectionStart ?? next.length);
     if (mode?.kind === 'edit') return;
     client.draft(room.room, next);
-    if (next.trim()) client.typing(room.room);
+    if (next.trim()) client.typing.say(room.room);
   };
   const leave = () => {
     setMode(room.room, null);

@@ -249,10 +249,10 @@ function Refused({ item }: { item: Pending }) {
   return (
     <div class={s.failed} role="alert">
       <span>{t(mark ? 'message.not_changed' : far ? 'message.not_accepted' : 'message.not_sent', { reason })}</span>
-      <button type="button" onClick={() => run(client.sendAgain(item))}>
+      <button type="button" onClick={() => run(client.waiting.sendAgain(item))}>
         {t(far ? 'message.send_again' : 'common.retry')}
       </button>
-      <button type="button" onClick={() => run(client.dismiss(item))}>
+      <button type="button" onClick={() => run(client.waiting.dismiss(item))}>
         {t(far ? 'message.dismiss' : mark ? 'common.discard' : 'common.delete')}
       </button>
     </div>

@@ -49,7 +49,7 @@ export function Timeline({ room, target }: { room: Room; target: string | undefi
   const [unreadAfter] = useState(() => (room.unread > 0 ? room.readIdx : null));
   const open = () => {
     setError(null);
-    client.open(room.room).catch(setError);
+    client.history.open(room.room).catch(setError);
   };
   useEffect(open, [room.room]);
   useEffect(() => {
@@ -178,13 +178,13 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
 
   const items = v.getVirtualItems();
   useMore((items[0]?.index ?? 0) <= MORE_AT_ROW && !start && rows.length > 0, () =>
-    client.older(room.room).then(
+    client.history.older(room.room).then(
       () => setGap(false),
       () => setGap(true),
     ),
   );
-  useMore(!end && (items.at(-1)?.index ?? 0) >= rows.length - MORE_AT_ROW, () => client.newer(room.room));
-  useEffect(() => client.show(room.room), [room.room]);
+  useMore(!end && (items.at(-1)?.index ?? 0) >= rows.length - MORE_AT_ROW, () => client.history.newer(room.room));
+  useEffect(() => client.history.show(room.room), [room.room]);
   const seen = useSeen(room, v, rows, box);
   useJump(room.room, target, rows, v, () => {
     stick.current = false;
@@ -195,7 +195,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   const away = useLasting(!atEnd && !stick.current, AWAY_MS);
   const fresh = atEnd ? 0 : end ? newAfter(entries, Math.max(seen, room.readIdx), state.me) : room.unread;
   const toEnd = async () => {
-    await client.rest(room.room);
+    await client.history.rest(room.room);
     stick.current = true;
     requestAnimationFrame(() => v.scrollToEnd());
   };
@@ -346,7 +346,7 @@ function useJump(room: string, target: string | undefined, rows: readonly Row[],
         if (pulse.value === id) pulse.value = '';
       }, 1_600);
     };
-    client.find(room, id).then(
+    client.history.find(room, id).then(
       (found) => {
         if (!alive) return;
         jump.value = null;
