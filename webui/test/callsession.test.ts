@@ -113,7 +113,7 @@ describe('beginning', () => {
   test('without a microphone it says so and waits; one may still listen', async () => {
     world.refuse.audio = 'NotAllowedError';
     const session = await begin({}, { mic: true, camera: false });
-    expect([session.phase.value, session.trouble.value]).toEqual(['asking', { kind: 'mic', why: 'denied' }]);
+    expect([session.phase.value, session.sources.trouble.value]).toEqual(['asking', { kind: 'mic', why: 'denied' }]);
     expect(asked).toEqual([]);
     await session.start({ mic: false, camera: false });
     await vi.waitFor(() => expect(frames('call_up')).toHaveLength(1));
@@ -125,8 +125,8 @@ describe('beginning', () => {
     world.refuse.video = 'NotFoundError';
     const session = await begin();
     expect(session.phase.value).toBe('calling');
-    expect(session.trouble.value).toEqual({ kind: 'camera', why: 'none' });
-    expect(session.camera.value).toBe(false);
+    expect(session.sources.trouble.value).toEqual({ kind: 'camera', why: 'none' });
+    expect(session.sources.camera.value).toBe(false);
   });
 
   test('a refusal ends it and gives the devices back', async () => {
@@ -161,13 +161,13 @@ describe('switches', () => {
   test('muting needs no word with the node about media', async () => {
     const session = await live();
     const mic = world.opened.find(({ kind }) => kind === 'audio');
-    await session.setMic(false);
+    await session.sources.setMic(false);
     await vi.waitFor(() => expect(last('call_state')[3]).toBe(false));
     expect(mic?.enabled).toBe(false);
-    session.hold(true);
+    session.sources.hold(true);
     await vi.waitFor(() => expect(last('call_state')[3]).toBe(true));
-    expect([mic?.enabled, session.talking.value]).toEqual([true, true]);
-    session.hold(false);
+    expect([mic?.enabled, session.sources.talking.value]).toEqual([true, true]);
+    session.sources.hold(false);
     await vi.waitFor(() => expect(last('call_state')[3]).toBe(false));
     expect(mic?.enabled).toBe(false);
     expect(frames('call_up')).toHaveLength(1);
@@ -177,52 +177,52 @@ describe('switches', () => {
     const session = await live();
     roster('live', { muted: true, mic: false });
     await vi.waitFor(() => expect(session.hushed.value).toBe(1));
-    expect(session.mic.value).toBe(false);
+    expect(session.sources.mic.value).toBe(false);
     await vi.waitFor(() => expect(last('call_state')[3]).toBe(false));
-    await session.setMic(true);
+    await session.sources.setMic(true);
     await vi.waitFor(() => expect(last('call_state')[3]).toBe(true));
     roster('live', { muted: true, mic: false }); // said before the node heard of it
     await new Promise((done) => setTimeout(done, 20));
-    expect(session.mic.value).toBe(true);
+    expect(session.sources.mic.value).toBe(true);
   });
 
   test('a camera goes off with its lamp and comes back in the same place', async () => {
     const session = await live();
     const first = world.opened.find(({ kind }) => kind === 'video');
-    await session.setCamera(false);
+    await session.sources.setCamera(false);
     expect(first?.readyState).toBe('ended');
-    expect(session.preview.value).toBeNull();
-    await session.setCamera(true);
+    expect(session.sources.preview.value).toBeNull();
+    await session.sources.setCamera(true);
     await vi.waitFor(() => expect(last('call_state')[4]).toBe(true));
     expect(frames('call_up')).toHaveLength(1);
   });
 
   test('a screen is a new offer when it begins and when it ends', async () => {
     const session = await live();
-    await session.setScreen(true);
+    await session.sources.setScreen(true);
     await vi.waitFor(() => expect(frames('call_up')).toHaveLength(2));
     expect(last('call_up')[5]).toEqual({ '0': 'mic', '1': 'camera', '2': 'screen' });
     expect(last('call_state')[5]).toBe(true);
     world.opened.at(-1)?.onended?.(); // the browser's own "stop sharing"
     await vi.waitFor(() => expect(frames('call_up')).toHaveLength(3));
     expect(last('call_up')[5]).toEqual({ '0': 'mic', '1': 'camera' });
-    expect(session.screen.value).toBe(false);
-    await session.setScreen(true);
+    expect(session.sources.screen.value).toBe(false);
+    await session.sources.setScreen(true);
     await vi.waitFor(() => expect(last('call_up')[5]).toEqual({ '0': 'mic', '1': 'camera', '2': 'screen' }));
   });
 
   test('a microphone that is pulled out is told', async () => {
     const session = await live();
     world.opened.find(({ kind }) => kind === 'audio')?.onended?.();
-    expect(session.trouble.value).toEqual({ kind: 'mic', why: 'none' });
+    expect(session.sources.trouble.value).toEqual({ kind: 'mic', why: 'none' });
     await vi.waitFor(() => expect(last('call_state')[3]).toBe(false));
   });
 
   test('what nobody looks at is not wanted', async () => {
     const session = await live();
     const theirs = `${toText(THEIRS)}/camera`;
-    const small = session.shows(theirs, 160);
-    const large = session.shows(theirs, 640.4, true); // the next view is there before the last one goes
+    const small = session.wishes.shows(theirs, 160);
+    const large = session.wishes.shows(theirs, 640.4, true); // the next view is there before the last one goes
     small();
     await vi.waitFor(() => expect(last('call_want')[3]).toEqual([[THEIRS, 'camera', 640, true]]));
     large();

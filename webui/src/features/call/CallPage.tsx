@@ -46,7 +46,7 @@ const ASKS_MS = 600; // a browser that was allowed before opens devices within t
 
 /** The browser asks for the microphone, or there is none. */
 function AskingDevices({ session, room }: { session: Session; room: Room | undefined }) {
-  const trouble = session.trouble.value;
+  const trouble = session.sources.trouble.value;
   const wantsCamera = session.begin.media === 'video';
   const asks = useLasting(true, ASKS_MS);
   return (
@@ -76,7 +76,7 @@ function AskingDevices({ session, room }: { session: Session; room: Room | undef
 function Outgoing({ session, room }: { session: Session; room: Room | undefined }) {
   const { state } = here();
   const invited = session.roster.value?.invited ?? [];
-  const preview = session.preview.value;
+  const preview = session.sources.preview.value;
   const { items, dialog } = useMore(session, room);
   return (
     <Front
@@ -200,8 +200,8 @@ function Running({ session, room }: { session: Session; room: Room | undefined }
 
 /** Own switches are shown at once, not when the node has repeated them. */
 const mineNow = (session: Session) => ({
-  mic: session.mic.value || session.talking.value,
-  camera: session.camera.value,
+  mic: session.sources.mic.value || session.sources.talking.value,
+  camera: session.sources.camera.value,
   hand: session.hand.value,
   state: 'live',
 });
@@ -224,7 +224,7 @@ function Waiting({ session }: { session: Session }) {
 
 /** What is wrong or worth knowing just now, one line each. */
 function Trouble({ session }: { session: Session }) {
-  const trouble = session.trouble.value;
+  const trouble = session.sources.trouble.value;
   const cause = session.phase.value === 'live' ? causeOf(session.quality.value) : '';
   return (
     <>
@@ -245,19 +245,19 @@ function Trouble({ session }: { session: Session }) {
           {cause}
         </p>
       )}
-      {session.screen.value && (
+      {session.sources.screen.value && (
         <p class={s.note} role="status">
           <Icon name="monitor-up" size={16} />
           {t('call.you_share')}
         </p>
       )}
-      {session.loud.value && !session.mic.value && (
+      {session.sources.loud.value && !session.sources.mic.value && (
         <p class={s.note} role="status">
           <Icon name="mic-off" size={16} />
           {t('call.you_are_muted')}
         </p>
       )}
-      {session.talking.value && (
+      {session.sources.talking.value && (
         <p class={s.note} role="status">
           <Icon name="mic" size={16} />
           {t('call.talking')}
@@ -332,7 +332,10 @@ function useMore(session: Session, room: Room | undefined) {
     <>
       {devices && (
         <Dialog title={t('call.devices')} onClose={() => setDevices(false)}>
-          <DeviceTest camera={session.preview.value} onChange={(kind) => void session.switchDevice(kind)} />
+          <DeviceTest
+            camera={session.sources.preview.value}
+            onChange={(kind) => void session.sources.switchDevice(kind)}
+          />
         </Dialog>
       )}
       {ending && (

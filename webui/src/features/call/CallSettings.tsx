@@ -15,7 +15,7 @@ export default function CallSettings() {
       <section class={shell.card}>
         <h2>{t('call.devices')}</h2>
         {mine ? (
-          <DeviceTest camera={mine.preview.value} onChange={(kind) => void mine.switchDevice(kind)} />
+          <DeviceTest camera={mine.sources.preview.value} onChange={(kind) => void mine.sources.switchDevice(kind)} />
         ) : (
           <DeviceTest />
         )}

@@ -43,9 +43,9 @@ interface ControlsProps {
 
 export function Controls({ session, more, onLeave }: ControlsProps) {
   const [menu, setMenu] = useState<Place | null>(null);
-  const mic = session.mic.value || session.talking.value;
-  const camera = session.camera.value;
-  const screen = session.screen.value;
+  const mic = session.sources.mic.value || session.sources.talking.value;
+  const camera = session.sources.camera.value;
+  const screen = session.sources.screen.value;
   const hand = session.hand.value;
   return (
     <footer class={s.controls} role="group" aria-label={t('call.controls')}>
@@ -53,14 +53,14 @@ export function Controls({ session, more, onLeave }: ControlsProps) {
         icon={mic ? 'mic' : 'mic-off'}
         look={mic ? 'on' : 'off'}
         label={t(mic ? 'call.mic_off' : 'call.mic_on')}
-        onClick={() => void session.setMic(!session.mic.value)}
+        onClick={() => void session.sources.setMic(!session.sources.mic.value)}
       />
       {session.video.value && (
         <Control
           icon={camera ? 'video' : 'video-off'}
           look={camera ? 'on' : 'off'}
           label={t(camera ? 'call.camera_off' : 'call.camera_on')}
-          onClick={() => void session.setCamera(!camera)}
+          onClick={() => void session.sources.setCamera(!camera)}
         />
       )}
       {session.video.value && canShare() && (
@@ -68,7 +68,7 @@ export function Controls({ session, more, onLeave }: ControlsProps) {
           icon={screen ? 'monitor-off' : 'monitor-up'}
           pressed={screen}
           label={t(screen ? 'call.screen_off' : 'call.screen_on')}
-          onClick={() => void session.setScreen(!screen)}
+          onClick={() => void session.sources.setScreen(!screen)}
         />
       )}
       <Control

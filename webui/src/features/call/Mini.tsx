@@ -24,7 +24,7 @@ export function Mini({ session }: { session: Session }) {
   const places = placesOf(session.roster.value?.participants ?? [], session.seat.value);
   const main = mainOf(places, '', session.speakers.value.find((seat) => seat !== session.seat.value) ?? '');
   const phase = session.phase.value;
-  const mic = session.mic.value;
+  const mic = session.sources.mic.value;
   return (
     <section class={s.mini} aria-label={t('call.running_call')}>
       {main && main.who.seat !== session.seat.value && (
@@ -42,7 +42,7 @@ export function Mini({ session }: { session: Session }) {
           icon={mic ? 'mic' : 'mic-off'}
           look={mic ? 'on' : 'off'}
           label={t(mic ? 'call.mic_off' : 'call.mic_on')}
-          onClick={() => void session.setMic(!mic)}
+          onClick={() => void session.sources.setMic(!mic)}
         />
         <Control icon="phone-off" look="leave" label={t('call.leave')} onClick={() => void session.leave()} />
       </div>

@@ -35,8 +35,8 @@ export function Tile({ session, place, pinned, onPin, moderates, size, look }: T
   const name = state.nameOf(who.user);
   const stream = mine
     ? screen
-      ? session.shared.value
-      : session.preview.value
+      ? session.sources.shared.value
+      : session.sources.preview.value
     : (screen ? who.screen : who.camera)
       ? session.streams.value.get(key)
       : undefined;
@@ -52,7 +52,7 @@ export function Tile({ session, place, pinned, onPin, moderates, size, look }: T
   }, [mine]);
   useEffect(() => {
     if (mine || !width) return;
-    return session.shows(key, width * devicePixelRatio, pinned === key || look === 'main');
+    return session.wishes.shows(key, width * devicePixelRatio, pinned === key || look === 'main');
   }, [key, width, pinned, mine, look]);
   const speaks = !screen && who.mic && session.speakers.value.includes(who.seat);
   const items = menuOf(session, place, pinned, onPin, moderates, name);

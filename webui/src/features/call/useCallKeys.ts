@@ -15,18 +15,19 @@ export function useCallKeys(session: Session): void {
       // space presses a focused button, as it does everywhere
       if (key === ' ' && (event.target as Element | null)?.closest?.('button,a')) return;
       if (event.repeat && key !== ' ') return;
-      if (key === ' ') session.hold(true);
-      else if (key === 'm') void session.setMic(!session.mic.value);
-      else if (key === 'v' && session.video.value) void session.setCamera(!session.camera.value);
-      else if (key === 's' && session.video.value && canShare()) void session.setScreen(!session.screen.value);
+      if (key === ' ') session.sources.hold(true);
+      else if (key === 'm') void session.sources.setMic(!session.sources.mic.value);
+      else if (key === 'v' && session.video.value) void session.sources.setCamera(!session.sources.camera.value);
+      else if (key === 's' && session.video.value && canShare())
+        void session.sources.setScreen(!session.sources.screen.value);
       else if (key === 'h') session.setHand(!session.hand.value);
       else return;
       event.preventDefault();
     };
     const release = (event: KeyboardEvent) => {
-      if (event.key === ' ') session.hold(false);
+      if (event.key === ' ') session.sources.hold(false);
     };
-    const away = () => session.hold(false);
+    const away = () => session.sources.hold(false);
     addEventListener('keydown', press);
     addEventListener('keyup', release);
     addEventListener('blur', away);
@@ -34,7 +35,7 @@ export function useCallKeys(session: Session): void {
       removeEventListener('keydown', press);
       removeEventListener('keyup', release);
       removeEventListener('blur', away);
-      session.hold(false);
+      session.sources.hold(false);
     };
   }, [session]);
 }

@@ -7,15 +7,15 @@
  * does no harm; frames of other calls and seats are ignored.
  */
 import { batch, effect, signal } from '@preact/signals';
-import type { Media, NodeCallFrame, Quality, Roster, Seat, Source, Wish } from '../../../core/calling.ts';
+import type { Media, NodeCallFrame, Participant, Quality, Roster, Seat, Source } from '../../../core/calling.ts';
 import type { Client } from '../../../core/client.ts';
 import { Refusal } from '../../../core/types.ts';
 import { forget, remember } from '../unfinished.ts';
-import { DeviceTrouble, openDevice, openScreen, type Why } from './devices.ts';
-import { Down, keyOf } from './down.ts';
-import { Meter } from './meter.ts';
+import { Down } from './down.ts';
 import { Playback } from './playback.ts';
+import { Sources } from './sources.ts';
 import { Up } from './up.ts';
+import { Wishes } from './wishes.ts';
 
 export type Phase = 'asking' | 'calling' | 'connecting' | 'live' | 'reconnecting' | 'over';
 /** Why a call is over: a reason of the node (`CallOver`), or a refusal. */
@@ -35,9 +35,6 @@ export interface Wanted {
 const RETRY_MS = 4_000; // a restart of ICE has this long before the next
 const SHAKY_MS = 2_000; // "disconnected" often heals by itself
 const UNOFFERED_MS = 1_500;
-const WANT_MS = 300;
-const SPEAKING = 0.55; // level of somebody who talks into the microphone
-const LOUD_MS = 4_000;
 const RECONNECT_S = 30;
 const GONE: ReadonlySet<string> = new Set(['not_found', 'gone', 'already_done', 'forbidden', 'not_member', 'conflict']);
 
@@ -52,34 +49,22 @@ export class Session {
   readonly streams = signal<ReadonlyMap<string, MediaStream>>(new Map()); // of others, by seat/source
   readonly speakers = signal<readonly string[]>([]);
   readonly quality = signal<Quality | null>(null);
-  readonly mic = signal(false);
-  readonly camera = signal(false);
-  readonly screen = signal(false);
   readonly hand = signal(false);
-  readonly talking = signal(false); // holds the key of push-to-talk
-  readonly loud = signal(false); // talks while muted
   readonly silent = signal(false); // the browser wants to be touched before it plays
   readonly video = signal(true); // whether this node forwards video
-  readonly trouble = signal<{ kind: 'mic' | 'camera' | 'screen'; why: Why } | null>(null);
   readonly hushed = signal(0); // how often a moderator turned the microphone off
-  readonly preview = signal<MediaStream | null>(null);
-  readonly shared = signal<MediaStream | null>(null);
   readonly liveMs = signal(0); // when media began to flow here
+  readonly sources: Sources;
+  readonly wishes: Wishes;
   readonly #client: Client;
-  readonly #tracks = new Map<Source, MediaStreamTrack>();
-  readonly #views = new Set<{ key: string; width: number; pinned: boolean }>();
   readonly #playback: Playback;
   readonly #stops: (() => void)[] = [];
-  #meter: Meter | null = null;
   #up: Up | null = null;
   #down: Down | null = null;
   #reconnectS = RECONNECT_S;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #giveUp: ReturnType<typeof setTimeout> | undefined;
-  #want: ReturnType<typeof setTimeout> | undefined;
   #minder: ReturnType<typeof setTimeout> | undefined;
-  #loudTimer: ReturnType<typeof setTimeout> | undefined;
-  #wantSaid = '';
   #early: Extract<NodeCallFrame, { t: 'call_offer' }>[] = [];
   #coming = false; // the seat is being asked for again
 
@@ -90,6 +75,18 @@ export class Session {
     this.#playback = new Playback((blocked) => {
       this.silent.value = blocked;
     });
+    const over = () => this.phase.value === 'over';
+    this.sources = new Sources({
+      put: (source, track) => this.#put(source, track),
+      changed: () => this.#say(),
+      failed: (error) => this.#over({ reason: 'refused', error }),
+      live: () => this.phase.value === 'live',
+      over,
+    });
+    this.wishes = new Wishes(
+      () => (over() || !this.seat.value ? null : this.#others()),
+      (wishes) => client.tell({ t: 'call_want', call: this.call.value, seat: this.seat.value, wishes }),
+    );
     this.#stops.push(client.calls.listen((frame) => this.#hear(frame)));
   }
 
@@ -97,15 +94,15 @@ export class Session {
 
   /** Opens what is wanted and takes a seat. Without a microphone it stays `asking` with `trouble`, until told to go on. */
   async start(wanted: Wanted): Promise<void> {
-    this.trouble.value = null;
+    this.sources.trouble.value = null;
     try {
-      if (wanted.mic && !this.#tracks.has('mic')) await this.#open('mic');
+      if (wanted.mic && !this.sources.tracks.has('mic')) await this.sources.open('mic');
     } catch (error) {
-      this.#troubled(error);
+      this.sources.troubled(error);
       return;
     }
-    if (wanted.camera) await this.#open('camera').catch((error) => this.#troubled(error)); // a call without picture is one
-    if (this.phase.value !== 'asking') return this.#release();
+    if (wanted.camera) await this.sources.open('camera').catch((error) => this.sources.troubled(error)); // a call without picture is one
+    if (this.phase.value !== 'asking') return this.sources.release();
     await this.#sit(wanted);
   }
 
@@ -140,8 +137,8 @@ export class Session {
       this.call.value = seat.call;
       this.seat.value = seat.seat;
       this.video.value = seat.video;
-      this.mic.value = wanted.mic && this.#tracks.has('mic');
-      this.camera.value = this.#tracks.has('camera');
+      this.sources.mic.value = wanted.mic && this.sources.tracks.has('mic');
+      this.sources.camera.value = this.sources.tracks.has('camera');
       this.phase.value = this.begin.how === 'start' ? 'calling' : 'connecting';
       this.#learn(this.#client.calls.rosters.peek().get(this.room) ?? null);
     });
@@ -183,7 +180,7 @@ export class Session {
       streams: (streams) => this.#show(streams),
       state: () => this.#watch(),
     });
-    const tracks = new Map<Source, MediaStreamTrack | null>([['mic', null], ...this.#tracks]);
+    const tracks = new Map<Source, MediaStreamTrack | null>([['mic', null], ...this.sources.tracks]);
     this.#up.start(tracks).catch((error) => this.#upFailed(error));
     for (const offer of this.#early.splice(0)) if (offer.seat === this.seat.peek()) this.#offered(offer);
     this.#mind();
@@ -250,20 +247,20 @@ export class Session {
     this.roster.value = roster;
     const mine = roster.participants.find(({ seat }) => seat === this.seat.value);
     const was = before?.participants.find(({ seat }) => seat === this.seat.value);
-    if (mine?.muted && !was?.muted && this.mic.value) {
+    if (mine?.muted && !was?.muted && this.sources.mic.value) {
       this.hushed.value += 1;
-      this.setMic(false);
+      this.sources.setMic(false);
     }
     if (this.phase.value === 'calling' && roster.state === 'live') this.phase.value = 'connecting';
     this.#watch();
-    this.#wish();
+    this.wishes.wish();
   }
 
   #show(streams: ReadonlyMap<string, MediaStream>): void {
     this.streams.value = streams;
     const heard = [...streams].filter(([key]) => key.endsWith('/mic') || key.endsWith('/sound'));
     this.#playback.play(new Set(heard.map(([, stream]) => stream)));
-    this.#wish();
+    this.wishes.wish();
   }
 
   /** Browsers may want a touch before they play anything. */
@@ -330,9 +327,8 @@ export class Session {
     this.#coming = true;
     try {
       await this.#up?.offerAgain(this.#up.pc.connectionState !== 'connected');
-      this.#wantSaid = '';
       this.#say();
-      this.#wish();
+      this.wishes.again();
     } catch (error) {
       if (error instanceof Refusal && GONE.has(error.code)) await this.#sitAgain();
     } finally {
@@ -344,18 +340,17 @@ export class Session {
 
   /** The seat is gone, or what carried its media: a new one in its place, with new connections. */
   async #sitAgain(): Promise<void> {
-    if (this.#closed()) return;
+    if (this.#isOver) return;
     this.#lost();
     try {
       const answer = await this.#client.ask({ t: 'call_join', call: this.call.value, seat: this.seat.value });
       if (answer.t !== 'call_seat') throw new Refusal('internal', 'The node answered something else.');
-      if (this.#closed()) return;
+      if (this.#isOver) return;
       this.seat.value = answer.seat;
       remember({ call: answer.call, seat: answer.seat, room: answer.room, media: this.begin.media });
-      this.#wantSaid = '';
       this.#connect();
       this.#say();
-      this.#wish();
+      this.wishes.again();
     } catch (error) {
       if (error instanceof Refusal && GONE.has(error.code)) this.#over({ reason: 'ended' });
       else this.#again();
@@ -374,147 +369,8 @@ export class Session {
 
   // --- what is sent -------------------------------------------------------------------------------------
 
-  async #open(source: 'mic' | 'camera'): Promise<void> {
-    const track = await openDevice(source);
-    this.#tracks.get(source)?.stop();
-    this.#tracks.set(source, track);
-    track.onended = () => this.#unplugged(source, track);
-    if (source === 'camera') this.preview.value = new MediaStream([track]);
-    else this.#listen(track);
-  }
-
-  /** Tells whoever talks while muted. */
-  #listen(track: MediaStreamTrack): void {
-    this.#meter?.close();
-    this.#meter = new Meter(track, (level) => {
-      if (this.phase.value !== 'live' || this.mic.value || this.talking.value || level < SPEAKING) return;
-      this.loud.value = true;
-      clearTimeout(this.#loudTimer);
-      this.#loudTimer = setTimeout(() => {
-        this.loud.value = false;
-      }, LOUD_MS);
-    });
-  }
-
-  #unplugged(source: 'mic' | 'camera', track: MediaStreamTrack): void {
-    if (this.#tracks.get(source) !== track) return;
-    this.#tracks.delete(source);
-    if (source === 'camera') this.#cameraOff();
-    else {
-      this.mic.value = false;
-      void this.#put('mic', null);
-    }
-    this.trouble.value = { kind: source, why: 'none' };
-    this.#say();
-  }
-
   #put(source: Source, track: MediaStreamTrack | null): Promise<void> {
     return this.#up?.put(source, track).catch((error) => this.#upFailed(error)) ?? Promise.resolve();
-  }
-
-  /** Opens or closes the microphone. What flows while it is closed is silence, so that opening needs no word of the node. */
-  async setMic(on: boolean): Promise<void> {
-    this.trouble.value = null;
-    if (on && !this.#tracks.has('mic')) {
-      try {
-        await this.#open('mic');
-      } catch (error) {
-        this.#troubled(error);
-        return;
-      }
-      if (this.#closed()) return;
-      void this.#put('mic', this.#tracks.get('mic') ?? null);
-    }
-    this.mic.value = on;
-    this.loud.value = false;
-    this.#say();
-  }
-
-  /** Push-to-talk: open while the key is held. */
-  hold(on: boolean): void {
-    if (on === this.talking.value || (on && (this.mic.value || !this.#tracks.has('mic')))) return;
-    this.talking.value = on;
-    this.#say();
-  }
-
-  async setCamera(on: boolean): Promise<void> {
-    this.trouble.value = null;
-    if (!on) {
-      this.#cameraOff();
-      this.#say();
-      return;
-    }
-    try {
-      await this.#open('camera');
-    } catch (error) {
-      this.#troubled(error);
-      return;
-    }
-    if (this.#closed()) return;
-    this.camera.value = true;
-    await this.#put('camera', this.#tracks.get('camera') ?? null);
-    this.#say();
-  }
-
-  #cameraOff(): void {
-    this.#tracks.get('camera')?.stop();
-    this.#tracks.delete('camera');
-    this.preview.value = null;
-    this.camera.value = false;
-    void this.#put('camera', null);
-  }
-
-  /** Another microphone or camera was chosen while the call goes on. */
-  async switchDevice(kind: 'mic' | 'camera'): Promise<void> {
-    this.trouble.value = null;
-    const had = this.#tracks.has(kind);
-    if (!had && kind === 'camera') return;
-    try {
-      // a camera that one device holds may be refused to a second open: let go first
-      if (kind === 'camera') this.#tracks.get('camera')?.stop();
-      await this.#open(kind);
-    } catch (error) {
-      this.#troubled(error);
-      if (kind === 'camera') this.#cameraOff();
-      return;
-    }
-    if (this.#closed()) return;
-    this.#gate();
-    await this.#put(kind, this.#tracks.get(kind) ?? null);
-  }
-
-  async setScreen(on: boolean): Promise<void> {
-    this.trouble.value = null;
-    if (!on) {
-      this.#screenOff();
-      return;
-    }
-    try {
-      const opened = await openScreen();
-      if (!opened) return;
-      this.#tracks.set('screen', opened.picture);
-      if (opened.sound) this.#tracks.set('sound', opened.sound);
-      opened.picture.onended = () => this.#screenOff(); // "stop sharing" of the browser itself
-      if (this.#closed()) return;
-      this.shared.value = new MediaStream([opened.picture]);
-    } catch (error) {
-      this.#troubled(error);
-      return;
-    }
-    this.screen.value = true;
-    await this.#put('screen', this.#tracks.get('screen') ?? null);
-    if (this.#tracks.has('sound')) await this.#put('sound', this.#tracks.get('sound') ?? null);
-    this.#say();
-  }
-
-  #screenOff(): void {
-    for (const source of ['screen', 'sound'] as const) {
-      this.#tracks.get(source)?.stop();
-      if (this.#tracks.delete(source)) void this.#put(source, null);
-    }
-    this.shared.value = null;
-    this.screen.value = false;
-    this.#say();
   }
 
   setHand(on: boolean): void {
@@ -524,70 +380,27 @@ export class Session {
 
   /** What this device sends and shows, for the others. */
   #say(): void {
-    this.#gate();
+    this.sources.gate();
     if (!this.seat.value || this.phase.value === 'over') return;
     this.#client.tell({
       t: 'call_state',
       call: this.call.value,
       seat: this.seat.value,
-      mic: (this.mic.value || this.talking.value) && this.#tracks.has('mic'),
-      camera: this.camera.value,
-      screen: this.screen.value,
+      mic: this.sources.speaks,
+      camera: this.sources.camera.value,
+      screen: this.sources.screen.value,
       hand: this.hand.value,
     });
-  }
-
-  #gate(): void {
-    const track = this.#tracks.get('mic');
-    if (track) track.enabled = this.mic.value || this.talking.value;
-  }
-
-  #troubled(error: unknown): void {
-    if (error instanceof DeviceTrouble) this.trouble.value = { kind: error.kind, why: error.why };
-    else this.#over({ reason: 'refused', error });
-  }
-
-  // --- what is wanted -----------------------------------------------------------------------------------
-
-  /** A view shows this track, so many pixels wide, until the answer is called. Two views may overlap while one takes over. */
-  shows(key: string, width: number, pinned = false): () => void {
-    const view = { key, width: Math.min(8192, Math.round(width)), pinned };
-    this.#views.add(view);
-    this.#wish();
-    return () => {
-      this.#views.delete(view);
-      this.#wish();
-    };
-  }
-
-  /** Tells the node, at most every so often, how large each picture is shown; what nobody looks at need not come. */
-  #wish(): void {
-    if (this.#want !== undefined) return;
-    this.#want = setTimeout(() => {
-      this.#want = undefined;
-      if (!this.seat.value || this.phase.value === 'over') return;
-      const others = (this.roster.value?.participants ?? []).filter(({ seat }) => seat !== this.seat.value);
-      const wishes = others.flatMap(({ seat, camera, screen }) => [
-        ...(camera ? [this.#wishOf(seat, 'camera')] : []),
-        ...(screen ? [this.#wishOf(seat, 'screen')] : []),
-      ]);
-      const said = JSON.stringify(wishes);
-      if (said === this.#wantSaid) return;
-      this.#wantSaid = said;
-      this.#client.tell({ t: 'call_want', call: this.call.value, seat: this.seat.value, wishes });
-    }, WANT_MS);
-  }
-
-  #wishOf(seat: string, source: Source): Wish {
-    const views = [...this.#views].filter(({ key }) => key === keyOf(seat, source));
-    const width = Math.max(0, ...views.map((view) => view.width));
-    return { seat, source, width, pinned: views.some(({ pinned }) => pinned) };
   }
 
   // --- moderators ---------------------------------------------------------------------------------------
 
   async removeSeat(seat: string, mute: boolean): Promise<void> {
     await this.#client.ask({ t: 'call_remove', call: this.call.value, seat, mute });
+  }
+
+  #others(): readonly Participant[] {
+    return (this.roster.value?.participants ?? []).filter(({ seat }) => seat !== this.seat.value);
   }
 
   // --- ending -------------------------------------------------------------------------------------------
@@ -600,20 +413,8 @@ export class Session {
     if (seat) await this.#client.ask({ t: 'call_leave', call, seat, everybody }).catch(() => undefined);
   }
 
-  #closed(): boolean {
-    if (this.phase.value !== 'over') return false;
-    this.#release();
-    return true;
-  }
-
-  #release(): void {
-    for (const track of this.#tracks.values()) {
-      track.onended = null;
-      track.stop();
-    }
-    this.#tracks.clear();
-    this.#meter?.close();
-    this.#meter = null;
+  get #isOver(): boolean {
+    return this.phase.value === 'over';
   }
 
   #over(ended: Ended): void {
@@ -621,14 +422,14 @@ export class Session {
     batch(() => {
       this.ended.value = ended;
       this.phase.value = 'over';
-      this.preview.value = this.shared.value = null;
-      this.screen.value = this.camera.value = false;
+      this.sources.hide();
       this.streams.value = new Map();
     });
     forget();
-    for (const timer of [this.#retry, this.#giveUp, this.#want, this.#loudTimer, this.#minder]) clearTimeout(timer);
+    for (const timer of [this.#retry, this.#giveUp, this.#minder]) clearTimeout(timer);
     for (const stop of this.#stops.splice(0)) stop();
-    this.#release();
+    this.sources.release();
+    this.wishes.close();
     this.#up?.close();
     this.#down?.close();
     this.#playback.close();
