@@ -48,7 +48,7 @@ class Desk(Protocol):
     def invite(self, *, role: str, expires_s: int, uses: int) -> Links:
         """A link that opens accounts."""
 
-    def people(self) -> list[api.Account]:
+    def people(self) -> list[api.admin.Account]:
         """Every account."""
 
     def add(self, *, local: str, name: str, password: str, token: str) -> None:
@@ -94,19 +94,19 @@ class RunningDesk:
 
     def __init__(self, admin: AdminClient) -> None:
         self._admin = admin
-        self._node = parse_node(admin.get("/node", api.NodeInfo).node)
+        self._node = parse_node(admin.get("/node", api.account.NodeInfo).node)
 
     def invite(self, *, role: str, expires_s: int, uses: int) -> Links:
         """A link that opens accounts."""
-        body = api.MakeInvite(expires_s=expires_s, uses=uses, role=_role(role))
-        return _links(self._admin.post("/admin/invites", body, api.Link))
+        body = api.admin.MakeInvite(expires_s=expires_s, uses=uses, role=_role(role))
+        return _links(self._admin.post("/admin/invites", body, api.rooms.Link))
 
-    def people(self) -> list[api.Account]:
+    def people(self) -> list[api.admin.Account]:
         """Every account."""
-        found: list[api.Account] = []
+        found: list[api.admin.Account] = []
         after = ""
         while True:
-            page = self._admin.get("/admin/users?" + urlencode({"after": after, "limit": PAGE}), api.Accounts)
+            page = self._admin.get("/admin/users?" + urlencode({"after": after, "limit": PAGE}), api.admin.Accounts)
             found += page.accounts
             after = page.after
             if not after:
@@ -114,17 +114,23 @@ class RunningDesk:
 
     def add(self, *, local: str, name: str, password: str, token: str) -> None:
         """A new account from a token; the session it comes with is ended."""
-        body = api.Register(local=local, name=name, password=password, token=token, device_name=PROGRAM, mode="token")
-        session = self._admin.post("/register", body, api.Session)
-        self._admin.post("/logout", api.Empty(), api.Empty, token=session.token)
+        body = api.account.Register(
+            local=local, name=name, password=password, token=token, device_name=PROGRAM, mode="token"
+        )
+        session = self._admin.post("/register", body, api.account.Session)
+        self._admin.post("/logout", api.base.Empty(), api.base.Empty, token=session.token)
 
     def reset(self, local: str) -> Links:
         """A link that sets a new password."""
-        return _links(self._admin.post(f"/admin/users/{self._user(local)}/reset-password", api.Empty(), api.Link))
+        return _links(
+            self._admin.post(f"/admin/users/{self._user(local)}/reset-password", api.base.Empty(), api.rooms.Link)
+        )
 
     def freeze(self, local: str, *, frozen: bool) -> None:
         """Closes an account to its user, or opens it again."""
-        self._admin.patch(f"/admin/users/{self._user(local)}", api.ChangeAccount(frozen=frozen), api.Account)
+        self._admin.patch(
+            f"/admin/users/{self._user(local)}", api.admin.ChangeAccount(frozen=frozen), api.admin.Account
+        )
 
     def _user(self, local: str) -> str:
         return quote(_user(local, self._node), safe="@")
@@ -148,9 +154,9 @@ class StoppedDesk:
         making = invites.make_account(self._console, role=NodeRole(_role(role)), expires_s=expires_s, uses=uses)
         return self._links(self.run(making).token)
 
-    def people(self) -> list[api.Account]:
+    def people(self) -> list[api.admin.Account]:
         """Every account."""
-        found: list[api.Account] = []
+        found: list[api.admin.Account] = []
         while True:
             after = found[-1].local if found else ""
             page = self.run(self.services.accounts.page(self._console, "", after, PAGE))
@@ -180,7 +186,7 @@ class StoppedDesk:
         return Links(format_id(token), urls)
 
 
-def _links(link: api.Link) -> Links:
+def _links(link: api.rooms.Link) -> Links:
     """A running node knows best how it is reached, and says one way."""
     return Links(link.token, (link.url,))
 
@@ -200,9 +206,9 @@ def _role(role: str) -> Any:
     return role
 
 
-def _account(use: AccountUse) -> api.Account:
+def _account(use: AccountUse) -> api.admin.Account:
     row = use.row
-    return api.Account(
+    return api.admin.Account(
         user=row.user,
         local=row.local,
         name=row.name,

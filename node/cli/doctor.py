@@ -239,7 +239,7 @@ def _check_running(config: Config) -> Iterator[Finding]:
 
 
 def _check_owner(admin: AdminClient) -> Iterator[Finding]:
-    from node.wire.api import NodeInfo
+    from node.wire.api.account import NodeInfo
 
     try:
         info = admin.get("/node", NodeInfo)

@@ -202,7 +202,7 @@ def _confirm(question: str, *, yes: bool) -> None:
 _HEAD: Final = ("STATE", "NAME", "ID", "PATH", "LAST SEEN", "ROUND TRIP", "CLOCK", "QUEUE", "REFUSED", "LAST DIAL")
 
 
-def _row(peer: api.Peer, now_ms: int) -> tuple[str, ...]:
+def _row(peer: api.peers.Peer, now_ms: int) -> tuple[str, ...]:
     return (
         "blocked" if peer.policy == "block" else peer.state,
         _name(peer),
@@ -217,14 +217,14 @@ def _row(peer: api.Peer, now_ms: int) -> tuple[str, ...]:
     )
 
 
-def _name(peer: api.Peer) -> str:
+def _name(peer: api.peers.Peer) -> str:
     """Its domain, marked unless both sides say so; else the beginning of the id."""
     if not peer.domain:
         return peer.node[:SHOWN_CHARS]
     return peer.domain if peer.domain_state == "verified" else f"{peer.domain} ({peer.domain_state or 'unproved'})"
 
 
-def _path(peer: api.Peer) -> str:
+def _path(peer: api.peers.Peer) -> str:
     """Who connected, and where."""
     way, _, place = peer.path.partition(" ")
     return {"out": f"we dialled {place}", "in": f"it dialled from {place}"}.get(way, "")
@@ -250,7 +250,7 @@ def _duration(duration_ms: float) -> str:
     return f"{duration_ms:.1f} ms" if duration_ms < 1_000 else f"{duration_ms / 1_000:.2f} s"
 
 
-def _outcome(step: api.TraceStep) -> tuple[str, str, str]:
+def _outcome(step: api.peers.TraceStep) -> tuple[str, str, str]:
     """Address, result, time."""
     return step.url, step.text, _duration(step.took_ms) if step.url else ""
 

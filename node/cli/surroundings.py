@@ -44,7 +44,7 @@ def look_around(admin: AdminClient, config: Config) -> Iterator[Finding]:
 # --- other nodes ----------------------------------------------------------------------------------------
 
 
-def check_clocks(peers: Sequence[api.Peer]) -> Iterator[Finding]:
+def check_clocks(peers: Sequence[api.peers.Peer]) -> Iterator[Finding]:
     """One clock that differs may be theirs; when most differ it is ours."""
     linked = [peer for peer in peers if peer.state == "linked"]
     if not linked:
@@ -69,7 +69,7 @@ def check_clocks(peers: Sequence[api.Peer]) -> Iterator[Finding]:
         )
 
 
-def check_queues(peers: Sequence[api.Peer]) -> Iterator[Finding]:
+def check_queues(peers: Sequence[api.peers.Peer]) -> Iterator[Finding]:
     """What waits because a node cannot be reached, and what we refused."""
     for peer in peers:
         if peer.queue_rows and peer.state != "linked":
@@ -86,7 +86,7 @@ def check_queues(peers: Sequence[api.Peer]) -> Iterator[Finding]:
 # --- from outside ---------------------------------------------------------------------------------------
 
 
-def check_standing(reach: api.Reach, config: Config) -> Iterator[Finding]:
+def check_standing(reach: api.peers.Reach, config: Config) -> Iterator[Finding]:
     """The verdict of node/discovery/reachability.py, and what to do about it."""
     match reach.standing:
         case "public":
@@ -118,7 +118,7 @@ def check_standing(reach: api.Reach, config: Config) -> Iterator[Finding]:
             )
 
 
-def check_mapping(reach: api.Reach) -> Iterator[Finding]:
+def check_mapping(reach: api.peers.Reach) -> Iterator[Finding]:
     """What the router does for us."""
     if reach.mapping == "off":
         yield Finding(Level.OK, "The router is not asked to forward a port (portmap = false).")
@@ -133,7 +133,7 @@ def check_mapping(reach: api.Reach) -> Iterator[Finding]:
         )
 
 
-def check_domain(reach: api.Reach, trace: api.Trace) -> Iterator[Finding]:
+def check_domain(reach: api.peers.Reach, trace: api.peers.Trace) -> Iterator[Finding]:
     """Whether the domain names this node, and what it has to say for that."""
     said = {step.source: step for step in trace.steps if not step.url}
     web, zone = said.get("well-known"), said.get("txt")
@@ -155,7 +155,9 @@ def check_domain(reach: api.Reach, trace: api.Trace) -> Iterator[Finding]:
         yield Finding(Level.WARN, refusal.text)
 
 
-def check_call_backs(calls: Sequence[api.CallBack], peers: Sequence[api.Peer], port: int) -> Iterator[Finding]:
+def check_call_backs(
+    calls: Sequence[api.peers.CallBack], peers: Sequence[api.peers.Peer], port: int
+) -> Iterator[Finding]:
     """Linked nodes that were asked to connect to us at the address they see."""
     names = {peer.node: _name(peer) for peer in peers}
     for call in calls:
@@ -174,7 +176,7 @@ def check_call_backs(calls: Sequence[api.CallBack], peers: Sequence[api.Peer], p
         yield Finding(Level.OK, "Nobody is linked who could be asked to call back.")
 
 
-def _name(peer: api.Peer) -> str:
+def _name(peer: api.peers.Peer) -> str:
     return peer.domain if peer.domain_state == "verified" else peer.node[:SHOWN_CHARS]
 
 

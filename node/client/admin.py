@@ -46,48 +46,48 @@ class AdminClient:
         """PATCH, as above."""
         return self._call("PATCH", path, body, answer)
 
-    def health(self) -> api.Health:
+    def health(self) -> api.admin.Health:
         """What ``/health`` says, also when that is bad news. Raises NotRunning, LocalError."""
         _, content = self._exchange("GET", "/health", b"", "")
-        return _decode(content, api.Health)
+        return _decode(content, api.admin.Health)
 
     # --- other nodes ------------------------------------------------------------------------------------
 
-    def peers(self) -> list[api.Peer]:
+    def peers(self) -> list[api.peers.Peer]:
         """Every node that is known there, linked ones first."""
-        return self.get("/admin/peers", api.Peers).peers
+        return self.get("/admin/peers", api.peers.Peers).peers
 
-    def peer(self, node: str) -> api.Peer:
+    def peer(self, node: str) -> api.peers.Peer:
         """One of them, with its addresses and safety words. Raises Rejected with `not_found`."""
-        return self.get(f"/admin/peers/{node}", api.Peer)
+        return self.get(f"/admin/peers/{node}", api.peers.Peer)
 
-    def meet(self, address: str) -> api.Peer:
+    def meet(self, address: str) -> api.peers.Peer:
         """Connects to the node of a domain, address, id or link. Raises Rejected."""
-        return self.post("/admin/peers", api.Meet(address=address), api.Peer)
+        return self.post("/admin/peers", api.people.Meet(address=address), api.peers.Peer)
 
-    def dial(self, node: str) -> api.Peer:
+    def dial(self, node: str) -> api.peers.Peer:
         """Connects to a known node. Raises Rejected."""
-        return self.post(f"/admin/peers/{node}/dial", api.Empty(), api.Peer)
+        return self.post(f"/admin/peers/{node}/dial", api.base.Empty(), api.peers.Peer)
 
-    def set_policy(self, node: str, policy: Literal["open", "allow", "block"]) -> api.Peer:
+    def set_policy(self, node: str, policy: Literal["open", "allow", "block"]) -> api.peers.Peer:
         """Blocks a node or talks to it again. Raises Rejected."""
-        return self.patch(f"/admin/peers/{node}", api.ChangePeer(policy=policy), api.Peer)
+        return self.patch(f"/admin/peers/{node}", api.peers.ChangePeer(policy=policy), api.peers.Peer)
 
     def ping(self, node: str) -> float:
         """Milliseconds to a linked node and back. Raises Rejected with `peer_offline`."""
-        return self.post(f"/admin/peers/{node}/ping", api.Empty(), api.PingPeer).rtt_ms
+        return self.post(f"/admin/peers/{node}/ping", api.base.Empty(), api.peers.PingPeer).rtt_ms
 
-    def trace(self, address: str) -> api.Trace:
+    def trace(self, address: str) -> api.peers.Trace:
         """How the node of a domain, address, id or link is looked for. Raises Rejected."""
-        return self.post("/admin/trace", api.Meet(address=address), api.Trace)
+        return self.post("/admin/trace", api.people.Meet(address=address), api.peers.Trace)
 
-    def reach(self) -> api.Reach:
+    def reach(self) -> api.peers.Reach:
         """How the node looks from outside."""
-        return self.get("/admin/reach", api.Reach)
+        return self.get("/admin/reach", api.peers.Reach)
 
-    def call_back(self) -> list[api.CallBack]:
+    def call_back(self) -> list[api.peers.CallBack]:
         """Whether linked nodes reach it."""
-        return self.post("/admin/reach/call-back", api.Empty(), api.CallBacks).calls
+        return self.post("/admin/reach/call-back", api.base.Empty(), api.peers.CallBacks).calls
 
     def _call(self, method: str, path: str, body: msgspec.Struct | None, answer: type[T], token: str = "") -> T:
         sent = b"" if body is None else msgspec.json.encode(body)
@@ -135,6 +135,6 @@ def _decode(content: bytes, kind: type[T]) -> T:
 
 
 def _refusal(content: bytes) -> Rejected:
-    problem = _decode(content, api.Failure).error
+    problem = _decode(content, api.base.Failure).error
     code = Code(problem.code) if problem.code in set(Code) else Code.INTERNAL
     return Rejected(code, problem.text, **problem.detail)

@@ -1,4 +1,4 @@
-"""The HTTP API of a node, typed by node/wire/api.py. One object holds one session (a bearer token, or none).
+"""The HTTP API of a node, typed by node/wire/api/. One object holds one session (a bearer token, or none).
 
 Every call raises `Rejected` with the node's own code and sentence, `Lost` when the node cannot be
 reached, or `Untrusted` when its certificate is not accepted.
@@ -98,85 +98,87 @@ class Api:
 
     async def register(
         self, *, invite: str = "", local: str, password: str, name: str = "", device_name: str = ""
-    ) -> api.Session:
+    ) -> api.account.Session:
         """Opens an account and signs in; `invite` is a link or a token."""
-        asked = api.Register(
+        asked = api.account.Register(
             local=local, name=name, password=password, token=invite_token(invite), device_name=device_name, mode="token"
         )
-        return self._signed_in(await self.call("POST", "/register", api.Session, asked))
+        return self._signed_in(await self.call("POST", "/register", api.account.Session, asked))
 
-    async def login(self, *, local: str, password: str, device_name: str = "") -> api.Session:
+    async def login(self, *, local: str, password: str, device_name: str = "") -> api.account.Session:
         """Signs in as a new device."""
-        asked = api.Login(local=local, password=password, device_name=device_name, mode="token")
-        return self._signed_in(await self.call("POST", "/login", api.Session, asked))
+        asked = api.account.Login(local=local, password=password, device_name=device_name, mode="token")
+        return self._signed_in(await self.call("POST", "/login", api.account.Session, asked))
 
     async def logout(self) -> None:
         """Ends this session."""
-        await self.call("POST", "/logout", api.Empty)
+        await self.call("POST", "/logout", api.base.Empty)
         self.token = ""
 
-    def _signed_in(self, session: api.Session) -> api.Session:
+    def _signed_in(self, session: api.account.Session) -> api.account.Session:
         self.token = session.token
         return session
 
     # --- people, rooms ----------------------------------------------------------------------------------
 
-    async def node(self) -> api.NodeInfo:
+    async def node(self) -> api.account.NodeInfo:
         """What anybody may know about the node."""
-        return await self.call("GET", "/node", api.NodeInfo)
+        return await self.call("GET", "/node", api.account.NodeInfo)
 
-    async def me(self) -> api.Me:
+    async def me(self) -> api.account.Me:
         """The signed-in account."""
-        return await self.call("GET", "/me", api.Me)
+        return await self.call("GET", "/me", api.account.Me)
 
-    async def devices(self) -> list[api.Device]:
+    async def devices(self) -> list[api.account.Device]:
         """The account's devices."""
-        return (await self.call("GET", "/devices", api.Devices)).devices
+        return (await self.call("GET", "/devices", api.account.Devices)).devices
 
     async def end_device(self, device: str) -> None:
         """Signs a device out."""
-        await self.call("DELETE", f"/devices/{quote(device, safe='')}", api.Empty)
+        await self.call("DELETE", f"/devices/{quote(device, safe='')}", api.base.Empty)
 
-    async def users(self, q: str = "") -> list[api.Person]:
+    async def users(self, q: str = "") -> list[api.people.Person]:
         """First page of the directory."""
-        return (await self.call("GET", f"/users?q={quote(q, safe='')}", api.People)).people
+        return (await self.call("GET", f"/users?q={quote(q, safe='')}", api.people.People)).people
 
-    async def open_direct(self, user: UserId) -> api.Room:
+    async def open_direct(self, user: UserId) -> api.rooms.Room:
         """The direct chat with `user`."""
-        return await self.call("POST", "/rooms/direct", api.Room, api.OpenDirect(user=user))
+        return await self.call("POST", "/rooms/direct", api.rooms.Room, api.rooms.OpenDirect(user=user))
 
-    async def rooms(self) -> list[api.Room]:
+    async def rooms(self) -> list[api.rooms.Room]:
         """The account's rooms."""
-        return (await self.call("GET", "/rooms", api.Rooms)).rooms
+        return (await self.call("GET", "/rooms", api.rooms.Rooms)).rooms
 
-    async def members(self, room: RoomId) -> api.Members:
+    async def members(self, room: RoomId) -> api.rooms.Members:
         """Who is in, invited, banned."""
-        return await self.call("GET", f"/rooms/{format_id(room)}/members", api.Members)
+        return await self.call("GET", f"/rooms/{format_id(room)}/members", api.rooms.Members)
 
-    async def make_link(self, room: RoomId, *, uses: int = 1) -> api.Link:
+    async def make_link(self, room: RoomId, *, uses: int = 1) -> api.rooms.Link:
         """A link that leads into the room."""
-        return await self.call("POST", f"/rooms/{format_id(room)}/links", api.Link, api.MakeLink(uses=uses))
+        return await self.call("POST", f"/rooms/{format_id(room)}/links", api.rooms.Link, api.rooms.MakeLink(uses=uses))
 
-    async def contacts(self) -> list[api.Contact]:
+    async def contacts(self) -> list[api.people.Contact]:
         """People on other nodes, questions included."""
-        return (await self.call("GET", "/contacts", api.Contacts)).contacts
+        return (await self.call("GET", "/contacts", api.people.Contacts)).contacts
 
-    async def ask_contact(self, address: str, text: str = "") -> api.Contact:
+    async def ask_contact(self, address: str, text: str = "") -> api.people.Contact:
         """Asks somebody on another node whether one may write to them."""
-        return await self.call("POST", "/contacts", api.Contact, api.AskContact(address=address, text=text))
+        return await self.call(
+            "POST", "/contacts", api.people.Contact, api.people.AskContact(address=address, text=text)
+        )
 
-    async def accept_contact(self, user: UserId) -> api.Contact:
+    async def accept_contact(self, user: UserId) -> api.people.Contact:
         """Says yes to a question."""
-        return await self.call("POST", f"/contacts/{quote(user, safe='')}/accept", api.Contact)
+        return await self.call("POST", f"/contacts/{quote(user, safe='')}/accept", api.people.Contact)
 
-    async def make_contact_link(self) -> api.Link:
+    async def make_contact_link(self) -> api.rooms.Link:
         """A link that makes one person on another node a contact."""
-        return await self.call("POST", "/contact-links", api.Link)
+        return await self.call("POST", "/contact-links", api.rooms.Link)
 
-    async def join_elsewhere(self, link: str, client_id: str) -> api.Posted:
+    async def join_elsewhere(self, link: str, client_id: str) -> api.rooms.Posted:
         """Enters the chat that a link of another node leads to."""
-        body = api.JoinElsewhere(link=link, client_id=client_id)
-        return await self.call("POST", "/introductions/join", api.Posted, body)
+        body = api.people.JoinElsewhere(link=link, client_id=client_id)
+        return await self.call("POST", "/introductions/join", api.rooms.Posted, body)
 
 
 def untrusted(origin: str, error: aiohttp.ClientConnectorCertificateError) -> Untrusted:
@@ -187,7 +189,7 @@ def untrusted(origin: str, error: aiohttp.ClientConnectorCertificateError) -> Un
 def refusal(status: int, content: bytes) -> Rejected | RemoteError:
     """The node's refusal as it was raised there."""
     try:
-        problem = msgspec.json.decode(content, type=api.Failure).error
+        problem = msgspec.json.decode(content, type=api.base.Failure).error
     except msgspec.DecodeError:
         return RemoteError(f"The node answered with status {status} and no explanation.")
     return make_refusal(problem.code, problem.text, problem.detail)

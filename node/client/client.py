@@ -270,7 +270,7 @@ class Client:
         item = self.waiting.get(event)
         return item if item is not None and item.code else None
 
-    async def ask(self, address: str, text: str = "") -> api.Contact:
+    async def ask(self, address: str, text: str = "") -> api.people.Contact:
         """Asks somebody on another node (address, user id or contact link) whether one may write to them. Raises Rejected."""
         return await self.api.ask_contact(address, text)
 
@@ -279,7 +279,7 @@ class Client:
         contact = await self.api.accept_contact(user)
         return RoomId(parse_id(contact.room, ROOM_ID_BYTES))
 
-    async def contacts(self) -> list[api.Contact]:
+    async def contacts(self) -> list[api.people.Contact]:
         """People on other nodes the account has to do with, questions included."""
         return await self.api.contacts()
 

@@ -48,12 +48,12 @@ class Outlook:
         self._port = port
         self._links = links
 
-    def report(self) -> api.Reach:
+    def report(self) -> api.peers.Reach:
         """What is known now."""
         portmap, verdict = self._discovery.portmap, self._discovery.verdict()
         status = None if portmap is None else portmap.status
         body = self._page.body()
-        return api.Reach(
+        return api.peers.Reach(
             standing=self._standing(),
             port=self._port(),
             published=[_spot_text(spot) for spot in verdict.spots],
@@ -76,20 +76,20 @@ class Outlook:
             return "cgnat"
         return "unproved" if verdict.due else "private"
 
-    async def call_back(self) -> api.CallBacks:
+    async def call_back(self) -> api.peers.CallBacks:
         """Asks up to `CALLED_MAX` linked peers, the quickest first, to connect to our port at the address they see."""
         port = self._port()
         links = sorted(self._links().open_links(), key=lambda link: link.rtt_ms or float("inf")) if port else []
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(self._ask(link, port)) for link in links[:CALLED_MAX]]
-        return api.CallBacks(calls=[task.result() for task in asked])
+        return api.peers.CallBacks(calls=[task.result() for task in asked])
 
-    async def _ask(self, link: PeerLink, port: int) -> api.CallBack:
+    async def _ask(self, link: PeerLink, port: int) -> api.peers.CallBack:
         try:
             await self._links().request(link.nid, DIALBACK, encode((port, True)))
         except Rejected as refusal:
-            return api.CallBack(node=format_node(link.nid), reached=False, code=refusal.code, text=refusal.text)
-        return api.CallBack(node=format_node(link.nid), reached=True, code="", text="")
+            return api.peers.CallBack(node=format_node(link.nid), reached=False, code=refusal.code, text=refusal.text)
+        return api.peers.CallBack(node=format_node(link.nid), reached=True, code="", text="")
 
 
 def _text(endpoint: Endpoint) -> str:

@@ -30,7 +30,7 @@ _MARK: Final = "_startalk_endpoint"
 _OWNER_ONLY: Final = frozenset({NodeRole.OWNER})
 
 B = TypeVar("B")
-A = TypeVar("A", bound=api.Answer)
+A = TypeVar("A", bound=api.base.Answer)
 R = TypeVar("R")
 
 
@@ -122,7 +122,7 @@ class Table:
     def __init__(self, *, resources: Iterable[object], auth: Auth, throttle: ApiThrottle) -> None:
         self._auth = auth
         self._throttle = throttle
-        self._rows: list[tuple[Endpoint, Callable[[Call[Any]], Awaitable[api.Answer]]]] = [
+        self._rows: list[tuple[Endpoint, Callable[[Call[Any]], Awaitable[api.base.Answer]]]] = [
             (row, getattr(resource, row.name)) for resource in resources for row in declared(type(resource))
         ]
 
@@ -134,7 +134,7 @@ class Table:
         ]
 
     def _handler(
-        self, row: Endpoint, handle: Callable[[Call[Any]], Awaitable[api.Answer]]
+        self, row: Endpoint, handle: Callable[[Call[Any]], Awaitable[api.base.Answer]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         parse = self._parser(row)
 

@@ -1,4 +1,4 @@
-"""How a refusal or a fault leaves over HTTP: the body is always `api.Failure`, the status comes from one table.
+"""How a refusal or a fault leaves over HTTP: the body is always `api.base.Failure`, the status comes from one table.
 
 Only what was meant for the caller gets out. An unexpected exception becomes `internal` with an id; the same id
 stands in the log beside the place in the program, so an admin can find it from what a user quotes.
@@ -24,7 +24,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _log = Log("web")
 
 
-def answer(value: api.Answer, *, status: int = 200) -> web.Response:
+def answer(value: api.base.Answer, *, status: int = 200) -> web.Response:
     """A JSON answer."""
     return web.Response(body=_encode(value), status=status, content_type=JSON)
 
@@ -60,8 +60,8 @@ class Failures:
 
     def _response(self, error: Rejected, mark: str = "") -> web.Response:
         mark = mark or format_id(self._entropy.token_bytes(ERROR_ID_BYTES))
-        problem = api.Problem(code=error.code.value, text=error.text, detail=error.detail, id=mark)
-        response = answer(api.Failure(error=problem), status=error.http_status)
+        problem = api.base.Problem(code=error.code.value, text=error.text, detail=error.detail, id=mark)
+        response = answer(api.base.Failure(error=problem), status=error.http_status)
         wait_s = error.detail.get("retry_after_s")
         if isinstance(wait_s, int):
             response.headers["Retry-After"] = str(wait_s)

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, generated from the table of endpoints and the structs of wire/api.py, and the page for people.
+"""The OpenAPI 3.1 document, generated from the table of endpoints and the structs of wire/api/, and the page for people.
 
 Nothing here is written by hand twice: a path, its access, its bodies and its refusals stand in the `@endpoint` line.
 """
@@ -51,7 +51,7 @@ def errors_of(row: Endpoint) -> list[Code]:
 
 def document(rows: Sequence[Endpoint]) -> dict[str, Any]:
     """The whole document as plain data."""
-    kinds: list[Any] = [api.Failure]
+    kinds: list[Any] = [api.base.Failure]
     for row in rows:
         kinds += [row.answer] if row.request is None or row.method == "GET" else [row.answer, row.request]
     refs, components = msgspec.json.schema_components(kinds, ref_template=_REF)
@@ -133,7 +133,7 @@ def _responses(row: Endpoint, schema: dict[Any, dict[str, Any]]) -> dict[str, An
     for status, codes in by_status.items():
         responses[str(status)] = {
             "description": "Refused: " + ", ".join(codes) + ".",
-            "content": {JSON: {"schema": schema[api.Failure]}},
+            "content": {JSON: {"schema": schema[api.base.Failure]}},
         }
     return responses
 

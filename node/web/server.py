@@ -324,7 +324,7 @@ class WebServer:
     async def _health(self, request: web.Request) -> web.StreamResponse:
         """200 while everything works, 503 with the reason otherwise."""
         reason = self._db.trouble
-        health = api.Health(
+        health = api.admin.Health(
             status="stopping" if self._stopping else "read_only" if reason else "ok",
             reason=reason,
             version=node.__version__,

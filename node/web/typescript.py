@@ -1,12 +1,13 @@
 """Types of the HTTP API for the web UI: ``python -m node.web.typescript`` prints webui/src/core/api.gen.ts.
 
-One interface for each struct, under the same name, in the order of wire/api.py. A field of an answer is always there; a field of
+One interface for each struct, under the same name, in the order of wire/api/. A field of an answer is always there; a field of
 a request that has a default may be left out. The UI never writes these types by hand, so it cannot drift from the node.
 """
 
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import inspect
 from node.wire import api
 
 HEAD: Final = (
-    "/** Structs of the HTTP API, one interface for each struct of node/wire/api.py, under the same name. */\n"
+    "/** Structs of the HTTP API, one interface for each struct of node/wire/api/, under the same name. */\n"
     "// Generated file; `make api-types` writes it anew.\n"
 )
 _PLAIN: Final[tuple[tuple[type[inspect.Type], str], ...]] = (
@@ -30,10 +31,13 @@ _PLAIN: Final[tuple[tuple[type[inspect.Type], str], ...]] = (
 
 def structs() -> list[type[msgspec.Struct]]:
     """Requests and answers in the order of the source."""
-    bases = (api.Request, api.Answer)
-    return [
-        kind for kind in vars(api).values() if isinstance(kind, type) and issubclass(kind, bases) and kind not in bases
-    ]
+    parts = (api.base, api.account, api.people, api.peers, api.rooms, api.admin)
+    return [kind for part in parts for kind in vars(part).values() if _is_own(part, kind)]
+
+
+def _is_own(part: ModuleType, kind: object) -> bool:
+    bases = (api.base.Request, api.base.Answer)
+    return isinstance(kind, type) and issubclass(kind, bases) and kind not in bases and kind.__module__ == part.__name__
 
 
 def render() -> str:
@@ -47,7 +51,7 @@ def _interface(kind: type[msgspec.Struct]) -> str:
     title = f"/** {' '.join((kind.__doc__ or kind.__name__).split())} */\n"
     if not described.fields:
         return f"{title}export type {kind.__name__} = Record<string, never>;\n"
-    is_request = issubclass(kind, api.Request)
+    is_request = issubclass(kind, api.base.Request)
     lines = [
         f"  {field.name}{'?' if is_request and not field.required else ''}: {_type(field.type)};"
         for field in described.fields

@@ -31,7 +31,7 @@ from tests.integration.house import DOCUMENT, House, house
 NOT_A_FAULT: Final = CHECKS.get_one("not_a_server_error")
 PROMISES: Final = [NOT_A_FAULT, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES: Final = 25  # of each endpoint; about a thousand requests in all
-RATES_BODY: Final = api.ChangeSettings(rates=dict.fromkeys(RATES, RATE_MAX), registration="invite")
+RATES_BODY: Final = api.admin.ChangeSettings(rates=dict.fromkeys(RATES, RATE_MAX), registration="invite")
 
 # The session is needed; and a made-up domain would be asked of the DNS: these have tests of their own.
 ELSEWHERE: Final = r"/(logout|introductions(/join)?|contacts|admin/peers|admin/trace)$"
@@ -63,7 +63,7 @@ class Served:
 
     def relax(self) -> None:
         """Undoes what fuzzing did to the settings."""
-        AdminClient(self.folder).patch("/admin/settings", RATES_BODY, api.NodeSettings)
+        AdminClient(self.folder).patch("/admin/settings", RATES_BODY, api.admin.NodeSettings)
 
     async def _run(self) -> None:
         async with house(self.folder) as home:

@@ -109,7 +109,7 @@ def test_first_start_prints_the_owner_s_link_and_its_code(node: RunningNode) -> 
     assert len({address.parse_link(link)[1].token for link in links}) == 1
     assert "█" in node.greeting
     token = links[0].partition("#")[2]
-    info = AdminClient(node.data).get("/node", api.NodeInfo)
+    info = AdminClient(node.data).get("/node", api.account.NodeInfo)
     assert info.setup == "owner_needed"
     assert address.parse_fragment(token).nid.hex() != ""
     assert (node.data / "admin.sock").stat().st_mode & 0o077 == 0
@@ -171,10 +171,10 @@ def test_a_signal_ends_it_in_order(node: RunningNode, number: signal.Signals) ->
 
 @pytest.mark.slow
 def test_a_node_that_was_killed_starts_again_as_the_same(node: RunningNode) -> None:
-    before = AdminClient(node.data).get("/node", api.NodeInfo)
+    before = AdminClient(node.data).get("/node", api.account.NodeInfo)
     node.stop(signal.SIGKILL)
     again = RunningNode(node.data)
-    assert AdminClient(node.data).get("/node", api.NodeInfo).node == before.node
+    assert AdminClient(node.data).get("/node", api.account.NodeInfo).node == before.node
     assert again.stop()[0] == ExitStatus.OK
 
 

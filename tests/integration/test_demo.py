@@ -101,19 +101,19 @@ async def signed_in(demo: Demo, local: str) -> Api:
     return person
 
 
-async def group_of(person: Api) -> api.Room:
+async def group_of(person: Api) -> api.rooms.Room:
     return next(room for room in await person.rooms() if room.kind == "group")
 
 
 async def texts(person: Api, room: str) -> list[str]:
-    history = await person.call("GET", f"/rooms/{room}/history", api.History)
+    history = await person.call("GET", f"/rooms/{room}/history", api.rooms.History)
     return [str(entry.body["text"]) for entry in history.entries if entry.kind == "text" and entry.body]
 
 
 async def say(person: Api, room: str) -> None:
     fresh = format_id(SystemEntropy().uuid7(time.time_ns() // 1_000_000))
-    told = api.PostEvent(client_id=fresh, kind="text", body={"text": WORDS})
-    await person.call("POST", f"/rooms/{room}/events", api.Posted, told)
+    told = api.rooms.PostEvent(client_id=fresh, kind="text", body={"text": WORDS})
+    await person.call("POST", f"/rooms/{room}/events", api.rooms.Posted, told)
 
 
 async def reads(person: Api, room: str) -> None:
@@ -142,7 +142,9 @@ async def test_six_people_on_three_nodes_until_ctrl_c(brief: Demo) -> None:
 async def test_an_address_is_found_by_its_name(demo: Demo) -> None:
     alice = await signed_in(demo, "alice")
     try:
-        met = await alice.call("POST", "/introductions", api.Introduction, api.Meet(address="carol@c.test"))
+        met = await alice.call(
+            "POST", "/introductions", api.people.Introduction, api.people.Meet(address="carol@c.test")
+        )
     finally:
         await alice.http.close()
     assert (met.kind, met.address, met.home) == ("person", "carol@c.test", False)
@@ -154,7 +156,7 @@ def test_the_admin_s_verbs_on_nodes_that_are_linked(demo: Demo) -> None:
         ("b.test", "verified", "linked"), ("c.test", "verified", "linked"),
     }  # fmt: skip
     words = verb(demo, "peer", "add", "b.test").split()[-12:]
-    node = api_of(demo, "a.test").get("/node", api.NodeInfo).node
+    node = api_of(demo, "a.test").get("/node", api.account.NodeInfo).node
     assert words == verb(demo, "peer", "add", node, domain="b.test").split()[-12:], "both admins see the same"
     assert "least" in verb(demo, "peer", "ping", "c.test", "-n", "2")
     assert "the node answers here" in verb(demo, "peer", "trace", "c.test")

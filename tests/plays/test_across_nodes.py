@@ -79,7 +79,7 @@ async def test_a_name_changes_everywhere(homes: tuple[Node, Node, Node]) -> None
     alice, bob, carol = [await node.person(name) for node, name in zip(homes, ("alice", "bob", "carol"), strict=True)]
     await group(alice, bob, carol)
     await sees(carol, lambda: carol.names.get(bob.user) == "Bob")
-    await bob.api.call("PATCH", "/me", api.Me, api.ChangeMe(name="Bobby"))
+    await bob.api.call("PATCH", "/me", api.account.Me, api.account.ChangeMe(name="Bobby"))
     await sees(alice, lambda: alice.names.get(bob.user) == "Bobby")
     await sees(carol, lambda: carol.names.get(bob.user) == "Bobby")
 
@@ -149,7 +149,7 @@ async def test_what_is_refused_elsewhere_comes_back_to_its_author(homes: tuple[N
         await sees(bob, lambda: EventId(waiting.event_id) in bob.waiting)
     refused = await refuses(Code.MUTED, bob.ordered(waiting))
     assert refused.text
-    await bob.api.call("DELETE", f"/waiting/{format_id(waiting.event_id)}", api.Empty)
+    await bob.api.call("DELETE", f"/waiting/{format_id(waiting.event_id)}", api.base.Empty)
     await sees(bob, lambda: EventId(waiting.event_id) not in bob.waiting)
 
 
@@ -157,7 +157,7 @@ async def test_a_stranger_who_is_blocked_hears_nothing(homes: tuple[Node, Node, 
     alice, bob = await homes[0].person("alice"), await homes[1].person("bob")
     await alice.ask(bob.user, "Hello?")
     await stands(bob, alice, "asking")
-    await bob.api.call("POST", f"/contacts/{alice.user}/block", api.Contact)
+    await bob.api.call("POST", f"/contacts/{alice.user}/block", api.people.Contact)
     await stands(bob, alice, "blocked")
     await refuses(Code.CONSENT_NEEDED, alice.open_direct(bob.user))
     await alice.ask(bob.user, "Hello again?")
@@ -169,9 +169,9 @@ async def test_a_group_whose_node_is_gone_goes_on(homes: tuple[Node, Node, Node]
     room = await group(alice, bob, carol)
     await alice.post(room, content.Transfer(user=bob.user))
     await sees(bob, lambda: any(entry.kind == "transfer" for entry in bob.rooms[room].entries.values()))
-    await refuses(Code.ROLE_TOO_LOW, carol.api.call("POST", f"/rooms/{format_id(room)}/successor", api.Successor))
+    await refuses(Code.ROLE_TOO_LOW, carol.api.call("POST", f"/rooms/{format_id(room)}/successor", api.rooms.Successor))
     async with homes[0].cut(homes[1]), homes[0].cut(homes[2]):
-        made = await bob.api.call("POST", f"/rooms/{format_id(room)}/successor", api.Successor)
+        made = await bob.api.call("POST", f"/rooms/{format_id(room)}/successor", api.rooms.Successor)
         new = RoomId(parse_id(made.room, ROOM_ID_BYTES))
         await offered(carol, new)
         await carol.accept(new)

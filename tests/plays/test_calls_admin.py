@@ -42,7 +42,7 @@ async def test_an_admin_sees_calls_and_their_media(node: Node, alice: Client, bo
     async with handset(alice) as hers, handset(bob) as his:
         mine = await hers.start(room, media="video")
         seat = await his.join((await his.ring()).call)
-        shown = await admin.api.call("GET", "/admin/calls", api.AdminCalls)
+        shown = await admin.api.call("GET", "/admin/calls", api.admin.AdminCalls)
         assert (shown.level, shown.cpu, len(shown.calls)) == (2, 0.0, 1), "the relay does not answer, the list is there"
         track = Track(mine.seat, "mic")
         tape.found = RelayReport(
@@ -54,7 +54,7 @@ async def test_an_admin_sees_calls_and_their_media(node: Node, alice: Client, bo
                 ),
             ),
         )  # fmt: skip
-        shown = await admin.api.call("GET", "/admin/calls", api.AdminCalls)
+        shown = await admin.api.call("GET", "/admin/calls", api.admin.AdminCalls)
         assert (shown.level, shown.port, shown.dropped) == (1, 8443, {"rtcp": 3})
         assert shown.cpu == pytest.approx(0.1234, abs=2e-4)
         (call,) = shown.calls
@@ -77,19 +77,19 @@ async def test_an_admin_sees_calls_and_their_media(node: Node, alice: Client, bo
         )
         assert (other.seat, other.here, other.rtt_ms) == (format_id(seat.seat), True, -1)
         with pytest.raises(Rejected) as refusal:
-            await alice.api.call("GET", "/admin/calls", api.AdminCalls)
+            await alice.api.call("GET", "/admin/calls", api.admin.AdminCalls)
         assert refusal.value.code in {Code.FORBIDDEN, Code.ROLE_TOO_LOW}
 
 
 async def test_an_admin_sets_the_bounds_of_calls(node: Node) -> None:
     admin = await admin_of(node)
-    before = await admin.api.call("GET", "/admin/settings", api.NodeSettings)
+    before = await admin.api.call("GET", "/admin/settings", api.admin.NodeSettings)
     assert before.calls == {
         "participants": limits.CALL_PARTICIPANTS, "cameras": limits.CALL_CAMERAS, "up_kbps": limits.CALL_UP_KBPS,
         "hours": limits.CALL_HOURS,
     }  # fmt: skip
-    change = api.ChangeSettings(calls={"participants": 3, "hours": 1})
-    after = await admin.api.call("PATCH", "/admin/settings", api.NodeSettings, change)
+    change = api.admin.ChangeSettings(calls={"participants": 3, "hours": 1})
+    after = await admin.api.call("PATCH", "/admin/settings", api.admin.NodeSettings, change)
     assert after.calls == before.calls | {"participants": 3, "hours": 1}
     for calls in (
         {"participants": limits.CALL_PARTICIPANTS_MAX + 1},
@@ -99,7 +99,7 @@ async def test_an_admin_sets_the_bounds_of_calls(node: Node) -> None:
     ):
         await refuses(
             Code.BAD_REQUEST,
-            admin.api.call("PATCH", "/admin/settings", api.NodeSettings, api.ChangeSettings(calls=calls)),
+            admin.api.call("PATCH", "/admin/settings", api.admin.NodeSettings, api.admin.ChangeSettings(calls=calls)),
         )
 
 

@@ -24,20 +24,20 @@ class AdminResource:
         self._settings = settings
         self._origins = origins
 
-    @endpoint("GET", "/admin/invites", answer=api.Links, access=Access.ADMIN)
-    async def list_invites(self, call: Call[None]) -> api.Links:
+    @endpoint("GET", "/admin/invites", answer=api.rooms.Links, access=Access.ADMIN)
+    async def list_invites(self, call: Call[None]) -> api.rooms.Links:
         """Live account invitations, newest first."""
-        return api.Links(links=[to_link(row) for row in self._invites.accounts(call.actor)])
+        return api.rooms.Links(links=[to_link(row) for row in self._invites.accounts(call.actor)])
 
     @endpoint(
         "POST",
         "/admin/invites",
-        request=api.MakeInvite,
-        answer=api.Link,
+        request=api.admin.MakeInvite,
+        answer=api.rooms.Link,
         access=Access.ADMIN,
         errors=(Code.ROLE_TOO_LOW, Code.LIMIT_REACHED),
     )
-    async def make_invite(self, call: Call[api.MakeInvite]) -> api.Link:
+    async def make_invite(self, call: Call[api.admin.MakeInvite]) -> api.rooms.Link:
         """An invitation to open an account; link and token are shown only now."""
         body = call.body
         made = await self._invites.make_account(
@@ -46,29 +46,29 @@ class AdminResource:
         url = self._invites.account_url(self._origins.of(call), made.token, hint=self._settings.name)
         return to_link(made.row, url=url, token=made.text)
 
-    @endpoint("DELETE", "/admin/invites/{id}", answer=api.Empty, access=Access.ADMIN, errors=(Code.NOT_FOUND,))
-    async def revoke_invite(self, call: Call[None]) -> api.Empty:
+    @endpoint("DELETE", "/admin/invites/{id}", answer=api.base.Empty, access=Access.ADMIN, errors=(Code.NOT_FOUND,))
+    async def revoke_invite(self, call: Call[None]) -> api.base.Empty:
         """An invitation works no more."""
         await self._invites.revoke_account(call.actor, number_in(call))
-        return api.Empty()
+        return api.base.Empty()
 
-    @endpoint("GET", "/admin/users", request=Page, answer=api.Accounts, access=Access.ADMIN)
-    async def list_accounts(self, call: Call[Page]) -> api.Accounts:
+    @endpoint("GET", "/admin/users", request=Page, answer=api.admin.Accounts, access=Access.ADMIN)
+    async def list_accounts(self, call: Call[Page]) -> api.admin.Accounts:
         """Accounts by local name, frozen ones too."""
         page = call.body
         found = await self._accounts.page(call.actor, page.q, page.after, page.limit)
         after = found[-1].row.local if len(found) == page.limit else ""
-        return api.Accounts(accounts=[_account(use) for use in found], after=after)
+        return api.admin.Accounts(accounts=[_account(use) for use in found], after=after)
 
     @endpoint(
         "PATCH",
         "/admin/users/{user}",
-        request=api.ChangeAccount,
-        answer=api.Account,
+        request=api.admin.ChangeAccount,
+        answer=api.admin.Account,
         access=Access.ADMIN,
         errors=(Code.NOT_FOUND, Code.FORBIDDEN, Code.ROLE_TOO_LOW),
     )
-    async def change_account(self, call: Call[api.ChangeAccount]) -> api.Account:
+    async def change_account(self, call: Call[api.admin.ChangeAccount]) -> api.admin.Account:
         """Role (by the owner) and freezing; a frozen account is signed out everywhere until it is thawed."""
         user, body = user_in(call), call.body
         role = None if body.role is None else NodeRole(body.role)
@@ -78,24 +78,26 @@ class AdminResource:
     @endpoint(
         "POST",
         "/admin/users/{user}/reset-password",
-        answer=api.Link,
+        answer=api.rooms.Link,
         access=Access.ADMIN,
         errors=(Code.NOT_FOUND, Code.ROLE_TOO_LOW),
     )
-    async def make_reset(self, call: Call[None]) -> api.Link:
+    async def make_reset(self, call: Call[None]) -> api.rooms.Link:
         """A link, good once and for 30 minutes, with which somebody sets a new password."""
         local = self._accounts.find(call.actor, user_in(call)).row.local
         made = await self._invites.make_reset(call.actor, local)
         url = self._invites.account_url(self._origins.of(call), made.token, hint=self._settings.name, local=local)
         return to_link(made.row, url=url, token=made.text)
 
-    @endpoint("GET", "/admin/settings", answer=api.NodeSettings, access=Access.ADMIN)
-    async def show_settings(self, call: Call[None]) -> api.NodeSettings:
+    @endpoint("GET", "/admin/settings", answer=api.admin.NodeSettings, access=Access.ADMIN)
+    async def show_settings(self, call: Call[None]) -> api.admin.NodeSettings:
         """Live settings with their present values."""
         return self._present()
 
-    @endpoint("PATCH", "/admin/settings", request=api.ChangeSettings, answer=api.NodeSettings, access=Access.ADMIN)
-    async def change_settings(self, call: Call[api.ChangeSettings]) -> api.NodeSettings:
+    @endpoint(
+        "PATCH", "/admin/settings", request=api.admin.ChangeSettings, answer=api.admin.NodeSettings, access=Access.ADMIN
+    )
+    async def change_settings(self, call: Call[api.admin.ChangeSettings]) -> api.admin.NodeSettings:
         """In force as soon as it is answered."""
         body = call.body
         change = Change(
@@ -109,9 +111,9 @@ class AdminResource:
         await self._settings.change(change, actor=call.actor.user)
         return self._present()
 
-    def _present(self) -> api.NodeSettings:
+    def _present(self) -> api.admin.NodeSettings:
         settings = self._settings
-        return api.NodeSettings(
+        return api.admin.NodeSettings(
             name=settings.name,
             domain=settings.domain,
             registration=settings.registration.value,
@@ -121,9 +123,9 @@ class AdminResource:
         )
 
 
-def _account(use: AccountUse) -> api.Account:
+def _account(use: AccountUse) -> api.admin.Account:
     row = use.row
-    return api.Account(
+    return api.admin.Account(
         user=row.user,
         local=row.local,
         name=row.name or row.local,

@@ -22,12 +22,12 @@ class CallsResource:
     def __init__(self, *, calls: Calls) -> None:
         self._calls = calls
 
-    @endpoint("GET", "/admin/calls", answer=api.AdminCalls, access=Access.ADMIN)
-    async def list_calls(self, call: Call[None]) -> api.AdminCalls:
+    @endpoint("GET", "/admin/calls", answer=api.admin.AdminCalls, access=Access.ADMIN)
+    async def list_calls(self, call: Call[None]) -> api.admin.AdminCalls:
         """Calls that people here are in or that this node keeps, with the state of the relay."""
         report = await self._report()
         by_call = {one.call: one for one in report.calls}
-        return api.AdminCalls(
+        return api.admin.AdminCalls(
             level=report.standing.level,
             reason=report.standing.reason,
             port=report.standing.port,
@@ -46,10 +46,10 @@ class CallsResource:
             return RelayReport(standing=self._calls.standing)
 
 
-def _call(there: There, report: CallReport | None) -> api.AdminCall:
+def _call(there: There, report: CallReport | None) -> api.admin.AdminCall:
     now = there.now
     seats = {} if report is None else {one.seat: one for one in report.seats}
-    return api.AdminCall(
+    return api.admin.AdminCall(
         call=format_id(now.call),
         room=format_id(now.room),
         kind="direct" if there.direct else "group",
@@ -65,9 +65,9 @@ def _call(there: There, report: CallReport | None) -> api.AdminCall:
     )
 
 
-def _seat(one: SeatNow, report: SeatReport | None, *, here: bool) -> api.AdminSeat:
+def _seat(one: SeatNow, report: SeatReport | None, *, here: bool) -> api.admin.AdminSeat:
     quality = _UNKNOWN if report is None else report.quality
-    return api.AdminSeat(
+    return api.admin.AdminSeat(
         seat=format_id(one.seat),
         user=one.user,
         here=here,

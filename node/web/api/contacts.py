@@ -46,18 +46,32 @@ class ContactResource:
         self._successors = successors
         self._origins = origins
 
-    @endpoint("GET", "/contacts", answer=api.Contacts, access=Access.USER)
-    async def list_contacts(self, call: Call[None]) -> api.Contacts:
+    @endpoint("GET", "/contacts", answer=api.people.Contacts, access=Access.USER)
+    async def list_contacts(self, call: Call[None]) -> api.people.Contacts:
         """People on other nodes the account has to do with, questions included, newest first."""
-        return api.Contacts(contacts=[self._shown(contact) for contact in self._contacts.of(call.actor)])
+        return api.people.Contacts(contacts=[self._shown(contact) for contact in self._contacts.of(call.actor)])
 
-    @endpoint("POST", "/introductions", request=api.Meet, answer=api.Introduction, access=Access.USER, errors=_REACHING)
-    async def meet(self, call: Call[api.Meet]) -> api.Introduction:
+    @endpoint(
+        "POST",
+        "/introductions",
+        request=api.people.Meet,
+        answer=api.people.Introduction,
+        access=Access.USER,
+        errors=_REACHING,
+    )
+    async def meet(self, call: Call[api.people.Meet]) -> api.people.Introduction:
         """Who or what an address or link leads to; connects to that node and changes nothing."""
         return self._introduced(await self._introductions.meet(call.body.address))
 
-    @endpoint("POST", "/contacts", request=api.AskContact, answer=api.Contact, access=Access.USER, errors=_ASKING)
-    async def ask(self, call: Call[api.AskContact]) -> api.Contact:
+    @endpoint(
+        "POST",
+        "/contacts",
+        request=api.people.AskContact,
+        answer=api.people.Contact,
+        access=Access.USER,
+        errors=_ASKING,
+    )
+    async def ask(self, call: Call[api.people.AskContact]) -> api.people.Contact:
         """Asks somebody on another node whether one may write to them; a contact link is a yes given in advance."""
         found = await self._introductions.meet(call.body.address)
         if found.kind != "person":
@@ -66,35 +80,39 @@ class ContactResource:
             )
         return self._shown(await self._contacts.ask(call.actor, found.user, call.body.text, found.token))
 
-    @endpoint("POST", "/contacts/{user}/accept", answer=api.Contact, access=Access.USER, errors=(Code.NOT_FOUND,))
-    async def accept(self, call: Call[None]) -> api.Contact:
+    @endpoint(
+        "POST", "/contacts/{user}/accept", answer=api.people.Contact, access=Access.USER, errors=(Code.NOT_FOUND,)
+    )
+    async def accept(self, call: Call[None]) -> api.people.Contact:
         """Says yes to a question."""
         return self._shown(await self._contacts.accept(call.actor, user_in(call)))
 
-    @endpoint("POST", "/contacts/{user}/ignore", answer=api.Contact, access=Access.USER, errors=(Code.NOT_FOUND,))
-    async def ignore(self, call: Call[None]) -> api.Contact:
+    @endpoint(
+        "POST", "/contacts/{user}/ignore", answer=api.people.Contact, access=Access.USER, errors=(Code.NOT_FOUND,)
+    )
+    async def ignore(self, call: Call[None]) -> api.people.Contact:
         """Hides a question; who asked is not told."""
         return self._shown(await self._contacts.ignore(call.actor, user_in(call)))
 
-    @endpoint("POST", "/contacts/{user}/block", answer=api.Contact, access=Access.USER)
-    async def block(self, call: Call[None]) -> api.Contact:
+    @endpoint("POST", "/contacts/{user}/block", answer=api.people.Contact, access=Access.USER)
+    async def block(self, call: Call[None]) -> api.people.Contact:
         """Takes nothing more from this person; they are not told."""
         return self._shown(await self._contacts.block(call.actor, user_in(call)))
 
-    @endpoint("POST", "/contacts/{user}/unblock", answer=api.Empty, access=Access.USER, errors=(Code.NOT_FOUND,))
-    async def unblock(self, call: Call[None]) -> api.Empty:
+    @endpoint("POST", "/contacts/{user}/unblock", answer=api.base.Empty, access=Access.USER, errors=(Code.NOT_FOUND,))
+    async def unblock(self, call: Call[None]) -> api.base.Empty:
         """They may ask again."""
         await self._contacts.unblock(call.actor, user_in(call))
-        return api.Empty()
+        return api.base.Empty()
 
-    @endpoint("DELETE", "/contacts/{user}", answer=api.Empty, access=Access.USER, errors=(Code.NOT_FOUND,))
-    async def remove(self, call: Call[None]) -> api.Empty:
+    @endpoint("DELETE", "/contacts/{user}", answer=api.base.Empty, access=Access.USER, errors=(Code.NOT_FOUND,))
+    async def remove(self, call: Call[None]) -> api.base.Empty:
         """They are strangers again; the chat stays readable."""
         await self._contacts.remove(call.actor, user_in(call))
-        return api.Empty()
+        return api.base.Empty()
 
-    @endpoint("POST", "/contact-links", answer=api.Link, access=Access.USER, errors=(Code.LIMIT_REACHED,))
-    async def make_contact_link(self, call: Call[None]) -> api.Link:
+    @endpoint("POST", "/contact-links", answer=api.rooms.Link, access=Access.USER, errors=(Code.LIMIT_REACHED,))
+    async def make_contact_link(self, call: Call[None]) -> api.rooms.Link:
         """A link, told only now, that makes one person on another node a contact without asking."""
         made = await self._invites.make_contact(call.actor)
         origin = self._origins.of(call)
@@ -108,10 +126,10 @@ class ContactResource:
         return to_link(made.row, url=address.format_link(origin, link), token=made.text)
 
     @endpoint(
-        "POST", "/introductions/join", request=api.JoinElsewhere, answer=api.Posted, access=Access.USER,
+        "POST", "/introductions/join", request=api.people.JoinElsewhere, answer=api.rooms.Posted, access=Access.USER,
         errors=(*_REACHING, Code.LIMIT_REACHED, Code.ALREADY_DONE, Code.INVITE_USED_UP, Code.FORBIDDEN, Code.EXPIRED),
     )  # fmt: skip
-    async def join(self, call: Call[api.JoinElsewhere]) -> api.Posted:
+    async def join(self, call: Call[api.people.JoinElsewhere]) -> api.rooms.Posted:
         """Enters the chat that a link of another node leads to; idx 0 while that node has not answered."""
         found = await self._introductions.meet(call.body.link)
         if found.kind != "room":
@@ -121,7 +139,7 @@ class ContactResource:
             hub=found.nid,
         )  # fmt: skip
         entry = await self._posting.post(call.actor, post)
-        return api.Posted(
+        return api.rooms.Posted(
             room=format_id(entry.room),
             idx=entry.idx,
             seq=entry.seq,
@@ -130,27 +148,27 @@ class ContactResource:
         )
 
     @endpoint(
-        "DELETE", "/waiting/{event}", answer=api.Empty, access=Access.USER, errors=(Code.NOT_FOUND, Code.CONFLICT)
+        "DELETE", "/waiting/{event}", answer=api.base.Empty, access=Access.USER, errors=(Code.NOT_FOUND, Code.CONFLICT)
     )
-    async def dismiss(self, call: Call[None]) -> api.Empty:
+    async def dismiss(self, call: Call[None]) -> api.base.Empty:
         """Forgets a post that another node refused."""
         try:
             event = EventId(parse_id(call.match["event"], EVENT_ID_BYTES))
         except ValueError:
             raise Rejected(Code.NOT_FOUND, "There is no such message.") from None
         await self._db.write(lambda tx: self._forwarding.dismiss(tx, call.actor, event))
-        return api.Empty()
+        return api.base.Empty()
 
     @endpoint(
-        "POST", "/rooms/{room}/successor", answer=api.Successor, access=Access.USER,
+        "POST", "/rooms/{room}/successor", answer=api.rooms.Successor, access=Access.USER,
         errors=(Code.NOT_FOUND, Code.CONFLICT, Code.ROLE_TOO_LOW, Code.LIMIT_REACHED),
     )  # fmt: skip
-    async def succeed(self, call: Call[None]) -> api.Successor:
+    async def succeed(self, call: Call[None]) -> api.rooms.Successor:
         """Lets a group whose node is gone go on as a new one on this node; everybody is invited. For its owner."""
-        return api.Successor(room=format_id(await self._successors.make(call.actor, room_in(call))))
+        return api.rooms.Successor(room=format_id(await self._successors.make(call.actor, room_in(call))))
 
-    def _shown(self, contact: Contact) -> api.Contact:
-        return api.Contact(
+    def _shown(self, contact: Contact) -> api.people.Contact:
+        return api.people.Contact(
             person=person(contact.user, contact.name),
             address=self._introductions.shown(contact.user),
             state=contact.state,  # type: ignore[arg-type]  # the same words
@@ -159,8 +177,8 @@ class ContactResource:
             room=format_id(contact.room),
         )
 
-    def _introduced(self, found: Introduction) -> api.Introduction:
-        return api.Introduction(
+    def _introduced(self, found: Introduction) -> api.people.Introduction:
+        return api.people.Introduction(
             kind=found.kind,  # type: ignore[arg-type]  # the same words
             node=format_node(found.nid),
             home=found.home,

@@ -37,9 +37,9 @@ class Greeter:
             return "owner_needed"
         return "phrase" if self._phrase.phrase_pending else "done"
 
-    def node(self) -> api.NodeInfo:
+    def node(self) -> api.account.NodeInfo:
         """For anybody."""
-        return api.NodeInfo(
+        return api.account.NodeInfo(
             name=self._settings.name,
             domain=self._settings.domain,
             node=self._node,
@@ -48,10 +48,10 @@ class Greeter:
             setup=self.setup(),
         )
 
-    def me(self, actor: Actor) -> api.Me:
+    def me(self, actor: Actor) -> api.account.Me:
         """For the actor."""
         account = self._accounts.account(actor)
-        return api.Me(
+        return api.account.Me(
             user=account.user,
             local=account.local,
             name=account.name,
@@ -76,34 +76,34 @@ class DoorResource:
         self._invites = invites
         self._settings = settings
 
-    @endpoint("GET", "/node", answer=api.NodeInfo, access=Access.PUBLIC)
-    async def show_node(self, call: Call[None]) -> api.NodeInfo:
+    @endpoint("GET", "/node", answer=api.account.NodeInfo, access=Access.PUBLIC)
+    async def show_node(self, call: Call[None]) -> api.account.NodeInfo:
         """Name, id and state of this node."""
         return self._greeter.node()
 
     @endpoint(
         "POST",
         "/invites/inspect",
-        request=api.InspectInvite,
-        answer=api.InviteInfo,
+        request=api.account.InspectInvite,
+        answer=api.account.InviteInfo,
         access=Access.PUBLIC,
         errors=_INVITATION,
     )
-    async def inspect_invite(self, call: Call[api.InspectInvite]) -> api.InviteInfo:
+    async def inspect_invite(self, call: Call[api.account.InspectInvite]) -> api.account.InviteInfo:
         """What an invitation is good for. Nothing is spent."""
         return _invite_info(self._invites.inspect(call.body.token), self._settings.name)
 
     @endpoint(
         "POST",
         "/register",
-        request=api.Register,
-        answer=api.Session,
+        request=api.account.Register,
+        answer=api.account.Session,
         access=Access.PUBLIC,
         errors=(
             Code.NAME_INVALID, Code.NAME_TAKEN, Code.REGISTRATION_CLOSED, Code.INVITE_NEEDED, *_PASSWORD, *_INVITATION,
         ),
     )  # fmt: skip
-    async def register(self, call: Call[api.Register]) -> api.Session:
+    async def register(self, call: Call[api.account.Register]) -> api.account.Session:
         """Opens an account and signs in. After a room link, `POST /links/join` enters the room."""
         body = call.body
         person = NewPerson(local=body.local, password=body.password, name=body.name, lang=body.lang, token=body.token)
@@ -113,58 +113,62 @@ class DoorResource:
     @endpoint(
         "POST",
         "/login",
-        request=api.Login,
-        answer=api.Session,
+        request=api.account.Login,
+        answer=api.account.Session,
         access=Access.PUBLIC,
         errors=(Code.BAD_CREDENTIALS, Code.FORBIDDEN, Code.LIMIT_REACHED),
     )
-    async def login(self, call: Call[api.Login]) -> api.Session:
+    async def login(self, call: Call[api.account.Login]) -> api.account.Session:
         """A new session for a password. An unknown name and a wrong password get the same answer in the same time."""
         body = call.body
         origin = _origin(call, body.device_name)
         signed_in = await self._accounts.login(body.local, body.password, origin, end_oldest=body.end_oldest)
         return self._session(call, signed_in, body.mode)
 
-    @endpoint("POST", "/logout", answer=api.Empty, access=Access.USER)
-    async def logout(self, call: Call[None]) -> api.Empty:
+    @endpoint("POST", "/logout", answer=api.base.Empty, access=Access.USER)
+    async def logout(self, call: Call[None]) -> api.base.Empty:
         """Ends this session; its open sockets close."""
         await self._sessions.logout(call.actor)
         call.forget = True
-        return api.Empty()
+        return api.base.Empty()
 
     @endpoint(
         "POST",
         "/password-reset",
-        request=api.ResetPassword,
-        answer=api.Empty,
+        request=api.account.ResetPassword,
+        answer=api.base.Empty,
         access=Access.PUBLIC,
         errors=(*_PASSWORD, *_INVITATION),
     )
-    async def reset_password(self, call: Call[api.ResetPassword]) -> api.Empty:
+    async def reset_password(self, call: Call[api.account.ResetPassword]) -> api.base.Empty:
         """Sets a password with the one-time link an admin made, and ends all sessions of the account."""
         await self._accounts.reset_password(call.body.token, call.body.password)
-        return api.Empty()
+        return api.base.Empty()
 
-    def _session(self, call: Call[api.Register] | Call[api.Login], signed_in: SignedIn, mode: api.Mode) -> api.Session:
+    def _session(
+        self, call: Call[api.account.Register] | Call[api.account.Login], signed_in: SignedIn, mode: api.account.Mode
+    ) -> api.account.Session:
         me = self._greeter.me(signed_in.actor)
         if mode == "token":
-            return api.Session(me=me, token=signed_in.token)
+            return api.account.Session(me=me, token=signed_in.token)
         call.token = signed_in.token
-        return api.Session(me=me)
+        return api.account.Session(me=me)
 
 
-def _origin(call: Call[api.Register] | Call[api.Login], device_name: str) -> Origin:
+def _origin(call: Call[api.account.Register] | Call[api.account.Login], device_name: str) -> Origin:
     client = describe(call.request.headers.get("User-Agent", ""))
     return Origin(address=call.peer.address, client=client, device_name=device_name)
 
 
-def _invite_info(found: Inspected, node_name: str) -> api.InviteInfo:
+def _invite_info(found: Inspected, node_name: str) -> api.account.InviteInfo:
     row, room = found.row, found.room
     preview = None
     if room is not None:
-        preview = api.RoomPreview(room=format_id(room.room), name=room.name, topic=room.topic, members=room.members)
+        preview = api.account.RoomPreview(
+            room=format_id(room.room), name=room.name, topic=room.topic, members=room.members
+        )
     kinds: dict[str, Literal["account", "room", "reset"]] = {"account": "account", "room": "room", "reset": "reset"}
-    return api.InviteInfo(
+    return api.account.InviteInfo(
         kind=kinds[row.kind],
         node_name=node_name,
         role=row.role if row.kind == "account" else "",

@@ -25,9 +25,9 @@ class Origins:
         return here
 
 
-def to_link(row: InviteRow, *, url: str = "", token: str = "") -> api.Link:
+def to_link(row: InviteRow, *, url: str = "", token: str = "") -> api.rooms.Link:
     """With `url` and `token` only when it is made."""
-    return api.Link(
+    return api.rooms.Link(
         id=str(row.id),
         url=url,
         token=token,

@@ -41,10 +41,10 @@ class Neighbours(Protocol):
 class Outlook(Protocol):
     """How this node looks from outside (`discovery.outlook.Outlook`)."""
 
-    def report(self) -> api.Reach:
+    def report(self) -> api.peers.Reach:
         """What is known now."""
 
-    async def call_back(self) -> api.CallBacks:
+    async def call_back(self) -> api.peers.CallBacks:
         """Asks linked peers to connect to this node."""
 
 
@@ -68,41 +68,41 @@ class PeerResource:
         self._probe = probe
         self._outlook = outlook
 
-    @endpoint("GET", "/admin/peers", answer=api.Peers, access=Access.ADMIN)
-    async def list_peers(self, call: Call[None]) -> api.Peers:
+    @endpoint("GET", "/admin/peers", answer=api.peers.Peers, access=Access.ADMIN)
+    async def list_peers(self, call: Call[None]) -> api.peers.Peers:
         """Every node that is known here, linked ones first."""
-        return api.Peers(peers=[self._shown(state, words=False) for state in await self._peers.all()])
+        return api.peers.Peers(peers=[self._shown(state, words=False) for state in await self._peers.all()])
 
     @endpoint(
-        "POST", "/admin/peers", request=api.Meet, answer=api.Peer, access=Access.ADMIN,
+        "POST", "/admin/peers", request=api.people.Meet, answer=api.peers.Peer, access=Access.ADMIN,
         errors=(Code.NAME_INVALID, Code.INVITE_INVALID, Code.PEER_UNREACHABLE, Code.KEY_CHANGED, Code.NODE_BLOCKED, Code.CONFLICT),
     )  # fmt: skip
-    async def add_peer(self, call: Call[api.Meet]) -> api.Peer:
+    async def add_peer(self, call: Call[api.people.Meet]) -> api.peers.Peer:
         """Connects to the node of a domain, address or link, now; where only allowed nodes are talked to, it is allowed by this."""
         text = call.body.address.strip()
         found = await self._introductions.meet_node(text, admit=True)
         return self._shown(self._peers.get(found))
 
-    @endpoint("GET", "/admin/peers/{node}", answer=api.Peer, access=Access.ADMIN, errors=(Code.NOT_FOUND,))
-    async def show_peer(self, call: Call[None]) -> api.Peer:
+    @endpoint("GET", "/admin/peers/{node}", answer=api.peers.Peer, access=Access.ADMIN, errors=(Code.NOT_FOUND,))
+    async def show_peer(self, call: Call[None]) -> api.peers.Peer:
         """One node, with its addresses and the words to compare with its admin."""
         return self._shown(self._peers.get(_node_in(call)))
 
     @endpoint(
-        "PATCH", "/admin/peers/{node}", request=api.ChangePeer, answer=api.Peer, access=Access.ADMIN,
+        "PATCH", "/admin/peers/{node}", request=api.peers.ChangePeer, answer=api.peers.Peer, access=Access.ADMIN,
         errors=(Code.NOT_FOUND,),
     )  # fmt: skip
-    async def change_peer(self, call: Call[api.ChangePeer]) -> api.Peer:
+    async def change_peer(self, call: Call[api.peers.ChangePeer]) -> api.peers.Peer:
         """Blocks a node, talks to it again, or allows it where only allowed nodes are talked to."""
         nid = _node_in(call)
         await self._peers.set_policy(nid, call.body.policy)
         return self._shown(self._peers.get(nid))
 
     @endpoint(
-        "POST", "/admin/peers/{node}/dial", answer=api.Peer, access=Access.ADMIN,
+        "POST", "/admin/peers/{node}/dial", answer=api.peers.Peer, access=Access.ADMIN,
         errors=(Code.NOT_FOUND, Code.PEER_UNREACHABLE, Code.KEY_CHANGED, Code.NODE_BLOCKED, Code.CONFLICT),
     )  # fmt: skip
-    async def dial_peer(self, call: Call[None]) -> api.Peer:
+    async def dial_peer(self, call: Call[None]) -> api.peers.Peer:
         """Connects now, or measures the round trip of the open link."""
         nid = _node_in(call)
         self._peers.get(nid)
@@ -110,46 +110,46 @@ class PeerResource:
         return self._shown(self._peers.get(nid))
 
     @endpoint(
-        "POST", "/admin/peers/{node}/ping", answer=api.PingPeer, access=Access.ADMIN,
+        "POST", "/admin/peers/{node}/ping", answer=api.peers.PingPeer, access=Access.ADMIN,
         errors=(Code.NOT_FOUND, Code.PEER_OFFLINE),
     )  # fmt: skip
-    async def ping_peer(self, call: Call[None]) -> api.PingPeer:
+    async def ping_peer(self, call: Call[None]) -> api.peers.PingPeer:
         """Measures one round trip over the open link."""
         nid = _node_in(call)
         self._peers.get(nid)
-        return api.PingPeer(rtt_ms=await self._probe.ping(nid))
+        return api.peers.PingPeer(rtt_ms=await self._probe.ping(nid))
 
     @endpoint(
-        "POST", "/admin/trace", request=api.Meet, answer=api.Trace, access=Access.ADMIN,
+        "POST", "/admin/trace", request=api.people.Meet, answer=api.peers.Trace, access=Access.ADMIN,
         errors=(Code.NAME_INVALID, Code.INVITE_INVALID, Code.CONFLICT),
     )  # fmt: skip
-    async def trace(self, call: Call[api.Meet]) -> api.Trace:
+    async def trace(self, call: Call[api.people.Meet]) -> api.peers.Trace:
         """How the node of a domain, id, address or link is looked for: what each source says, and who answers at each address."""
         found = await self._probe.trace(call.body.address)
         steps = [
-            api.TraceStep(
+            api.peers.TraceStep(
                 source=step.source, url=step.url, text=step.text, fine=step.fine, at_ms=step.at_ms, took_ms=step.took_ms
             )
             for step in found.steps
         ]
-        return api.Trace(node="" if found.nid is None else format_node(found.nid), steps=steps)
+        return api.peers.Trace(node="" if found.nid is None else format_node(found.nid), steps=steps)
 
-    @endpoint("GET", "/admin/reach", answer=api.Reach, access=Access.ADMIN)
-    async def show_reach(self, call: Call[None]) -> api.Reach:
+    @endpoint("GET", "/admin/reach", answer=api.peers.Reach, access=Access.ADMIN)
+    async def show_reach(self, call: Call[None]) -> api.peers.Reach:
         """How this node looks from outside, and what its domain should say."""
         return self._outlook.report()
 
-    @endpoint("POST", "/admin/reach/call-back", answer=api.CallBacks, access=Access.ADMIN)
-    async def call_back(self, call: Call[None]) -> api.CallBacks:
+    @endpoint("POST", "/admin/reach/call-back", answer=api.peers.CallBacks, access=Access.ADMIN)
+    async def call_back(self, call: Call[None]) -> api.peers.CallBacks:
         """Asks linked peers to connect to this node; each does so once a minute."""
         return await self._outlook.call_back()
 
-    @endpoint("GET", "/nearby", answer=api.Nearby, access=Access.USER)
-    async def nearby(self, call: Call[None]) -> api.Nearby:
+    @endpoint("GET", "/nearby", answer=api.peers.Nearby, access=Access.USER)
+    async def nearby(self, call: Call[None]) -> api.peers.Nearby:
         """Nodes in the same local network; an address proves nothing, pairing does."""
-        return api.Nearby(
+        return api.peers.Nearby(
             nodes=[
-                api.NearbyNode(
+                api.peers.NearbyNode(
                     node=format_node(one.nid),
                     name=self._peers.name_of(one.nid),
                     addresses=[str(address) for address in one.addresses],
@@ -158,8 +158,8 @@ class PeerResource:
             ]
         )
 
-    def _shown(self, state: PeerState, *, words: bool = True) -> api.Peer:
-        return api.Peer(
+    def _shown(self, state: PeerState, *, words: bool = True) -> api.peers.Peer:
+        return api.peers.Peer(
             node=format_node(state.nid),
             domain=state.domain,
             domain_state=state.domain_state,

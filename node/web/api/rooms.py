@@ -39,10 +39,10 @@ _POSTING = (
 )  # fmt: skip
 
 
-class HistoryQuery(api.Request, frozen=True, kw_only=True):
+class HistoryQuery(api.base.Request, frozen=True, kw_only=True):
     """Before `idx` (exclusive; 0 = the end) downwards if `back`, else from `idx` upwards."""
 
-    idx: api.Int = 0
+    idx: api.rooms.Int = 0
     back: bool = True
     limit: Annotated[int, Meta(ge=1, le=limits.PAGE_ENTRIES_MAX)] = limits.SYNC_PAGE_ENTRIES
 
@@ -69,25 +69,25 @@ class RoomResource:
 
     # --- rooms ------------------------------------------------------------------------------------------
 
-    @endpoint("GET", "/rooms", answer=api.Rooms, access=Access.USER)
-    async def list_rooms(self, call: Call[None]) -> api.Rooms:
+    @endpoint("GET", "/rooms", answer=api.rooms.Rooms, access=Access.USER)
+    async def list_rooms(self, call: Call[None]) -> api.rooms.Rooms:
         """Every chat and open invitation of the account, latest first."""
-        return api.Rooms(rooms=[self._room(call.actor, card) for card in self._book.cards(call.actor)])
+        return api.rooms.Rooms(rooms=[self._room(call.actor, card) for card in self._book.cards(call.actor)])
 
-    @endpoint("GET", "/rooms/{room}", answer=api.Room, access=Access.USER, errors=(Code.NOT_FOUND,))
-    async def show_room(self, call: Call[None]) -> api.Room:
+    @endpoint("GET", "/rooms/{room}", answer=api.rooms.Room, access=Access.USER, errors=(Code.NOT_FOUND,))
+    async def show_room(self, call: Call[None]) -> api.rooms.Room:
         """One chat, with what the account may do in it."""
         return self._room(call.actor, self._book.card(call.actor, room_in(call)))
 
     @endpoint(
         "POST",
         "/rooms",
-        request=api.CreateRoom,
-        answer=api.Room,
+        request=api.rooms.CreateRoom,
+        answer=api.rooms.Room,
         access=Access.USER,
         errors=(Code.NOT_FOUND, Code.LIMIT_REACHED, Code.ALREADY_DONE),
     )
-    async def create_room(self, call: Call[api.CreateRoom]) -> api.Room:
+    async def create_room(self, call: Call[api.rooms.CreateRoom]) -> api.rooms.Room:
         """A new group. The guests are invited; they are members once they accept."""
         body = call.body
         create = {"name": body.name, "topic": body.topic} if body.topic else {"name": body.name}
@@ -98,12 +98,12 @@ class RoomResource:
     @endpoint(
         "POST",
         "/rooms/direct",
-        request=api.OpenDirect,
-        answer=api.Room,
+        request=api.rooms.OpenDirect,
+        answer=api.rooms.Room,
         access=Access.USER,
         errors=(Code.NOT_FOUND, Code.LIMIT_REACHED),
     )
-    async def open_direct(self, call: Call[api.OpenDirect]) -> api.Room:
+    async def open_direct(self, call: Call[api.rooms.OpenDirect]) -> api.rooms.Room:
         """The direct chat with somebody, made when it does not exist. The other sees it with the first message."""
         room = await self._posting.open_direct(call.actor, UserId(call.body.user))
         return self._room(call.actor, self._book.card(call.actor, room))
@@ -111,16 +111,16 @@ class RoomResource:
     @endpoint(
         "GET",
         "/rooms/{room}/members",
-        answer=api.Members,
+        answer=api.rooms.Members,
         access=Access.USER,
         errors=(Code.NOT_FOUND, Code.NOT_MEMBER),
     )
-    async def list_members(self, call: Call[None]) -> api.Members:
+    async def list_members(self, call: Call[None]) -> api.rooms.Members:
         """Who is in the chat and how far they read, who is invited, and who is banned (for those who may unban)."""
         found = self._book.members(self._book.access(call.actor, room_in(call)))
-        return api.Members(
+        return api.rooms.Members(
             members=[
-                api.Member(
+                api.rooms.Member(
                     user=member.user,
                     local=_local(member.user),
                     name=member.name or _local(member.user),
@@ -135,7 +135,7 @@ class RoomResource:
                 for member in found.members
             ],
             invited=[
-                api.Guest(
+                api.rooms.Guest(
                     user=guest.user,
                     local=_local(guest.user),
                     name=guest.name or _local(guest.user),
@@ -145,10 +145,11 @@ class RoomResource:
                 for guest in found.invited
             ],
             nodes_banned=[
-                api.BannedNode(node=banned.node, by=banned.by, reason=banned.reason) for banned in found.nodes_banned
+                api.rooms.BannedNode(node=banned.node, by=banned.by, reason=banned.reason)
+                for banned in found.nodes_banned
             ],
             banned=[
-                api.Banned(
+                api.rooms.Banned(
                     user=banned.user,
                     local=_local(banned.user),
                     name=banned.name or _local(banned.user),
@@ -163,9 +164,14 @@ class RoomResource:
     # --- events -----------------------------------------------------------------------------------------
 
     @endpoint(
-        "POST", "/rooms/{room}/events", request=api.PostEvent, answer=api.Posted, access=Access.USER, errors=_POSTING
+        "POST",
+        "/rooms/{room}/events",
+        request=api.rooms.PostEvent,
+        answer=api.rooms.Posted,
+        access=Access.USER,
+        errors=_POSTING,
     )
-    async def post_event(self, call: Call[api.PostEvent]) -> api.Posted:
+    async def post_event(self, call: Call[api.rooms.PostEvent]) -> api.rooms.Posted:
         """Appends an event of any kind. The answer means that it is on disk; a repeat gets the first answer."""
         body = call.body
         data = bodies.encode(body.kind, body.body)
@@ -177,11 +183,11 @@ class RoomResource:
         "GET",
         "/rooms/{room}/history",
         request=HistoryQuery,
-        answer=api.History,
+        answer=api.rooms.History,
         access=Access.USER,
         errors=(Code.NOT_FOUND,),
     )
-    async def read_history(self, call: Call[HistoryQuery]) -> api.History:
+    async def read_history(self, call: Call[HistoryQuery]) -> api.rooms.History:
         """A page of the log in rising idx, each message in its present state."""
         query = call.body
         access = self._book.access(call.actor, room_in(call))
@@ -190,38 +196,38 @@ class RoomResource:
     @endpoint(
         "POST",
         "/rooms/{room}/read",
-        request=api.ReadUpTo,
-        answer=api.Empty,
+        request=api.rooms.ReadUpTo,
+        answer=api.base.Empty,
         access=Access.USER,
         errors=(Code.NOT_FOUND,),
     )
-    async def mark_read(self, call: Call[api.ReadUpTo]) -> api.Empty:
+    async def mark_read(self, call: Call[api.rooms.ReadUpTo]) -> api.base.Empty:
         """The account has read the chat up to `idx`; the mark never moves back."""
         await self._receipts.read_now(self._book.access(call.actor, room_in(call)), call.body.idx)
-        return api.Empty()
+        return api.base.Empty()
 
     # --- links ------------------------------------------------------------------------------------------
 
     @endpoint(
         "GET",
         "/rooms/{room}/links",
-        answer=api.Links,
+        answer=api.rooms.Links,
         access=Access.USER,
         errors=(Code.NOT_FOUND, Code.NOT_MEMBER, Code.ROLE_TOO_LOW),
     )
-    async def list_links(self, call: Call[None]) -> api.Links:
+    async def list_links(self, call: Call[None]) -> api.rooms.Links:
         """Live links into the chat, newest first."""
-        return api.Links(links=[to_link(row) for row in self._invites.links(call.actor, room_in(call))])
+        return api.rooms.Links(links=[to_link(row) for row in self._invites.links(call.actor, room_in(call))])
 
     @endpoint(
         "POST",
         "/rooms/{room}/links",
-        request=api.MakeLink,
-        answer=api.Link,
+        request=api.rooms.MakeLink,
+        answer=api.rooms.Link,
         access=Access.USER,
         errors=(Code.NOT_FOUND, Code.NOT_MEMBER, Code.ROLE_TOO_LOW, Code.LIMIT_REACHED),
     )
-    async def make_link(self, call: Call[api.MakeLink]) -> api.Link:
+    async def make_link(self, call: Call[api.rooms.MakeLink]) -> api.rooms.Link:
         """A link into the chat; it and its token are shown only now."""
         room, body = room_in(call), call.body
         made = await self._invites.make_link(
@@ -234,29 +240,36 @@ class RoomResource:
     @endpoint(
         "DELETE",
         "/rooms/{room}/links/{id}",
-        answer=api.Empty,
+        answer=api.base.Empty,
         access=Access.USER,
         errors=(Code.NOT_FOUND, Code.NOT_MEMBER, Code.ROLE_TOO_LOW),
     )
-    async def revoke_link(self, call: Call[None]) -> api.Empty:
+    async def revoke_link(self, call: Call[None]) -> api.base.Empty:
         """A link works no more."""
         await self._invites.revoke_link(call.actor, room_in(call), number_in(call))
-        return api.Empty()
+        return api.base.Empty()
 
-    @endpoint("POST", "/links/join", request=api.JoinByLink, answer=api.Posted, access=Access.USER, errors=_POSTING)
-    async def join_by_link(self, call: Call[api.JoinByLink]) -> api.Posted:
+    @endpoint(
+        "POST",
+        "/links/join",
+        request=api.rooms.JoinByLink,
+        answer=api.rooms.Posted,
+        access=Access.USER,
+        errors=_POSTING,
+    )
+    async def join_by_link(self, call: Call[api.rooms.JoinByLink]) -> api.rooms.Posted:
         """Enters the chat that a link leads to."""
         token, room = self._invites.room_link(call.body.token)
         data = bodies.encode("join", {"via": "link"})
         post = Post(room, _client_id(call.body.client_id), "join", data, token=token)
         return _posted(await self._posting.post(call.actor, post))
 
-    def _room(self, actor: Actor, card: c2s.Card) -> api.Room:
+    def _room(self, actor: Actor, card: c2s.Card) -> api.rooms.Room:
         peer = None
         if card.peer:
             named = self._sync.people({UserId(card.peer)})
             peer = person(card.peer, named[0].name if named else "")
-        return api.Room(
+        return api.rooms.Room(
             room=format_id(card.room),
             kind="direct" if card.kind == "direct" else "group",
             name=card.name,
@@ -291,13 +304,13 @@ def _local(user: str) -> str:
     return user.partition("@")[0]
 
 
-def _posted(entry: Appended) -> api.Posted:
-    return api.Posted(
+def _posted(entry: Appended) -> api.rooms.Posted:
+    return api.rooms.Posted(
         room=format_id(entry.room), idx=entry.idx, seq=entry.seq, event_id=format_id(entry.event_id), at_ms=entry.at_ms
     )
 
 
-def _history(page: HistoryPage) -> api.History:
+def _history(page: HistoryPage) -> api.rooms.History:
     marks = {mark.idx: mark for mark in page.marks}
     entries = []
     for raw in page.entries:
@@ -306,7 +319,7 @@ def _history(page: HistoryPage) -> api.History:
         mark = marks.get(entry.idx)
         edited = None if mark is None or mark.edited is None else content.encode_body(mark.edited)
         entries.append(
-            api.Entry(
+            api.rooms.Entry(
                 idx=entry.idx,
                 seq=entry.seq,
                 at_ms=entry.at_ms,
@@ -323,4 +336,4 @@ def _history(page: HistoryPage) -> api.History:
                 reactions={} if mark is None else {value: list(users) for value, users in mark.reactions.items()},
             )
         )
-    return api.History(entries=entries, more=page.more)
+    return api.rooms.History(entries=entries, more=page.more)

@@ -17,20 +17,20 @@ class SetupResource:
         self._phrase = phrase
         self._settings = settings
 
-    @endpoint("GET", "/setup/phrase", answer=api.Phrase, access=Access.OWNER, errors=(Code.ALREADY_DONE,))
-    async def show_phrase(self, call: Call[None]) -> api.Phrase:
+    @endpoint("GET", "/setup/phrase", answer=api.admin.Phrase, access=Access.OWNER, errors=(Code.ALREADY_DONE,))
+    async def show_phrase(self, call: Call[None]) -> api.admin.Phrase:
         """The 24 words and the places to type back."""
-        return api.Phrase(words=list(self._phrase.phrase()), ask=list(self._phrase.asked()))
+        return api.admin.Phrase(words=list(self._phrase.phrase()), ask=list(self._phrase.asked()))
 
     @endpoint(
         "POST",
         "/setup/confirm",
-        request=api.ConfirmSetup,
-        answer=api.Empty,
+        request=api.admin.ConfirmSetup,
+        answer=api.base.Empty,
         access=Access.OWNER,
         errors=(Code.ALREADY_DONE, Code.PHRASE_MISMATCH),
     )
-    async def confirm_setup(self, call: Call[api.ConfirmSetup]) -> api.Empty:
+    async def confirm_setup(self, call: Call[api.admin.ConfirmSetup]) -> api.base.Empty:
         """Right words: the phrase is erased for good, and the node gets its name and registration mode."""
         body = call.body
         registration = None if body.registration is None else Registration(body.registration)
@@ -38,7 +38,7 @@ class SetupResource:
         self._settings.check(change)
         self._phrase.confirm(_places(body.words))
         await self._settings.change(change, actor=call.actor.user)
-        return api.Empty()
+        return api.base.Empty()
 
 
 def _places(words: dict[str, str]) -> dict[int, str]:

@@ -83,6 +83,6 @@ async def test_where_udp_is_blocked_media_goes_over_the_https_port(internet: Int
         found = device.hear("udp")
         assert found == {"udp": False, "tcp": [PUBLIC, 443]}
         device.hear("live")
-        now = await asyncio.to_thread(pub.admin.get, "/admin/calls", api.AdminCalls)
+        now = await asyncio.to_thread(pub.admin.get, "/admin/calls", api.admin.AdminCalls)
         [call] = now.calls
         assert [seat.path for seat in call.seats] == ["tcp"]

@@ -158,7 +158,7 @@ async def nearby(client: Client) -> list[str]:
 
     async with asyncio.timeout(20):
         while True:
-            found = await client.api.call("GET", "/nearby", api.Nearby)
+            found = await client.api.call("GET", "/nearby", api.peers.Nearby)
             if found.nodes:
                 return [one.node for one in found.nodes]
             await asyncio.sleep(0.2)

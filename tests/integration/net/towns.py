@@ -112,12 +112,12 @@ class Settler:
 
     async def relax(self) -> None:
         """Rates as high as they go."""
-        change = api.ChangeSettings(rates=dict.fromkeys(RATES, RATE_MAX))
-        await asyncio.to_thread(self.admin.patch, "/admin/settings", change, api.NodeSettings)
+        change = api.admin.ChangeSettings(rates=dict.fromkeys(RATES, RATE_MAX))
+        await asyncio.to_thread(self.admin.patch, "/admin/settings", change, api.admin.NodeSettings)
 
     async def person(self, local: str) -> Client:
         """Somebody new with a device."""
-        made = await asyncio.to_thread(self.admin.post, "/admin/invites", api.MakeInvite(), api.Link)
+        made = await asyncio.to_thread(self.admin.post, "/admin/invites", api.admin.MakeInvite(), api.rooms.Link)
         coming = Client.register(self.url, invite=made.token, local=local, password=PASSWORD, name=local.title())
         return await self._people.enter_async_context(coming)
 

@@ -23,25 +23,25 @@ from node.runtime.config import Config
 from node.wire import api
 
 
-def peer(node: str = "bob", **more: Any) -> api.Peer:
+def peer(node: str = "bob", **more: Any) -> api.peers.Peer:
     known: dict[str, Any] = {
         "node": node * 8, "domain": f"{node}.example", "domain_state": "verified", "policy": "open", "state": "linked",
         "path": "in 192.0.2.1", "seen_ms": 1, "rtt_ms": 1.0, "skew_ms": 20, "queue_rows": 0, "queue_bytes": 0, "under_way": 0,
         "refused": 0, "rotations": 0, "incarnation": 1, "dialled_ms": 0, "dial_error": "", "addresses": [], "safety": "",
     }  # fmt: skip
-    return api.Peer(**{**known, **more})
+    return api.peers.Peer(**{**known, **more})
 
 
-def reach(**more: Any) -> api.Reach:
+def reach(**more: Any) -> api.peers.Reach:
     known: dict[str, Any] = {
         "standing": "private", "port": 8443, "published": [], "unproved": [], "mapping": "", "outside": "", "mapping_problem": "",
         "domain": "", "txt": "", "well_known": "",
     }  # fmt: skip
-    return api.Reach(**{**known, **more})
+    return api.peers.Reach(**{**known, **more})
 
 
-def said(source: str, text: str, *, fine: bool) -> api.TraceStep:
-    return api.TraceStep(source=source, url="", text=text, fine=fine, at_ms=0, took_ms=0)
+def said(source: str, text: str, *, fine: bool) -> api.peers.TraceStep:
+    return api.peers.TraceStep(source=source, url="", text=text, fine=fine, at_ms=0, took_ms=0)
 
 
 def only(found: list[Finding]) -> Finding:
@@ -110,11 +110,11 @@ class TestDomain:
 
     def test_both_say_so(self) -> None:
         steps = [said("well-known", "names us", fine=True), said("txt", "names us", fine=True)]
-        assert {found.level for found in check_domain(self.ASKED, api.Trace(node="", steps=steps))} == {Level.OK}
+        assert {found.level for found in check_domain(self.ASKED, api.peers.Trace(node="", steps=steps))} == {Level.OK}
 
     def test_neither_does(self) -> None:
         steps = [said("well-known", "status 404", fine=False), said("txt", "no record", fine=False)]
-        web, zone = check_domain(self.ASKED, api.Trace(node="", steps=steps))
+        web, zone = check_domain(self.ASKED, api.peers.Trace(node="", steps=steps))
         assert (web.level, "status 404" in web.text, '{"v":1}' in web.text) == (Level.WARN, True, True)
         assert (zone.level, self.ASKED.txt in zone.text) == (Level.OK, True)
 
@@ -124,15 +124,17 @@ class TestDomain:
             said("txt", "b", fine=True),
             said("domain", "disagree", fine=False),
         ]
-        assert [found.level for found in check_domain(self.ASKED, api.Trace(node="", steps=steps))][-1] is Level.WARN
+        assert [found.level for found in check_domain(self.ASKED, api.peers.Trace(node="", steps=steps))][
+            -1
+        ] is Level.WARN
 
 
 def test_who_called_back() -> None:
     bob = peer()
     calls = [
-        api.CallBack(node=bob.node, reached=True, code="", text=""),
-        api.CallBack(node=bob.node, reached=False, code="rate_limited", text="Once a minute."),
-        api.CallBack(node="x" * 52, reached=False, code="peer_unreachable", text="No answer."),
+        api.peers.CallBack(node=bob.node, reached=True, code="", text=""),
+        api.peers.CallBack(node=bob.node, reached=False, code="rate_limited", text="Once a minute."),
+        api.peers.CallBack(node="x" * 52, reached=False, code="peer_unreachable", text="No answer."),
     ]
     found = list(check_call_backs(calls, [bob], 8443))
     assert [one.level for one in found] == [Level.OK, Level.OK, Level.WARN]

@@ -15,7 +15,7 @@ from node.base.errors import Code, LocalError, Rejected
 from node.client.admin import AdminClient, NotRunning
 from node.wire import api
 
-INFO = api.NodeInfo(name="Casa", domain="", node="a" * 52, version="0", registration="invite", setup="done")
+INFO = api.account.NodeInfo(name="Casa", domain="", node="a" * 52, version="0", registration="invite", setup="done")
 Answer = tuple[int, bytes]
 Serve = Callable[[Answer], list[tuple[str, str, dict[str, str], bytes]]]
 
@@ -60,7 +60,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 def test_a_question_and_its_answer(tmp_path: Path, serve: Serve) -> None:
     seen = serve((200, msgspec.json.encode(INFO)))
-    assert AdminClient(tmp_path).get("/node", api.NodeInfo) == INFO
+    assert AdminClient(tmp_path).get("/node", api.account.NodeInfo) == INFO
     method, path, headers, body = seen[0]
     assert (method, path, body) == ("GET", "/api/v1/node", b"")
     assert "X-Startalk" not in headers
@@ -69,8 +69,8 @@ def test_a_question_and_its_answer(tmp_path: Path, serve: Serve) -> None:
 def test_changes_carry_the_header_that_pages_elsewhere_cannot_send(tmp_path: Path, serve: Serve) -> None:
     seen = serve((200, b"{}"))
     admin = AdminClient(tmp_path)
-    admin.post("/logout", api.Empty(), api.Empty, token="secret")
-    admin.patch("/me", api.ChangeMe(name="x"), api.Empty)
+    admin.post("/logout", api.base.Empty(), api.base.Empty, token="secret")
+    admin.patch("/me", api.account.ChangeMe(name="x"), api.base.Empty)
     assert [(method, headers["X-Startalk"]) for method, _, headers, _ in seen] == [("POST", "1"), ("PATCH", "1")]
     assert seen[0][2]["Authorization"] == "Bearer secret"
     assert "Authorization" not in seen[1][2]
@@ -78,18 +78,18 @@ def test_changes_carry_the_header_that_pages_elsewhere_cannot_send(tmp_path: Pat
 
 
 def test_a_refusal_is_the_node_s_own(tmp_path: Path, serve: Serve) -> None:
-    problem = api.Problem(code="rate_limited", text="Slow down.", detail={"retry_after_s": 3})
-    serve((429, msgspec.json.encode(api.Failure(error=problem))))
+    problem = api.base.Problem(code="rate_limited", text="Slow down.", detail={"retry_after_s": 3})
+    serve((429, msgspec.json.encode(api.base.Failure(error=problem))))
     with pytest.raises(Rejected) as refusal:
-        AdminClient(tmp_path).get("/node", api.NodeInfo)
+        AdminClient(tmp_path).get("/node", api.account.NodeInfo)
     assert (refusal.value.code, refusal.value.text) == (Code.RATE_LIMITED, "Slow down.")
     assert refusal.value.detail == {"retry_after_s": 3}
 
 
 def test_a_code_of_a_newer_node_is_kept_as_a_sentence(tmp_path: Path, serve: Serve) -> None:
-    serve((400, msgspec.json.encode(api.Failure(error=api.Problem(code="brand_new", text="Do this.")))))
+    serve((400, msgspec.json.encode(api.base.Failure(error=api.base.Problem(code="brand_new", text="Do this.")))))
     with pytest.raises(Rejected, match="Do this") as refusal:
-        AdminClient(tmp_path).get("/node", api.NodeInfo)
+        AdminClient(tmp_path).get("/node", api.account.NodeInfo)
     assert refusal.value.code is Code.INTERNAL
 
 
@@ -101,11 +101,11 @@ def test_a_code_of_a_newer_node_is_kept_as_a_sentence(tmp_path: Path, serve: Ser
 def test_an_answer_nobody_expects_is_one_sentence(tmp_path: Path, serve: Serve, answer: Answer) -> None:
     serve(answer)
     with pytest.raises(LocalError, match="unexpected"):
-        AdminClient(tmp_path).get("/node", api.NodeInfo)
+        AdminClient(tmp_path).get("/node", api.account.NodeInfo)
 
 
 def test_bad_health_is_told_and_not_raised(tmp_path: Path, serve: Serve) -> None:
-    health = api.Health(status="read_only", reason="The disk is full.", version="0", uptime_s=1)
+    health = api.admin.Health(status="read_only", reason="The disk is full.", version="0", uptime_s=1)
     serve((503, msgspec.json.encode(health)))
     assert AdminClient(tmp_path).health() == health
 

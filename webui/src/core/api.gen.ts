@@ -1,4 +1,4 @@
-/** Structs of the HTTP API, one interface for each struct of node/wire/api.py, under the same name. */
+/** Structs of the HTTP API, one interface for each struct of node/wire/api/, under the same name. */
 // Generated file; `make api-types` writes it anew.
 
 /** Done; nothing to tell. */
