@@ -29,7 +29,8 @@ from node.discovery.proto.policy import ID_BYTES, R_MASK, Contact, Policy, make_
 from node.runtime.clock import Clock, SystemClock
 from node.runtime.entropy import SeededEntropy
 from node.wire import keys, record
-from node.wire.record import LocBody, Spot, dht_key
+from node.wire.location import LocBody, Spot
+from node.wire.record import dht_key
 
 LOOPBACK: Final = Policy(public=(ipaddress.IPv4Network("127.0.0.0/8"),))
 JOIN_AT_ONCE: Final = 10

@@ -19,7 +19,8 @@ from node.discovery.gossip import WHO, Links
 from node.runtime.clock import Clock
 from node.runtime.lifecycle import Ready
 from node.runtime.log import Log
-from node.wire.record import LocBody, Verifier
+from node.wire.location import LocBody
+from node.wire.record import Verifier
 
 log = Log("discovery.domains")
 WAITING_MAX: Final = 256  # nodes; who finds no place is asked when its next link opens

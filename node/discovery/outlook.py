@@ -23,7 +23,7 @@ from node.services.peers import PeerLink
 from node.services.wellknown import WellKnownPage
 from node.wire import api
 from node.wire.codec import encode
-from node.wire.record import Flag, Spot
+from node.wire.location import Flag, Spot
 
 CALLED_MAX: Final = 4  # peers that are asked at once
 Standing = Literal["no_https", "public", "cgnat", "unproved", "private"]

@@ -20,7 +20,7 @@ from msgspec import Struct
 from node.base import limits
 from node.base.ids import NodeId
 from node.runtime.targets import IP, Targets
-from node.wire.record import Flag, Spot
+from node.wire.location import Flag, Spot
 
 OBSERVERS_MAX = 64  # peers whose word about our address is remembered
 

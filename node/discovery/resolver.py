@@ -37,7 +37,8 @@ from node.runtime.targets import IP, PORT_FREE_MIN, WEB_PORTS, Targets
 from node.services.ports import Candidate, Word
 from node.wire.address import Place
 from node.wire.keys import Chain
-from node.wire.record import SALT_LOC, LocBody, Record, Verifier, is_newer
+from node.wire.location import LocBody
+from node.wire.record import SALT_LOC, Record, Verifier, is_newer
 
 log = Log("discovery.resolver")
 

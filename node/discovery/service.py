@@ -29,7 +29,8 @@ from node.discovery.resolver import Resolver
 from node.runtime.clock import Clock
 from node.runtime.lifecycle import Ready
 from node.runtime.log import Log
-from node.wire.record import LocBody, verify_record
+from node.wire.location import LocBody
+from node.wire.record import verify_record
 
 log = Log("discovery.service")
 Work = Callable[[], Coroutine[Any, Any, None]]

@@ -31,7 +31,8 @@ from node.base.ids import NodeId, parse_node
 from node.runtime.clock import Clock
 from node.runtime.outgoing import Answer, Ask
 from node.wire.address import check_domain
-from node.wire.record import LocBody, Record, Verifier
+from node.wire.location import LocBody
+from node.wire.record import Record, Verifier
 
 PATH: Final = "/.well-known/startalk"
 LABEL: Final = "_startalk"

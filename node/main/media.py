@@ -20,7 +20,7 @@ from node.media.service import Relay, Setting
 from node.runtime import lan
 from node.runtime.clock import Clock
 from node.runtime.config import Config
-from node.wire.record import Spot
+from node.wire.location import Spot
 
 LOOPBACK: Final = "127.0.0.1"
 

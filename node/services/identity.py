@@ -39,7 +39,8 @@ from node.wire import envelope, keys, record
 from node.wire.address import check_domain
 from node.wire.envelope import SignedHead
 from node.wire.keys import Chain, Inception, OpCert, Successor
-from node.wire.record import ChainGap, LocBody, Record, RecordType
+from node.wire.location import LocBody
+from node.wire.record import ChainGap, Record, RecordType
 
 INCARNATION_FIRST: Final = 1
 OLD_COPY: Final = (

@@ -22,17 +22,14 @@ again. The signature covers CONTEXT ‖ 00 ‖ msgpack(fields 0..7); CONTEXT is 
 Bodies are msgpack maps; an empty value is left out and keys come in this order:
 
 ========  ====================================================================================================
-loc       ``d`` domain in lower-case A-labels, ``a`` at most 8 × [family 4 or 6, ip, port], ``r`` at most 3 × [nid of
-          a relay, host, port], ``p`` protocol versions, ``f`` flags: 1 public, 2 behind carrier NAT, 4 relays for
-          others, 8 IPv6
+loc       node/wire/location.py
 transfer  ``d`` domain, ``n`` chain of the new identity, ``t`` unix seconds, ``s`` [signature by the current root of
           the old, of the new identity] over what keys.move_signing_input says
 id, rev   no bytes at all: the other fields say everything
 ========  ====================================================================================================
 
 *Newer* is the greater (rotations, incarnation, seq, bytes), among records of one nid and type. A record says what its
-node said, not that it said nothing later: pins, short lives and asking many are against that. An address in it is a
-claim; `public_spots` keeps the claims that a stranger may make.
+node said, not that it said nothing later: pins, short lives and asking many are against that.
 
 Vectors: docs/spec/vectors/record.json.
 """
@@ -40,9 +37,8 @@ Vectors: docs/spec/vectors/record.json.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections import OrderedDict
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -51,11 +47,12 @@ from msgspec import Meta, Struct
 
 from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
-from node.base.ids import NODE_ID_BYTES, NodeId
+from node.base.ids import NodeId
 from node.wire import keys
 from node.wire.address import check_domain
 from node.wire.codec import encode
 from node.wire.keys import Chain, OpCert, Rotation, Transfer
+from node.wire.location import Host, LocBody, check_loc, decode_loc, shorten
 
 CONTEXT: Final = b"startalk-rec-v1"
 VERSION: Final = 1
@@ -66,12 +63,6 @@ SALT_TRANSFER: Final = b"tra"
 SEQ_MAX: Final = 2**53 - 1
 SKEW_S: Final = 300  # allowed to clocks on both sides of every check
 SIGNATURE_BYTES: Final = 64
-_WELL_KNOWN_PORTS: Final = frozenset({80, 443})
-_PORT_MIN: Final = 1_024  # below are services that a record must not aim nodes at
-_GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")  # the only IPv6 addresses that are handed out
-_NOBODYS: Final = tuple(
-    ipaddress.ip_network(net) for net in ("2001::/23", "2002::/16", "3fff::/20", "192.88.99.0/24")
-)  # tunnels, which hide an IPv4 address, and what Python 3.11 does not yet know as documentation
 
 
 class RecordType(IntEnum):
@@ -94,60 +85,13 @@ _LIFE_S_MAX: Final = {
     RecordType.ID: limits.ID_LIFE_S_MAX,
     RecordType.TRANSFER: limits.ID_LIFE_S_MAX,
 }
-
 _MADE_BEFORE_S: Final = {
     RecordType.LOC: limits.LOC_LIFE_S,
     RecordType.ID: limits.ID_LIFE_S,
     RecordType.REVOKE: limits.REVOKE_LIFE_S,
     RecordType.TRANSFER: limits.ID_LIFE_S,
 }
-
-
-class Flag(IntFlag):
-    """Bits of ``f``; others are ignored."""
-
-    PUBLIC = 1
-    CGNAT = 2
-    RELAY_OK = 4
-    IPV6 = 8
-
-
-_Byte = Annotated[int, Meta(ge=0, le=255)]
-_Port = Annotated[int, Meta(ge=1, le=65_535)]
-_Host = Annotated[str, Meta(max_length=keys.DOMAIN_CHARS_MAX)]
 _Signature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
-
-
-class Spot(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """An address of a node: family 4 with 4 bytes or 6 with 16, and a TCP port."""
-
-    family: _Byte
-    ip: Annotated[bytes, Meta(min_length=4, max_length=16)]
-    port: _Port
-
-
-class Relay(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A node that forwards for this one; `host` is a domain or an IP address."""
-
-    nid: Annotated[bytes, Meta(min_length=NODE_ID_BYTES, max_length=NODE_ID_BYTES)]
-    host: _Host
-    port: _Port
-
-
-class LocBody(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
-    """Where a node is; all of it claims."""
-
-    domain: _Host = msgspec.field(default="", name="d")
-    addresses: Annotated[tuple[Spot, ...], Meta(max_length=limits.RECORD_ADDRESSES_MAX)] = msgspec.field(
-        default=(), name="a"
-    )
-    relays: Annotated[tuple[Relay, ...], Meta(max_length=limits.RECORD_RELAYS_MAX)] = msgspec.field(
-        default=(), name="r"
-    )
-    versions: Annotated[tuple[_Byte, ...], Meta(max_length=limits.RECORD_VERSIONS_MAX)] = msgspec.field(
-        default=(), name="p"
-    )
-    flags: _Byte = msgspec.field(default=0, name="f")
 
 
 class TransferBody(Struct, frozen=True):
@@ -219,7 +163,7 @@ class _Wire(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 
 
 class _TransferWire(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
-    domain: _Host = msgspec.field(default="", name="d")
+    domain: Host = msgspec.field(default="", name="d")
     chain: tuple[msgspec.Raw, ...] = msgspec.field(name="n")
     at_s: Annotated[int, Meta(ge=0, le=keys.U32_MAX)] = msgspec.field(name="t")
     signatures: tuple[_Signature, _Signature] = msgspec.field(name="s")
@@ -233,14 +177,7 @@ def make_loc(*, chain: Chain, cert: OpCert, op_key: Ed25519PrivateKey, seq: int,
         data = _make(op_key, RecordType.LOC, chain, cert, seq, exp, encode(body))
         if data is not None:
             return data
-        body = _shorten(body)
-
-
-def _shorten(body: LocBody) -> LocBody:
-    if body.relays:
-        return msgspec.structs.replace(body, relays=body.relays[:-1])
-    assert body.addresses, "a domain of 253 characters fits beside four elements of a chain"
-    return msgspec.structs.replace(body, addresses=body.addresses[:-1])
+        body = shorten(body)
 
 
 def make_id(*, chain: Chain, root_key: Ed25519PrivateKey, seq: int, now_s: int) -> bytes:
@@ -472,7 +409,7 @@ def _decode_body(wire: _Wire, nid: NodeId, root: bytes) -> Body:
     try:
         match wire.typ:
             case RecordType.LOC:
-                return _decode_loc(wire.body)
+                return decode_loc(wire.body)
             case RecordType.TRANSFER:
                 return _decode_transfer(wire.body, nid, root)
             case _:
@@ -483,33 +420,6 @@ def _decode_body(wire: _Wire, nid: NodeId, root: bytes) -> Body:
         raise RemoteError(f"The body of the record is malformed: {error}.") from None
     except Rejected as error:
         raise RemoteError(f"The body of the record is not valid: {error.text}") from None
-
-
-def _decode_loc(data: bytes) -> LocBody:
-    body = _decode_loc_body(data)
-    if encode(body) != data:
-        raise RemoteError("The body of the record is not spelt in the shortest way.")
-    check_loc(body)
-    return body
-
-
-def check_loc(body: LocBody) -> None:
-    """What the types alone do not say. Raises Rejected."""
-    if body.domain:
-        check_domain(body.domain)
-    for spot in body.addresses:
-        if (spot.family, len(spot.ip)) not in {(4, 4), (6, 16)}:
-            raise Rejected(Code.BAD_REQUEST, "An address has family 4 and 4 bytes, or family 6 and 16.", field="a")
-    for relay in body.relays:
-        if not _is_address(relay.host):
-            check_domain(relay.host)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        return str(ipaddress.ip_address(host)) == host and "%" not in host
-    except ValueError:
-        return False
 
 
 def _decode_transfer(data: bytes, nid: NodeId, root: bytes) -> TransferBody:
@@ -525,29 +435,7 @@ def _decode_transfer(data: bytes, nid: NodeId, root: bytes) -> TransferBody:
     return TransferBody(transfer, chain)
 
 
-# --- addresses of strangers -----------------------------------------------------------------------------
-
-
-def public_spots(spots: tuple[Spot, ...]) -> tuple[Spot, ...]:
-    """The addresses that may leave a LAN and that a record from outside may name.
-
-    Private, loopback, link-local, shared (100.64/10), multicast and reserved ones are dropped, so are IPv6 spellings of
-    IPv4 addresses, and ports below 1,024 except 80 and 443: a record must not aim nodes at a router or a mail server.
-    """
-    return tuple(spot for spot in spots if _is_public(spot))
-
-
-def _is_public(spot: Spot) -> bool:
-    if len(spot.ip) not in {4, 16} or (spot.port < _PORT_MIN and spot.port not in _WELL_KNOWN_PORTS):
-        return False
-    ip = ipaddress.ip_address(spot.ip)
-    if not ip.is_global or ip.is_multicast or ip.is_reserved or (ip.version == 6 and ip not in _GLOBAL_UNICAST):
-        return False
-    return not any(ip.version == net.version and ip in net for net in _NOBODYS)
-
-
 _EMPTY_ARRAY: Final = b"\x90"
 _decode = msgspec.msgpack.Decoder(_Wire).decode
 _decode_cert = msgspec.msgpack.Decoder(OpCert).decode
-_decode_loc_body = msgspec.msgpack.Decoder(LocBody).decode
 _decode_transfer_body = msgspec.msgpack.Decoder(_TransferWire).decode

@@ -25,7 +25,8 @@ from node.runtime.targets import Exceptions, Targets
 from node.runtime.tls import Certificate
 from node.storage.peers import Peer
 from node.wire.keys import Chain, OpCert
-from node.wire.record import LocBody, Verifier, make_loc
+from node.wire.location import LocBody
+from node.wire.record import Verifier, make_loc
 from node.wire.s2s import Hello
 from tests.links import Home, identity
 

@@ -19,7 +19,7 @@ from node.base.ids import NodeId, format_node
 from node.wire import keys, record, safety
 from node.wire.codec import encode
 from node.wire.keys import Chain, OpCert
-from node.wire.record import Flag, LocBody, Relay, Spot
+from node.wire.location import Flag, LocBody, Relay, Spot
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "spec" / "vectors"
 NOW_S: Final = 1_800_000_000

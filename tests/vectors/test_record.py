@@ -10,9 +10,9 @@ import pytest
 
 from node.base import limits
 from node.base.errors import RemoteError
-from node.wire import keys, record
+from node.wire import keys, location, record
 from node.wire.keys import Chain
-from node.wire.record import Spot
+from node.wire.location import Spot
 from tests.vectors import identities
 
 FILE: dict[str, Any] = json.loads((identities.FOLDER / "record.json").read_text(encoding="utf-8"))
@@ -52,4 +52,4 @@ def test_the_order() -> None:
 def test_public_addresses(case: dict[str, Any]) -> None:
     family, ip, port = case["spot"]
     spot = Spot(family, bytes.fromhex(ip), port)
-    assert record.public_spots((spot,)) == ((spot,) if case["public"] else ())
+    assert location.public_spots((spot,)) == ((spot,) if case["public"] else ())

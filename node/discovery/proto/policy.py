@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from node.base import limits
-from node.wire.record import Spot, public_spots
+from node.wire.location import Spot, public_spots
 
 ID_BYTES: Final = 20
 TOKEN_BYTES: Final = 8

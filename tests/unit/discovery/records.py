@@ -5,7 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from node.base.ids import NodeId
-from node.wire.record import LocBody, Record, Spot, make_loc, verify_record
+from node.wire.location import LocBody, Spot
+from node.wire.record import Record, make_loc, verify_record
 from tests.links import identity
 
 NOW_S = 1_700_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from node.base import limits
 from node.discovery.reachability import OBSERVERS_MAX, Endpoint, Reachability, Witness
 from node.runtime.targets import Targets
-from node.wire.record import Flag
+from node.wire.location import Flag
 from tests.unit.discovery.records import nid_of, spot
 
 HOME = Endpoint("8.8.4.4", 8443)

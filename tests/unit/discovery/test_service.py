@@ -15,7 +15,8 @@ from node.discovery.service import Discovery
 from node.runtime.clock import ManualClock
 from node.runtime.targets import Targets
 from node.services.ports import Candidate
-from node.wire.record import Flag, LocBody, Record, Verifier, make_loc
+from node.wire.location import Flag, LocBody
+from node.wire.record import Record, Verifier, make_loc
 from tests.links import identity
 from tests.unit.discovery.records import NOW_MS, NOW_S, nid_of, spot
 

@@ -15,7 +15,7 @@ from node.media.proto.sdp import Candidate
 from node.runtime import config
 from node.runtime.clock import ManualClock
 from node.runtime.config import Config
-from node.wire.record import Spot
+from node.wire.location import Spot
 
 
 @pytest.mark.parametrize(

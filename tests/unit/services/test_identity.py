@@ -19,7 +19,8 @@ from node.runtime.privatefile import write_private
 from node.services.identity import Identity, Proof, ShownCert, ShownHead, ShownRecord, choose_places
 from node.storage.keys import KeyFolder
 from node.wire import envelope, keys, record
-from node.wire.record import LocBody, Record, RecordType
+from node.wire.location import LocBody
+from node.wire.record import Record, RecordType
 
 SECONDS_OF_A_DAY = 24 * 3600
 
