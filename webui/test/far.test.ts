@@ -18,7 +18,7 @@ import {
 } from '../src/features/contacts/model.ts';
 import { isStable, reachOf } from '../src/features/message/model.ts';
 import { noticeOf } from '../src/features/timeline/notices.ts';
-import { awayOf, stopsWriting, troubleOf } from '../src/features/timeline/Standing.tsx';
+import { awayOf, stopsWriting, troubleOf } from '../src/features/timeline/trouble.ts';
 import { setLang } from '../src/i18n/index.ts';
 import { go, parse, path } from '../src/routes.ts';
 import { client } from '../src/session.ts';

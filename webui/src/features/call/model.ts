@@ -6,7 +6,7 @@ import type { State } from '../../core/store/state.ts';
 import type { Room } from '../../core/types.ts';
 import { go, route } from '../../routes.ts';
 import { client } from '../../session.ts';
-import { stopsWriting, troubleOf } from '../timeline/Standing.tsx';
+import { stopsWriting, troubleOf } from '../timeline/trouble.ts';
 import type { Begin, Session, Wanted } from './engine/session.ts';
 import type { Unfinished } from './unfinished.ts';
 

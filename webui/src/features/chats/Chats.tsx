@@ -1,14 +1,17 @@
-/** The page of chats: list, conversation, and the panel of details. */
+/** The page of chats: list, conversation, and the panel of details. What a list does not need comes right after it. */
 import { lazy, Suspense } from 'preact/compat';
+import { useEffect } from 'preact/hooks';
 import { t } from '../../i18n/index.ts';
 import { back, go, route } from '../../routes.ts';
 import { here } from '../../session.ts';
 import { Button } from '../../ui/Button/Button.tsx';
 import { Empty } from '../../ui/Parts/Parts.tsx';
 import shell from '../shell/Shell.module.css';
-import { Conversation } from '../timeline/Conversation.tsx';
 import { ChatList } from './ChatList.tsx';
 
+const readConversation = () => import('../timeline/Conversation.tsx');
+const Conversation = lazy(readConversation);
+if (route.peek().room) void readConversation().catch(() => undefined); // the address names a chat: at once
 const Details = lazy(() => import('../group/Details.tsx'));
 const CreateGroup = lazy(() => import('../group/CreateGroup.tsx'));
 const InviteMembers = lazy(() => import('../group/InviteMembers.tsx'));
@@ -17,11 +20,14 @@ export function Chats() {
   const { room, panel, dialog, target } = route.value;
   const { state } = here();
   const card = room ? state.rooms.value.get(room) : undefined;
+  useEffect(() => void readConversation().catch(() => undefined), []); // there before somebody opens a chat
   return (
     <>
       <ChatList />
       {card ? (
-        <Conversation key={card.room} room={card} target={panel === 'reads' ? undefined : target} />
+        <Suspense fallback={<main class={shell.main} aria-busy="true" />}>
+          <Conversation key={card.room} room={card} target={panel === 'reads' ? undefined : target} />
+        </Suspense>
       ) : (
         <Blank missing={room !== undefined && state.loaded.value} />
       )}

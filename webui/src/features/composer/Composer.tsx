@@ -15,7 +15,7 @@ import { roomName } from '../chats/model.ts';
 import { Domain } from '../contacts/Domain.tsx';
 import { learn } from '../message/MessageMenu.tsx';
 import { editLast } from '../message/model.ts';
-import { stopsWriting, troubleOf } from '../timeline/Standing.tsx';
+import { stopsWriting, troubleOf } from '../timeline/trouble.ts';
 import s from './Composer.module.css';
 import { modes, type Named, setMode, submit, TEXT_MAX, wanted } from './model.ts';
 

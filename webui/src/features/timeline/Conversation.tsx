@@ -11,11 +11,12 @@ import { faceOf, presenceText, roomName, typingText } from '../chats/model.ts';
 import { Composer } from '../composer/Composer.tsx';
 import { Domain } from '../contacts/Domain.tsx';
 import shell from '../shell/Shell.module.css';
-import { awayOf, Standing } from './Standing.tsx';
+import { Standing } from './Standing.tsx';
 import s from './Timeline.module.css';
 import { Timeline } from './Timeline.tsx';
+import { awayOf } from './trouble.ts';
 
-export function Conversation({ room, target }: { room: Room; target: string | undefined }) {
+export default function Conversation({ room, target }: { room: Room; target: string | undefined }) {
   return (
     <main class={s.main}>
       <Head room={room} />
