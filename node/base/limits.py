@@ -169,6 +169,8 @@ DHT_SAVE_S: Final = 600  # the list on disk is this old at most
 
 # --- storage ----------------------------------------------------------------------------------------------
 BATCH_WRITES_MAX: Final = 512  # transactions joined into one commit
+BATCH_OWN_WRITES: Final = 128  # of one batch for own people before peers have their turns: about 5 ms
+BATCH_PEER_BYTES: Final = 64 * 1024  # what one peer brings into one batch: a disk syncs it in a few milliseconds
 BATCH_MS_MAX: Final = 20  # time the loop gives to one batch before it commits
 WRITE_QUEUE_MAX: Final = 20_000  # waiting writes before new ones are refused
 DISK_FREE_BYTES_MIN: Final = 64 * 1024 * 1024  # below, the node turns read-only instead of failing half-way
@@ -207,6 +209,8 @@ LINK_NEW_RUN_S: Final = 600  # a peer may number anew this often
 CONGESTED_POLL_S: Final = 0.05  # how often a full socket is looked at; transports have no event for it
 QUARANTINE_PER_PEER_MAX: Final = 1_000  # refused items kept of one peer
 QUARANTINE_BYTES_MAX: Final = 64 * 1024  # kept of one refused item
+QUARANTINE_BURST_BYTES: Final = 256 * 1024  # of refused items of one link kept at once, and then
+QUARANTINE_BYTES_PER_S: Final = 4 * 1024  # so much: of what is beyond only number and reason are kept
 HANDSHAKE_S: Final = 5  # for the three messages of a handshake
 HANDSHAKES_MAX: Final = 256  # half-open links; strangers get half of them
 HANDSHAKES_PER_NETWORK_MAX: Final = 8  # half-open links of one IPv4 address or IPv6 /64

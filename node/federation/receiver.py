@@ -6,6 +6,9 @@ this peer writes: this one is *fenced* and must close. After the commit the peer
 An item that cannot be taken (malformed, forged, refused by the rules) is *poison*: it is stored in quarantine in the same transaction,
 the cursor moves past it, the peer is told by a nack, and the queue goes on. A fault of our own with one item makes its batch run
 again item by item, and the guilty one is poison, too; the disk's fault is nobody's poison, then the link ends and comes back later.
+
+A batch is one turn of this peer at the writer (storage/turns.py), so it is bounded in items and bytes. Poison is no way to make this disk
+work: bodies are kept at `QUARANTINE_BYTES_PER_S`, of others only number and reason.
 """
 
 from __future__ import annotations
@@ -79,6 +82,8 @@ class Receiver:
         self._last = 0
         self._busy = False
         self._alone = 0  # so many items run one by one
+        self._keep_bytes = float(limits.QUARANTINE_BURST_BYTES)  # of poison, at that time
+        self._kept_at = clock.monotonic()
         self._stopped = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -108,7 +113,7 @@ class Receiver:
                 log.error("An item of a peer could not be prepared", error)
                 prepared = Poison(Code.INTERNAL)
         self._waiting.append(_Item(msg, prepared))
-        self._waiting_bytes += ITEM_BYTES + len(msg.body)
+        self._waiting_bytes += _size(self._waiting[-1])
         if self._waiting_bytes > limits.LINK_WAITING_BYTES_MAX or len(self._waiting) > limits.LINK_WAITING_MAX:
             self._has_room.clear()
         if not self._busy:
@@ -137,13 +142,22 @@ class Receiver:
             self._busy = False
             self._idle.set()
             return
-        size = 1 if self._alone else limits.LINK_BATCH
-        self._submit([self._waiting.popleft() for _ in range(min(size, len(self._waiting)))])
+        items_max = 1 if self._alone else limits.LINK_BATCH
+        batch, size_bytes = [self._waiting.popleft()], 0
+        while self._waiting and len(batch) < items_max:
+            size_bytes += _size(batch[-1])
+            if size_bytes + _size(self._waiting[0]) > limits.BATCH_PEER_BYTES:
+                break
+            batch.append(self._waiting.popleft())
+        self._submit(batch)
 
     def _submit(self, batch: list[_Item]) -> None:
         try:
             self._db.submit(
-                lambda tx: self._apply(tx, batch), lambda refused, error: self._done(batch, refused or [], error)
+                lambda tx: self._apply(tx, batch),
+                lambda refused, error: self._done(batch, refused or [], error),
+                peer=self._peer.nid,
+                size_bytes=sum(map(_size, batch)),
             )
         except Rejected as error:
             self._fail(error)
@@ -179,6 +193,8 @@ class Receiver:
 
     def _put_away(self, tx: Tx, msg: s2s.Msg, code: str) -> None:
         body = msg.body[: limits.QUARANTINE_BYTES_MAX]
+        if not self._may_keep(len(body)):
+            body = b""
         self._quarantine.put(
             tx,
             self._peer.pk,
@@ -187,6 +203,17 @@ class Receiver:
             limits.QUARANTINE_PER_PEER_MAX,
         )
 
+    def _may_keep(self, size_bytes: int) -> bool:
+        """Takes it from what this link may put away, if there is enough."""
+        now = self._clock.monotonic()
+        gained = (now - self._kept_at) * limits.QUARANTINE_BYTES_PER_S
+        self._keep_bytes = min(float(limits.QUARANTINE_BURST_BYTES), self._keep_bytes + gained)
+        self._kept_at = now
+        if size_bytes > self._keep_bytes:
+            return False
+        self._keep_bytes -= size_bytes
+        return True
+
     def _done(self, batch: list[_Item], refused: list[tuple[int, str]], error: Exception | None) -> None:
         if error is not None:
             self._failed(batch, error)
@@ -194,7 +221,7 @@ class Receiver:
         self._before_run = None
         self._last = batch[-1].msg.seq
         self._alone = max(0, self._alone - len(batch))
-        self._waiting_bytes -= sum(ITEM_BYTES + len(item.msg.body) for item in batch)
+        self._waiting_bytes -= sum(map(_size, batch))
         if self._waiting_bytes <= limits.LINK_WAITING_BYTES_MAX and len(self._waiting) <= limits.LINK_WAITING_MAX:
             self._has_room.set()
         self._inbox.applied(self._peer, len(batch))
@@ -219,3 +246,8 @@ class Receiver:
         self._busy = False
         self._idle.set()
         self._reception.failed("fenced" if error.code is Code.CONFLICT else "read_only")
+
+
+def _size(item: _Item) -> int:
+    """What it counts, in bytes."""
+    return ITEM_BYTES + len(item.msg.body)

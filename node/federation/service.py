@@ -521,7 +521,7 @@ class Federation:
             self._left(session)
             if nid not in self._links:
                 with suppress(Rejected):
-                    self._db.submit(lambda tx: self._peers.forget_stranger(tx, pk), _report)
+                    self._db.submit(lambda tx: self._peers.forget_stranger(tx, pk), _report, peer=nid)
 
     def _refusal(self, session: Session) -> tuple[str, int] | None:
         """Why a proved link may not stay: reason and when to come back."""

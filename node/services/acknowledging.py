@@ -135,7 +135,7 @@ class Acknowledging:
                 good.append(ack)
             await asyncio.sleep(0)
         if good:
-            await self._db.write(lambda tx: self._keep(tx, peer, good))
+            await self._db.write(lambda tx: self._keep(tx, peer, good), peer=peer.nid)
 
     def _matters(self, tx: Tx, peer: Peer, ack: Ack) -> bool:
         row = self._rooms.peek(tx, RoomId(ack.room))

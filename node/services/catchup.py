@@ -188,7 +188,7 @@ class CatchUp:
             answer = exchange.decode_heads(await self._request(peer, exchange.HEADS, exchange.encode_item(mine)))
             await self._remind(peer, mine.heads, answer.heads)
             if answer.heads:
-                await self._db.write(lambda tx, heads=answer.heads: self._note(tx, peer, heads))  # type: ignore[misc]
+                await self._db.write(lambda tx, heads=answer.heads: self._note(tx, peer, heads), peer=peer.nid)  # type: ignore[misc]
 
     async def _remind(self, peer: Peer, mine: tuple[RoomHead, ...], theirs: tuple[RoomHead, ...]) -> None:
         """A hub that has less than it sent before was restored from an old backup: it is shown what it signed. One with new keys is shown
@@ -234,11 +234,16 @@ class CatchUp:
             if row.trouble:
                 return
             asked = exchange.encode_item(Range(room, row.head.idx + 1))
-            page = exchange.decode_range_page(await self._request(peer, exchange.LOG_RANGE, asked))
+            answer = await self._request(peer, exchange.LOG_RANGE, asked)
+            page = exchange.decode_range_page(answer)
             if not page.entries:
                 return
             checked = [self._replicas.prepare(peer, entry) for entry in page.entries if entry.room == room]
-            taken = await self._db.write(lambda tx, checked=checked: self._take(tx, peer, checked))  # type: ignore[misc]
+            taken = await self._db.write(
+                lambda tx, checked=checked: self._take(tx, peer, checked),  # type: ignore[misc]
+                peer=peer.nid,
+                size_bytes=len(answer),
+            )
             more = taken > 0 and page.entries[-1].idx < page.head_idx
 
     def _take(self, tx: Tx, peer: Peer, checked: Sequence[object]) -> int:

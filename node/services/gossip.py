@@ -128,7 +128,7 @@ class Gossip:
             self._compare(tx)
 
         if good:
-            await self._db.write(write)
+            await self._db.write(write, peer=peer.nid)
 
     def _reminded(self, peer: Peer, shown: list[Shown]) -> None:
         """Somebody has heads of ours beyond our own log: this is an old copy, or was one before it got new keys. A lie changes nothing."""

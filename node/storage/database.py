@@ -6,6 +6,8 @@ thread while the loop goes on; then every caller is answered. So an answer means
 bigger batches, not a longer queue, and no other code runs between a function's reads and its writes. Why not run the
 functions on the thread too: docs/adr/0003.
 
+Who waits is served in fair turns (turns.py): a peer that brings much delays neither people here nor other peers by more than its share.
+
 A function must be short, may run twice (if a neighbour in its batch fails, the batch is undone and its
 members run again one by one), and must raise `Rejected` before its first change.
 
@@ -21,7 +23,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
@@ -30,8 +31,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from node.base import limits
 from node.base.errors import Code, ExitStatus, Fatal, Rejected
+from node.base.ids import NodeId
 from node.runtime.clock import Clock
 from node.storage import migrations
+from node.storage.turns import Turns
 
 T = TypeVar("T")
 Params = tuple[Any, ...]
@@ -99,7 +102,7 @@ class Database:
         self.commits = 0
         self.writes = 0
         self._clock = clock
-        self._queue: deque[_Job[Any]] = deque()
+        self._queue: Turns[_Job[Any]] = Turns()
         self._busy = False
         self._final = False
         self._retry_at = 0.0
@@ -118,16 +121,24 @@ class Database:
         """`action` drops a cache that may hold changes of a batch that was undone."""
         self._aborted.append(action)
 
-    def submit(self, fn: Callable[[Tx], T], done: Callable[[T | None, Exception | None], None]) -> None:
-        """Queues `fn`; calls ``done(result, error)`` after the commit. Raises Rejected when writes are refused."""
+    def submit(
+        self,
+        fn: Callable[[Tx], T],
+        done: Callable[[T | None, Exception | None], None],
+        *,
+        peer: NodeId | None = None,
+        size_bytes: int = 0,
+    ) -> None:
+        """Queues `fn`; calls ``done(result, error)`` after the commit. What a peer brought is in its turn: `peer`, and about how much
+        it is. Raises Rejected when writes are refused."""
         self._check_open()
-        self._queue.append(_Job(fn, done))
+        self._queue.put(_Job(fn, done), peer, size_bytes)
         if not self._busy:
             self._busy = True
             asyncio.get_running_loop().call_soon(self._run_batch)
 
-    async def write(self, fn: Callable[[Tx], T]) -> T:
-        """Runs `fn` and waits until its changes are on disk. Raises what `fn` raised."""
+    async def write(self, fn: Callable[[Tx], T], *, peer: NodeId | None = None, size_bytes: int = 0) -> T:
+        """Runs `fn` and waits until its changes are on disk; `peer` and `size_bytes` as in `submit`. Raises what `fn` raised."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def done(result: T | None, error: Exception | None) -> None:
@@ -138,7 +149,7 @@ class Database:
             else:
                 future.set_result(result)  # type: ignore[arg-type]  # T may be None itself
 
-        self.submit(fn, done)
+        self.submit(fn, done, peer=peer, size_bytes=size_bytes)
         return await future
 
     def view(self, fn: Callable[[Tx], T]) -> T:
@@ -228,8 +239,8 @@ class Database:
     def _fill(self, tx: Tx, jobs: list[_Job[Any]]) -> None:
         queue, conn = self._queue, self._conn
         stop_at = self._clock.monotonic() + limits.BATCH_MS_MAX / 1000
-        while queue and len(jobs) < limits.BATCH_WRITES_MAX:
-            job = queue.popleft()
+        queue.begin()
+        while len(jobs) < limits.BATCH_WRITES_MAX and (job := queue.take()) is not None:
             jobs.append(job)
             changes = conn.total_changes
             try:
@@ -239,7 +250,7 @@ class Database:
                 if conn.total_changes != changes:
                     raise
                 job.error = error
-            if not len(jobs) % 16 and self._clock.monotonic() > stop_at:
+            if self._clock.monotonic() > stop_at:
                 return
 
     def _committed(self, tx: Tx, jobs: list[_Job[Any]], error: BaseException | None) -> None:
@@ -268,12 +279,11 @@ class Database:
             refusal = self._refusal()
             for job in jobs:
                 job.done(None, refusal)
-            while self._queue:
-                self._queue.popleft().done(None, refusal)
+            for job in self._queue.drain():
+                job.done(None, refusal)
         elif isinstance(error, Rejected) and error.code is Code.READ_ONLY:
-            for job in (*jobs, *self._queue):
+            for job in (*jobs, *self._queue.drain()):
                 job.done(None, error)
-            self._queue.clear()
         elif len(jobs) == 1:
             jobs[0].done(None, error)
         else:

@@ -189,7 +189,7 @@ class Machine:
         self.loop.network.drop_host(self.address)
         db = services.db
         db._final, db.trouble = True, "power is gone"
-        db._queue.clear()
+        db._queue.drain()
         self._node = None
         running.cancel()
         await asyncio.wait([running])

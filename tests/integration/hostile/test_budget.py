@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from node.base import limits
+from node.storage.database import Tx
 from tests.cast import hears
 from tests.integration.hostile.villain import Scene
 
@@ -56,6 +57,29 @@ async def p95_ms(s: Scene) -> float:
         await asyncio.sleep(0.02 * (n % 3))
     await hears(s.bob, s.room, *s.said)
     return sorted(found)[int(SAMPLES * 0.95)]
+
+
+async def test_a_post_has_nothing_of_a_flood_in_front(stage_set: Scene, tmp_path: Path) -> None:
+    """Counted, not timed: how many of the flooder's items take effect between the moment when somebody here wants to write and the moment
+    when it is their turn. The batch under way was there first; of what waits nothing is."""
+    s = stage_set
+    db = s.a.services.db
+    sql = "SELECT max(last) FROM peer_in"
+
+    def place(tx: Tx) -> int:
+        (found,) = tx.one(sql) or (0,)
+        return int(found)
+
+    async with flood(s, tmp_path / "flood"):
+        began = db.view(place)
+        passed = []
+        for _ in range(SAMPLES):
+            before = db.view(place)
+            passed.append(await db.write(place) - before)
+            await asyncio.sleep(0.01)
+        assert db.view(place) > began, "the flood went on"
+    assert max(passed) <= limits.LINK_BATCH
+    assert any(passed), "at least once a batch was under way"
 
 
 async def test_others_are_served_during_a_flood(

@@ -68,7 +68,7 @@ class Machine:
             session._socket.cut(ours=True, theirs=self.random.random() < 0.7)  # type: ignore[attr-defined]
         db = home.db
         db._final, db.trouble = True, "power is gone"
-        db._queue.clear()
+        db._queue.drain()
         self.task.cancel()
         with suppress(asyncio.CancelledError):
             await self.task

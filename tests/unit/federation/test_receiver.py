@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -87,6 +88,63 @@ def test_one_that_sends_faster_than_the_disk_is_not_read(simulate: Simulate, mon
         assert len(session.receiver._waiting) <= 11
         town.loop.slow_disk.clear()
         await a.until(lambda: len(a.noted()) == limits.LINK_CREDIT)
+
+    simulate(story)
+
+
+def test_a_turn_at_the_writer_is_bounded_in_bytes(simulate: Simulate) -> None:
+    """What waits together is split into turns; one item above a share is a turn by itself."""
+
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        pk = await befriend(town, a)
+        sizes = [limits.BATCH_PEER_BYTES // 4] * 9 + [3 * limits.BATCH_PEER_BYTES, 1, 1]
+        town.loop.slow_disk[HOST.get()] = 1.0
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        await peer.hears_until(s2s.Ack)
+        peer.say(s2s.Msg(1, 1, b"holds the disk while the others come"))
+        for seq, size in enumerate(sizes, start=2):
+            peer.say(s2s.Msg(seq, 1, bytes(size)))
+        steps = [0]
+
+        def seen() -> bool:
+            [[last]] = a.db.view(lambda tx: tx.all("SELECT max(last) FROM peer_in WHERE peer = ?", (pk,)))
+            last = last or 0
+            if last != steps[-1]:
+                steps.append(last)
+            return last == len(sizes) + 1
+
+        while not seen():
+            await asyncio.sleep(0.1)
+        for before, after in pairwise(steps):
+            turn = [1, *sizes][before:after]
+            assert len(turn) == 1 or sum(turn) <= limits.BATCH_PEER_BYTES
+        assert len(steps) == 7, "1, three, three, three, the large one, the rest"
+
+    simulate(story)
+
+
+def test_bodies_of_poison_are_kept_at_a_bounded_rate(simulate: Simulate) -> None:
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        await befriend(town, a)
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        await peer.hears_until(s2s.Ack)
+        body = b"bad" + bytes(limits.QUARANTINE_BURST_BYTES // 8 - 3)
+
+        def kept() -> list[int]:
+            return [row[0] for row in a.db.view(lambda tx: tx.all("SELECT length(body) FROM quarantine ORDER BY id"))]
+
+        for seq in range(1, 11):
+            peer.say(s2s.Msg(seq, 1, body))
+        await a.until(lambda: len(kept()) == 10)
+        assert kept() == [len(body)] * 8 + [0, 0], "that it came, and why it was refused, is kept of all"
+        await asyncio.sleep(len(body) / limits.QUARANTINE_BYTES_PER_S + 1)
+        peer.say(s2s.Msg(11, 1, body))
+        await a.until(lambda: len(kept()) == 11)
+        assert kept()[-1] == len(body)
 
     simulate(story)
 
