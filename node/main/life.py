@@ -12,7 +12,7 @@ from node.base.errors import ExitStatus
 from node.main.edges import build, origins
 from node.main.inside import open_services
 from node.runtime import lifecycle
-from node.runtime.clock import SystemClock
+from node.runtime.clock import Clock, SystemClock
 from node.runtime.config import Config
 from node.runtime.entropy import SystemEntropy
 
@@ -37,10 +37,10 @@ class Started(Struct, frozen=True, kw_only=True):
     owner_token: str | None
 
 
-async def serve(config: Config, announce: Callable[[Started], None]) -> ExitStatus:
-    """A node from start to orderly end. Raises Fatal when it cannot start or must stop."""
+async def serve(config: Config, announce: Callable[[Started], None], *, clock: Clock | None = None) -> ExitStatus:
+    """A node from start to orderly end, on the machine's clock unless told otherwise. Raises Fatal when it cannot start or must stop."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    services = open_services(config, clock=SystemClock(), entropy=SystemEntropy())
+    services = open_services(config, clock=clock or SystemClock(), entropy=SystemEntropy())
     try:
         node = build(services)
         owner_token = await services.invites.owner_invite()

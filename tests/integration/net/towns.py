@@ -100,9 +100,13 @@ class Settler:
         self._people = people
         self.program: Program | None = None
 
-    def start(self) -> None:
-        """Runs it, until it serves."""
-        self.program = self.net.start(self.name, sys.executable, "-u", "-m", "node", "run", "--data", str(self.data))
+    def start(self, *, ahead_s: int = 0) -> None:
+        """Runs it, until it serves; on a day so far ahead."""
+        if ahead_s:
+            self.program = self.net.python(self.name, "later.py", str(ahead_s), "--data", str(self.data))
+        else:
+            command = (sys.executable, "-u", "-m", "node", "run", "--data", str(self.data))
+            self.program = self.net.start(self.name, *command)
         self.program.wait_for(LAST_LINE, within_s=30)
 
     def stop(self) -> None:
@@ -127,18 +131,6 @@ class Settler:
             (value,) = db.execute(sql, args).fetchone()
         db.close()
         return value
-
-    def age(self, seconds: int) -> None:
-        """Everything it remembers of others was so much earlier; while it is stopped."""
-        with sqlite3.connect(self.data / database.FILE) as db:
-            db.execute(
-                "UPDATE peers SET seen_ms = max(0, seen_ms - ?), dialled_ms = max(0, dialled_ms - ?)",
-                (seconds * 1000,) * 2,
-            )
-            db.execute("UPDATE peer_addresses SET ok_ms = max(0, ok_ms - ?)", (seconds * 1000,))
-            db.execute("UPDATE peer_in SET since_ms = max(0, since_ms - ?)", (seconds * 1000,))
-            db.execute("UPDATE outbox SET at_ms = max(0, at_ms - ?)", (seconds * 1000,))
-        db.close()
 
 
 async def settle(stack: AsyncExitStack, net: Internet, name: str, data: Path, **boot: Any) -> Settler:
