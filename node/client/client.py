@@ -1,8 +1,9 @@
 """The client: one device of one account, connected as long as its ``async with`` block runs.
 
 It keeps one cursor. Each connection says hello with it, gets what changed since, and acknowledges frame by frame once
-they are folded into `rooms` and handed to every reader of `events`; a reader that is slow therefore slows the node down
-instead of filling memory. Requests wait in the outbox until they are answered, however many connections that takes.
+they are folded into its view (client/view.py) and handed to every reader of `events`; a reader that is slow therefore
+slows the node down instead of filling memory. Requests wait in the outbox until they are answered, however many
+connections that takes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
-from weakref import WeakSet
 
 from node.base.ids import EVENT_ID_BYTES, ROOM_ID_BYTES, ClientId, EventId, RoomId, UserId, format_id, parse_id
 from node.client.api import Api, make_refusal, trust
@@ -19,24 +19,11 @@ from node.client.backoff import Backoff
 from node.client.calling import Calls
 from node.client.connection import Connection
 from node.client.errors import Lost, SignedOut, Untrusted
-from node.client.events import Events
-from node.client.news import (
-    CardChanged,
-    Connected,
-    ContactsChanged,
-    Disconnected,
-    Entry,
-    Event,
-    Named,
-    NodesChanged,
-    PresenceChanged,
-    ReceiptMoved,
-    TypingShown,
-    WaitingChanged,
-    parse_entry,
-)
+from node.client.events import Events, Readers
+from node.client.news import Connected, Disconnected, Entry
 from node.client.outbox import Answer, Outbox, Request
 from node.client.room import Room
+from node.client.view import View
 from node.core import content
 from node.core.content import Body
 from node.runtime.clock import Clock, SystemClock
@@ -54,25 +41,18 @@ class Client:
         self, *, api: Api, clock: Clock, entropy: Entropy, cursor: int | None = None, program: str = PROGRAM
     ) -> None:
         self.api = api
-        self.rooms: dict[RoomId, Room] = {}
-        self.names: dict[UserId, str] = {}
-        self.waiting: dict[EventId, c2s.WaitingItem] = {}  # posts that wait for other nodes or were refused by them
-        self.nodes: dict[RoomId, c2s.Nodes] = {}  # how far other nodes have a room, as last heard
-        self.contacts_seen = 0  # grows when contacts on other nodes changed
-        self.cursor = cursor
         self.fault: SignedOut | Untrusted | None = None
         self.connections = 0
         self._clock = clock
         self._entropy = entropy
         self._program = program
+        self._view = View(cursor)
+        self._readers = Readers(lambda: self.fault)
         self._outbox = Outbox()
-        self.calls = Calls(ask=self._ask, number=self._outbox.next_number, send=self._signal, tell=self._tell)
+        self.calls = Calls(ask=self._ask, number=self._outbox.next_number, send=self._signal, tell=self._readers.tell)
         self._connection: Connection | None = None
         self._welcome: c2s.Welcome | None = None
         self._ready = asyncio.Event()
-        self._first: Events | None = Events(lambda: self.fault)
-        self._readers: WeakSet[Events] = WeakSet()
-        self._changed = asyncio.Condition()
 
     # --- opening and closing ----------------------------------------------------------------------------
 
@@ -176,7 +156,37 @@ class Client:
     @property
     def user(self) -> UserId:
         """The canonical id of this account."""
-        return UserId(self.welcome.user)
+        return self._view.user
+
+    @property
+    def cursor(self) -> int | None:
+        """Up to where everything was folded and handed to every reader; None before the first snapshot."""
+        return self._view.cursor
+
+    @property
+    def rooms(self) -> dict[RoomId, Room]:
+        """The chats of the account."""
+        return self._view.rooms
+
+    @property
+    def names(self) -> dict[UserId, str]:
+        """What people call themselves."""
+        return self._view.names
+
+    @property
+    def waiting(self) -> dict[EventId, c2s.WaitingItem]:
+        """Posts that wait for other nodes or were refused by them."""
+        return self._view.waiting
+
+    @property
+    def nodes(self) -> dict[RoomId, c2s.Nodes]:
+        """How far other nodes have a room, as last heard."""
+        return self._view.nodes
+
+    @property
+    def contacts_seen(self) -> int:
+        """Grows when contacts on other nodes changed."""
+        return self._view.contacts_seen
 
     @property
     def online(self) -> bool:
@@ -185,14 +195,11 @@ class Client:
 
     def events(self) -> Events:
         """An endless iterator of what happens. The first one begins with the connection, later ones with now."""
-        reader, self._first = self._first or Events(lambda: self.fault), None
-        self._readers.add(reader)
-        return reader
+        return self._readers.add()
 
     async def until(self, met: Callable[[], bool]) -> None:
         """Waits until `met()` is true of what this client knows. Raises SignedOut."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.fault is not None or met())
+        await self._readers.until(lambda: self.fault is not None or met())
         if self.fault is not None and not met():
             raise self.fault
 
@@ -253,22 +260,13 @@ class Client:
 
         Raises Rejected when that node refused it.
         """
-        room, event = RoomId(item.room), EventId(item.event_id)
-        await self.until(lambda: self._entry(room, event) is not None or self._refusal(event) is not None)
-        entry, refusal = self._entry(room, event), self._refusal(event)
+        view, room, event = self._view, RoomId(item.room), EventId(item.event_id)
+        await self.until(lambda: view.entry(room, event) is not None or view.refusal(event) is not None)
+        entry, refusal = view.entry(room, event), view.refusal(event)
         if entry is None:
             assert refusal is not None
             raise make_refusal(refusal.code, refusal.text, {})
         return entry
-
-    def _entry(self, room: RoomId, event: EventId) -> Entry | None:
-        known = self.rooms.get(room)
-        entries = () if known is None else tuple(known.entries.values())
-        return next((entry for entry in reversed(entries) if entry.event_id == event), None)
-
-    def _refusal(self, event: EventId) -> c2s.WaitingItem | None:
-        item = self.waiting.get(event)
-        return item if item is not None and item.code else None
 
     async def ask(self, address: str, text: str = "") -> api.people.Contact:
         """Asks somebody on another node (address, user id or contact link) whether one may write to them. Raises Rejected."""
@@ -320,12 +318,7 @@ class Client:
         """A page in rising idx and whether there is more: before `idx` (0: the newest), or from `idx` on."""
         page = await self._ask(c2s.History(self._outbox.next_number(), room, idx, back, limit))
         assert isinstance(page, c2s.Page)
-        entries = [parse_entry(bytes(raw)) for raw in page.entries]
-        self._name(page.people)
-        known = self.rooms.get(room)
-        if known is not None:
-            known.take_page(entries, page.marks)
-        return entries, page.more
+        return self._view.take_page(room, page), page.more
 
     async def read(self, room: RoomId, idx: int) -> None:
         """Marks `room` as read up to `idx`."""
@@ -377,7 +370,7 @@ class Client:
             except (SignedOut, Untrusted) as error:
                 await self._end(error)
             except Lost as error:
-                await self._tell(Disconnected(str(error)))
+                await self._readers.tell(Disconnected(str(error)))
                 await asyncio.sleep(backoff.next_s())
 
     async def _serve(self, connection: Connection) -> None:
@@ -397,17 +390,15 @@ class Client:
         """Takes the welcome and the snapshot, then says again what was not answered."""
         welcome = self._welcome = connection.welcome
         self.connections += 1
-        if not welcome.resumed:
-            self.rooms.clear()
-            self.cursor = None
-        await self._tell(Connected(welcome.resumed))
+        self._view.begin(welcome)
+        await self._readers.tell(Connected(welcome.resumed))
         more = True
         while more:
             frame = await connection.receive()
             more = not isinstance(frame, c2s.Rooms) or frame.more
             await self._take(connection, frame)
         if self.cursor is None:
-            self.cursor = welcome.head
+            self._view.cursor = welcome.head
             await connection.send(c2s.Ack(welcome.head))
         self._connection = connection
         self._ready.set()
@@ -420,16 +411,11 @@ class Client:
         self._outbox.fail_all(error)
         self.calls.end()
         self._ready.set()
-        for reader in self._all_readers():
-            reader.wake()
-        async with self._changed:
-            self._changed.notify_all()
+        await self._readers.wake()
 
     async def _take(self, connection: Connection, frame: c2s.NodeFrame) -> None:
         """What one frame means."""
         match frame:
-            case c2s.Entries():
-                await self._entries(connection, frame)
             case c2s.Posted():
                 for item in frame.items:
                     self._outbox.settle(item.n, item)
@@ -437,101 +423,20 @@ class Client:
                 self._outbox.settle(frame.n, frame)
             case c2s.Refused():
                 self._outbox.fail(frame.n, make_refusal(frame.code, frame.text, frame.detail))
-            case c2s.Rooms():
-                self._name(frame.people)
-                for card in frame.rooms:
-                    await self._card(card)
-            case c2s.RoomChanged():
-                self._name(frame.people)
-                await self._card(frame.card)
             case c2s.Error():
                 raise _error_of(frame)
             case _:
-                await self._news(frame)
+                await self._news(connection, frame)
 
-    async def _news(self, frame: c2s.NodeFrame) -> None:
-        match frame:
-            case c2s.Receipts():
-                for receipt in frame.receipts:
-                    room = self.rooms.get(RoomId(receipt.room))
-                    if room is not None:
-                        room.take_receipt(receipt)
-                    await self._tell(ReceiptMoved(receipt))
-                if self.cursor is not None:
-                    self.cursor = max(self.cursor, frame.seq)
-            case c2s.People():
-                self._name(frame.people)
-                for person in frame.people:
-                    await self._tell(Named(UserId(person.user), person.name))
-            case c2s.TypingSignal():
-                await self._tell(TypingShown(RoomId(frame.room), UserId(frame.user), frame.on))
-            case c2s.PresenceSignal():
-                await self._tell(PresenceChanged(UserId(frame.user), frame.state))
-            case _:
-                await self._news_of_nodes(frame)
-
-    async def _news_of_nodes(self, frame: c2s.NodeFrame) -> None:
-        match frame:
-            case c2s.Waiting():
-                for waiting in frame.items:
-                    self._wait(waiting)
-                    await self._tell(WaitingChanged(waiting))
-            case c2s.Nodes():
-                self.nodes[RoomId(frame.room)] = frame
-                await self._tell(NodesChanged(frame))
-            case c2s.ContactsChanged():
-                self.contacts_seen += 1
-                await self._tell(ContactsChanged())
-            case c2s.Pong():
-                pass  # hearing it was enough
-            case _:
-                await self._news_of_calls(frame)
-
-    async def _news_of_calls(self, frame: c2s.NodeFrame) -> None:
+    async def _news(self, connection: Connection, frame: c2s.NodeFrame) -> None:
         if isinstance(frame, calling.NodeCallFrame):
             await self.calls.take(frame)
-
-    def _wait(self, item: c2s.WaitingItem) -> None:
-        event = EventId(item.event_id)
-        if item.gone:
-            self.waiting.pop(event, None)
-        else:
-            self.waiting[event] = item
-
-    async def _entries(self, connection: Connection, frame: c2s.Entries) -> None:
-        seq = self.cursor or 0
-        for raw in frame.entries:
-            entry = parse_entry(bytes(raw))
-            seq = max(seq, entry.seq)
-            self.waiting.pop(entry.event_id, None)
-            room = self.rooms.get(entry.room)
-            if room is None or room.take_entry(entry):
-                await self._tell(entry)
-        self.cursor = seq
-        await connection.send(c2s.Ack(seq))
-
-    async def _card(self, card: c2s.Card) -> None:
-        known = self.rooms.get(RoomId(card.room))
-        if known is None:
-            self.rooms[RoomId(card.room)] = Room(card, UserId(self.welcome.user))
-        else:
-            known.take_card(card)
-        await self._tell(CardChanged(card))
-
-    def _name(self, people: Sequence[c2s.Person]) -> None:
-        self.names.update((UserId(person.user), person.name) for person in people)
-
-    async def _tell(self, event: Event) -> None:
-        for reader in self._all_readers():
-            await reader.space()
-            reader.put(event)
-        async with self._changed:
-            self._changed.notify_all()
-
-    def _all_readers(self) -> list[Events]:
-        if self._first is not None and self._first.full:
-            self._first = None  # nobody reads: later readers begin with now
-        return [*self._readers, *([] if self._first is None else [self._first])]
+            return
+        for event in self._view.take(frame):
+            await self._readers.tell(event)
+        if isinstance(frame, c2s.Entries):
+            assert self.cursor is not None
+            await connection.send(c2s.Ack(self.cursor))
 
 
 def _error_of(frame: c2s.Error) -> Exception:
