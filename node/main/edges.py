@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from node.federation.service import Federation
     from node.main.finding import Finding
     from node.web.auth import Auth
+    from node.web.errors import Failures
     from node.web.server import Bound, Listener, WebServer
     from node.web.socket import SocketDoor
 
@@ -54,21 +55,14 @@ def build(services: Services) -> Node:
     from node.main.resources import resources
     from node.web.api.door import Greeter
     from node.web.api.links import Origins
-    from node.web.auth import Auth
     from node.web.endpoints import Table, declared
-    from node.web.errors import Failures
     from node.web.openapi import Documentation
     from node.web.server import WebServer
     from node.web.static import Static
     from node.web.throttle import ApiThrottle
 
     config, metrics = services.config, services.metrics
-    auth = Auth(
-        sessions=services.sessions,
-        console=services.accounts.console(),
-        node=services.identity.nid,
-        trusted_proxies=config.trusted_proxies,
-    )
+    auth = _auth(services)
     sockets = _sockets(services, auth)
     certificate = _certificate(config, services.clock) if config.https else None
     greeter = Greeter(
@@ -87,11 +81,7 @@ def build(services: Services) -> Node:
         table=Table(resources=table, auth=auth, throttle=ApiThrottle(clock=services.clock, rates=services.settings)),
         sockets=sockets,
         auth=auth,
-        failures=Failures(
-            entropy=services.entropy,
-            count=lambda code: metrics.refusals.inc(of=code),
-            count_fault=metrics.internal_errors.inc,
-        ),
+        failures=_failures(services),
         documentation=Documentation(rows=[row for resource in table for row in declared(type(resource))]),
         static=Static(),
         db=services.db,
@@ -120,6 +110,28 @@ def build(services: Services) -> Node:
     )
     return Node(
         services=services, sockets=sockets, web=server, federation=federation, discovery=finding.discovery, parts=parts
+    )
+
+
+def _auth(services: Services) -> Auth:
+    from node.web.auth import Auth
+
+    return Auth(
+        sessions=services.sessions,
+        console=services.accounts.console(),
+        node=services.identity.nid,
+        trusted_proxies=services.config.trusted_proxies,
+    )
+
+
+def _failures(services: Services) -> Failures:
+    from node.web.errors import Failures
+
+    metrics = services.metrics
+    return Failures(
+        entropy=services.entropy,
+        count=lambda code: metrics.refusals.inc(of=code),
+        count_fault=metrics.internal_errors.inc,
     )
 
 

@@ -250,19 +250,7 @@ def neighbours(on: Ground, people: People, posts: Posts) -> Neighbours:
     steps = Steps(
         followers=on.followers,
         forwarding=posts.forwarding,
-        submissions=Submissions(
-            rooms=on.rooms,
-            log=on.log,
-            users=on.users,
-            appender=posts.appender,
-            followers=on.followers,
-            signer=on.keys,
-            people=people.accounts,
-            links=people.invites,
-            signers=on.signers,
-            invitations=on.budget("invitations_per_h"),
-            clock=on.clock,
-        ),
+        submissions=_submissions(on, people, posts),
         replicas=replicas,
         contacts=contacts,
         offers=Offers(node=node, users=on.users, people=people.accounts, feed=on.feed, strangers=strangers),
@@ -276,28 +264,8 @@ def neighbours(on: Ground, people: People, posts: Posts) -> Neighbours:
             replicas=replicas,
         ),
         acks=acks,
-        gossip=Gossip(
-            db=db,
-            node=node,
-            rooms=on.rooms,
-            log=on.log,
-            signers=on.signers,
-            sender=on.followers,
-            give_up=replicas.give_up,
-            own=on.identity,
-            forgotten=restoring.shown,
-            clock=on.clock,
-        ),
-        marks=Marking(
-            db=db,
-            node=node,
-            rooms=on.rooms,
-            users=on.users,
-            log=on.log,
-            peers=on.peers,
-            store=posts.receipts,
-            nodes=on.followers,
-        ),
+        gossip=_gossip(on, replicas, restoring),
+        marks=_marking(on, posts),
         names=people.naming,
         signals=signals,
         statements=Statements(db=db, peers=on.peers, own=on.identity, clock=on.clock),
@@ -308,6 +276,50 @@ def neighbours(on: Ground, people: People, posts: Posts) -> Neighbours:
     exchange = Exchange(db=db, steps=steps)
     posts.receipts.moved = exchange.nudge_all
     return Neighbours(contacts=contacts, reach=reach, signals=signals, calls=calls, exchange=exchange)
+
+
+def _submissions(on: Ground, people: People, posts: Posts) -> Submissions:
+    return Submissions(
+        rooms=on.rooms,
+        log=on.log,
+        users=on.users,
+        appender=posts.appender,
+        followers=on.followers,
+        signer=on.keys,
+        people=people.accounts,
+        links=people.invites,
+        signers=on.signers,
+        invitations=on.budget("invitations_per_h"),
+        clock=on.clock,
+    )
+
+
+def _gossip(on: Ground, replicas: Replicas, restoring: Restoring) -> Gossip:
+    return Gossip(
+        db=on.db,
+        node=on.identity.nid,
+        rooms=on.rooms,
+        log=on.log,
+        signers=on.signers,
+        sender=on.followers,
+        give_up=replicas.give_up,
+        own=on.identity,
+        forgotten=restoring.shown,
+        clock=on.clock,
+    )
+
+
+def _marking(on: Ground, posts: Posts) -> Marking:
+    return Marking(
+        db=on.db,
+        node=on.identity.nid,
+        rooms=on.rooms,
+        users=on.users,
+        log=on.log,
+        peers=on.peers,
+        store=posts.receipts,
+        nodes=on.followers,
+    )
 
 
 def _contacts(on: Ground, people: People, posts: Posts) -> Contacts:
