@@ -84,6 +84,10 @@ class Villager:
         self._origin = origin
         self.me = me
 
+    def on(self, origin: str) -> Villager:
+        """The same session on another address."""
+        return Villager(self._request, origin, self.me)
+
     @property
     def user(self) -> str:
         """`local@nid`."""

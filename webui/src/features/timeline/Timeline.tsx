@@ -42,7 +42,11 @@ const ESTIMATE: Record<Row['type'], number> = {
   change: 32,
 };
 
-export function Timeline({ room, target }: { room: Room; target: string | undefined }) {
+/** Nothing is to be read before one is in. */
+export const Timeline = ({ room, target }: { room: Room; target: string | undefined }) =>
+  room.state === 'invited' ? <div class={s.frame} /> : <Inside room={room} target={target} />;
+
+function Inside({ room, target }: { room: Room; target: string | undefined }) {
   const client = here();
   const line = client.state.timeline(room.room);
   const [error, setError] = useState<unknown>(null);
