@@ -1,8 +1,9 @@
 """The hub's side of posts from other nodes: each gets a place in the log or a signed refusal, once.
 
 The link has proved which node speaks; the event must be signed by that node's op key and be of a user of that node. Then the same rules
-hold as for a post from here. A refusal is final and goes back signed; the submission itself counts as received either way, so one
-bad post never holds up the next.
+hold as for a post from here. A refusal is final and goes back signed: it is remembered (storage/refusals.py), and a post that comes again
+gets it again, whatever changed meanwhile, since its author was told no. The submission itself counts as received either way, so one bad
+post never holds up the next.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from node.services.appending import Appender
 from node.services.budget import Budget
 from node.services.followers import Followers
 from node.services.signers import Signers
-from node.storage import contacts
+from node.storage import contacts, refusals
 from node.storage.contacts import ContactState
 from node.storage.database import Tx
 from node.storage.log import Draft, Log
 from node.storage.peers import Peer
+from node.storage.refusals import Refusal
 from node.storage.rooms import RoomRow, Rooms
 from node.storage.users import Users
 from node.wire import envelope
@@ -115,18 +117,26 @@ class Submissions:
             return Submission(event, event_id, item, None, refusal)
 
     def apply(self, tx: Tx, peer: Peer, submission: Submission) -> None:
-        """The entry, or the refusal in the peer's outbox."""
+        """The entry, or the refusal in the peer's outbox; for a post that was refused before, that refusal."""
         event = submission.event.value
-        author = self._users.known(tx, UserId(event.author))
-        if author is not None and self._log.has_authored(tx, author, event.author_seq):
+        author = UserId(event.author)
+        pk = self._users.known(tx, author)
+        if pk is not None and self._log.has_authored(tx, pk, event.author_seq):
             return
-        try:
-            self._sequence(tx, submission)
-        except Rejected as refusal:
-            room_id = RoomId(submission.item.room)
-            signature = self._signer.sign_reject(room_id, submission.event_id, refusal.code)
-            said = Reject(room_id, submission.event_id, refusal.code, refusal.text[:300], signature)
-            self._followers.send(tx, peer.nid, said)
+        told = refusals.find(tx, peer.pk, author, event.author_seq)
+        if told is None:
+            try:
+                self._sequence(tx, submission)
+            except Rejected as refusal:
+                told = Refusal(refusal.code, refusal.text[:300])
+                refusals.put(tx, peer.pk, author, event.author_seq, told, self._clock.now_ms())
+        if told is not None:
+            self._refuse(tx, peer, submission, told)
+
+    def _refuse(self, tx: Tx, peer: Peer, submission: Submission, told: Refusal) -> None:
+        room_id, event_id = RoomId(submission.item.room), submission.event_id
+        signature = self._signer.sign_reject(room_id, event_id, told.code)
+        self._followers.send(tx, peer.nid, Reject(room_id, event_id, told.code, told.text, signature))
 
     def _sequence(self, tx: Tx, submission: Submission) -> None:
         """Every refusal comes before the first change."""

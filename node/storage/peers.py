@@ -148,7 +148,7 @@ class PeerStore:
             (pk,),
         )
         if bare is not None and not self._has_people(tx, pk):
-            for table in ("outbox_runs", "peer_in", "quarantine"):
+            for table in ("outbox_runs", "peer_in", "quarantine", "refusals"):
                 tx.execute(f"DELETE FROM {table} WHERE peer = ?", (pk,))  # noqa: S608 - names from above
             tx.execute("DELETE FROM peers WHERE id = ?", (pk,))
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol, cast
 from node.base import limits
 from node.base.errors import ExitStatus, Fatal
 
-NAMES: Final = ("m0001_first", "m0002_peers", "m0003_rooms_across_nodes", "m0004_calls")
+NAMES: Final = ("m0001_first", "m0002_peers", "m0003_rooms_across_nodes", "m0004_calls", "m0005_refusals")
 LATEST: Final = len(NAMES)
 
 

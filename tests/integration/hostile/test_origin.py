@@ -106,6 +106,34 @@ async def test_a_submission_into_a_room_of_others_is_refused_and_signed(stage_se
     await s.quiet()
 
 
+async def test_what_was_refused_stays_refused(stage_set: Scene) -> None:
+    """Mallory writes, is told no, becomes a member, and sends the very same post again, and the same in other words; then a new one."""
+    s = stage_set
+    mallory, own = s.villain.user(), s.villain.home
+
+    def placed(sent: exchange.Submit) -> int:
+        return s.count("SELECT count(*) FROM entries WHERE event_id = ?", envelope.event_id(sent.event))
+
+    def refused() -> list[str]:
+        return [exchange.decode_direct_item(raw).code for raw in own.noted() if b"reject" in raw[:9]]  # type: ignore[union-attr]
+
+    early = s.villain.submit(s.room, mallory, TEXT, "text", seq=1)
+    assert await s.villain.gives(early) == []
+    await own.until(lambda: refusal(s, early) == "not_member")
+    await s.alice.invite(s.room, mallory)
+    join = s.villain.submit(s.room, mallory, content.Join(via="invite"), "join", seq=2)
+    assert await s.villain.gives(join) == []
+    await own.until(lambda: placed(join))
+    again = s.villain.submit(s.room, mallory, content.Text(text="another event id"), "text", seq=1)
+    assert await s.villain.gives(early, again) == []
+    await own.until(lambda: refusal(s, again))
+    assert refused() == ["not_member"] * 3
+    fresh = s.villain.submit(s.room, mallory, TEXT, "text", seq=3)
+    assert await s.villain.gives(fresh) == []
+    await own.until(lambda: placed(fresh))
+    assert placed(early) == placed(again) == 0
+
+
 async def test_a_submission_into_a_room_that_another_node_orders(stage_set: Scene) -> None:
     """Bob's node orders this one; Alice's only follows it."""
     s = stage_set

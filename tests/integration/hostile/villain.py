@@ -35,7 +35,17 @@ from tests.links import Home, Who, home, identity
 SALT: Final = bytes(16)
 # Tables that remember who spoke and what was refused; everything else must be as before.
 OF_LINKS: Final = frozenset(
-    {"peers", "peer_addresses", "peer_in", "outbox", "outbox_runs", "quarantine", "sqlite_sequence", "settings"}
+    {
+        "peers",
+        "peer_addresses",
+        "peer_in",
+        "outbox",
+        "outbox_runs",
+        "quarantine",
+        "refusals",
+        "sqlite_sequence",
+        "settings",
+    }
 )
 
 
