@@ -1,8 +1,10 @@
 """Keeps a port open in the router, for as long as the node runs: of HTTPS (TCP), of calls and of the DHT (UDP).
 
 PCP, NAT-PMP and UPnP are looked for at once; the first of them, in this order, that a router speaks and grants is used. The
-lease is renewed at half of its time with the same outer port, and taken back at the end. What the router grants is a
-promise: whether connections arrive is for peers to say (reachability.py).
+lease is renewed at half of its time with the same outer port, and taken back at the end. A router that starts anew has forgotten it
+and tells nobody, so it is asked again every `PORTMAP_WATCH_S` however long the lease is. A mapping that ends, because the router is
+silent, refuses or is another one, is looked for anew, soon at first. What the router grants is a promise: whether connections arrive is
+for peers to say (reachability.py).
 
 For IPv6 nothing is translated; if the router speaks PCP it is asked for a pinhole to our first public address.
 """
@@ -29,7 +31,6 @@ from node.runtime.targets import is_public
 
 log = Log("discovery.portmap")
 _NOT_ASKED: Final = "not asked yet"
-_RENEW_S_MIN: Final = 60  # whatever lease a router grants
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -86,20 +87,28 @@ class PortMap:
     def moved(self) -> None:
         """The machine is in another network now."""
         self._moved.set()
+        self._moved = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled; then takes back what was granted."""
-        while True:
-            self._moved.clear()
-            port = self._port()
-            if port:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._open(self._mappers(), port, shown=True))
-                    group.create_task(self._open(self._pinholes(), port, shown=False))
-            await self._pause(limits.PORTMAP_RETRY_S if port else limits.LAN_WATCH_S)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hold(self._mappers, shown=True))
+            group.create_task(self._hold(self._pinholes, shown=False))
 
-    async def _open(self, mappers: Sequence[Mapper], port: int, *, shown: bool) -> None:
-        """One mapping from its search to its loss, the network's change or our end."""
+    async def _hold(self, ways: Callable[[], Sequence[Mapper]], *, shown: bool) -> None:
+        """One mapping after the other."""
+        wait_s = limits.PORTMAP_RETRY_S
+        while True:
+            moved, port = self._moved, self._port()
+            if not port:
+                await _pause(moved, limits.LAN_WATCH_S)
+                continue
+            held = await self._open(ways(), port, moved, shown=shown)
+            wait_s = limits.PORTMAP_AGAIN_S if held else min(2 * wait_s, limits.PORTMAP_RETRY_S)
+            await _pause(moved, wait_s)
+
+    async def _open(self, mappers: Sequence[Mapper], port: int, moved: asyncio.Event, *, shown: bool) -> bool:
+        """One mapping from its search to its loss, the network's change or our end; False when none was granted."""
         left = list(mappers)
         while (mapper := await _speaking(left)) is not None:
             left = left[left.index(mapper) + 1 :]
@@ -109,18 +118,19 @@ class PortMap:
                 log.info("The router refused a mapping", method=mapper.name, reason=str(error))
                 self._show(Status(problem=f"{mapper.name}: {error}"), shown=shown)
                 continue
-            await self._keep(mapper, port, granted, shown=shown)
-            return
+            await self._keep(mapper, port, granted, moved, shown=shown)
+            return True
         if self.status.problem == _NOT_ASKED:
             self._show(Status(problem="no router here maps ports"), shown=shown)
+        return False
 
-    async def _keep(self, mapper: Mapper, port: int, granted: Granted, *, shown: bool) -> None:
+    async def _keep(self, mapper: Mapper, port: int, granted: Granted, moved: asyncio.Event, *, shown: bool) -> None:
         external = granted.port
         try:
             while True:
                 outside = Endpoint(granted.ip, granted.port)
                 self._show(Status(method=mapper.name, outside=outside, problem=""), shown=shown)
-                if await self._pause(max(_RENEW_S_MIN, (granted.lifetime_s or limits.PORTMAP_LEASE_S) / 2)):
+                if await _pause(moved, _renewal_s(granted.lifetime_s)):
                     return
                 granted = await _timed(mapper.map(port, external))
                 external = granted.port
@@ -139,14 +149,21 @@ class PortMap:
                 log.info("The router forwards a port", method=status.method, port=status.outside.port)
             self._changed(status.outside)
 
-    async def _pause(self, seconds: float) -> bool:
-        """Whether the network changed meanwhile."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._moved.wait()
-        except TimeoutError:
-            return False
-        return True
+
+def _renewal_s(lifetime_s: int) -> float:
+    """When to ask again; 0 is a mapping without an end, which a router that starts anew forgets all the same."""
+    half = (lifetime_s or limits.PORTMAP_LEASE_S) / 2
+    return max(limits.PORTMAP_RENEW_S_MIN, min(half, limits.PORTMAP_WATCH_S))
+
+
+async def _pause(moved: asyncio.Event, seconds: float) -> bool:
+    """Whether the network changed meanwhile."""
+    try:
+        async with asyncio.timeout(seconds):
+            await moved.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _speaking(mappers: Sequence[Mapper]) -> Mapper | None:

@@ -1,6 +1,6 @@
 """Runs in a namespace: greets whoever connects to a port, and asks the router to forward it. Prints what happens.
 
-python mapped.py 8443 [NAT-PMP]
+python mapped.py 8443 [NAT-PMP [2]]      with a number, the router is asked again after so many seconds
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 
+from node.base import limits
 from node.discovery.mappers import Mapper
 from node.discovery.portmap import PortMap, mappers_here
 from node.discovery.reachability import Endpoint
@@ -51,4 +52,6 @@ async def main(port: int, only: str) -> None:
         running.cancel()
 
 
+if len(sys.argv) > 3:
+    limits.PORTMAP_WATCH_S = limits.PORTMAP_RENEW_S_MIN = limits.PORTMAP_AGAIN_S = int(sys.argv[3])  # type: ignore[misc]
 asyncio.run(main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))

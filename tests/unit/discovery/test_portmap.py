@@ -106,10 +106,10 @@ async def test_another_network_is_asked_anew() -> None:
     async with desk.open() as portmap:
         await until(lambda: len(desk.heard) == 1)
         portmap.moved()
-        await until(lambda: len(desk.heard) == 2)
-        portmap.moved()
         await until(lambda: len(desk.heard) == 3)
-    assert way.story.count("probe") == 2
+        portmap.moved()
+        await until(lambda: len(desk.heard) == 5)
+    assert way.story.count("probe") == 3
 
 
 async def test_a_pinhole_is_opened_beside_it_and_not_shown() -> None:
