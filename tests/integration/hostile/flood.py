@@ -26,6 +26,7 @@ from tests.links import Home, home, identity
 async def main(folder: Path, url: str, victim: NodeId, room: RoomId) -> None:
     clock = ManualClock()
     async with home(folder, "flood", clock=clock, listening=False) as own:
+        acknowledgements = many(own, room)  # takes seconds
         await own.db.write(
             lambda tx: own.peers.address_ok(tx, own.peers.ensure(tx, victim, 1).pk, url, "typed", 1, tls=False)
         )
@@ -35,7 +36,7 @@ async def main(folder: Path, url: str, victim: NodeId, room: RoomId) -> None:
             for _ in range(4):
                 group.create_task(items(own, victim))
             for _ in range(16):
-                group.create_task(questions(own, victim, room))
+                group.create_task(questions(own, victim, acknowledgements))
             group.create_task(whispers(own, victim))
 
 
@@ -55,12 +56,16 @@ async def items(own: Home, victim: NodeId) -> None:
         await asyncio.sleep(0.02)
 
 
-async def questions(own: Home, victim: NodeId, room: RoomId) -> None:
+def many(own: Home, room: RoomId) -> bytes:
     """Acknowledgements with as many identities as fit; each costs two signatures to check."""
     now_s = own.clock.now_ms() // 1000
     keys = RoomKeys(own.who)
     certs = tuple(RoomKeys(identity(f"x{n}", now_s=now_s)).cert for n in range(100))
-    body = exchange.encode_item(Acks(tuple(keys.ack(room, Head(1, n, bytes(32))) for n in range(100)), certs))
+    return exchange.encode_item(Acks(tuple(keys.ack(room, Head(1, n, bytes(32))) for n in range(100)), certs))
+
+
+async def questions(own: Home, victim: NodeId, body: bytes) -> None:
+    """What has to be looked at."""
     while True:
         with suppress(Rejected):
             await own.federation.request(victim, exchange.ACKS, body)

@@ -36,6 +36,9 @@ async def flood(s: Scene, folder: Path) -> AsyncIterator[None]:
     try:
         assert process.stdout is not None
         assert await process.stdout.readline() == b"linked\n"
+        async with asyncio.timeout(60):
+            while not s.count("SELECT count(*) FROM quarantine"):
+                await asyncio.sleep(0.05)
         await asyncio.sleep(1)
         yield
         assert process.returncode is None, "the flood lasted"
