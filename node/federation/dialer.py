@@ -30,6 +30,7 @@ from node.runtime.dial import DialledSocket
 from node.runtime.entropy import Entropy
 from node.runtime.log import Log
 from node.runtime.targets import IP, Scope, Targets, literal
+from node.services.causes import Cause, Closed, NoName, cause_of, most_telling
 from node.services.ports import Candidate, Resolver
 from node.storage.database import Database
 from node.storage.peers import PeerStore
@@ -111,7 +112,7 @@ class Connector:
         assert not zone
         found: list[IP] = [ip_address(text.partition("%")[0]) for text in await self._lookup(host)]
         if not found:
-            raise RemoteError("the name has no address")
+            raise NoName("the name has no address")
         self._targets.check_all(found, port, scope=scope, ports=None)
         return str(found[0]), port
 
@@ -201,7 +202,7 @@ class Dialer:
                     task.cancel()
         except TimeoutError:
             if race.won is None:
-                race.errors.append("nobody answered in time")
+                race.failed("nobody answered in time", Cause.TIMEOUT)
         if race.won is None:
             raise race.refusal()
         return race.won
@@ -223,7 +224,7 @@ class Dialer:
                     runners.append(group.create_task(self._attempt(nid, candidate, race)))
                     await race.wait(limits.DIAL_STAGGER_MS / 1000)
         except (OSError, RemoteError, Rejected) as error:
-            race.errors.append(str(error))
+            race.failed(str(error), cause_of(error))
         finally:
             race.news()
 
@@ -236,10 +237,10 @@ class Dialer:
         try:
             dialled = await self._connect(nid, candidate)
         except HandshakeRefused as error:
-            race.lost(f"{candidate.url}: {error}", changed=error.code is Code.KEY_CHANGED)
+            race.lost(f"{candidate.url}: {error}", cause_of(error))
             self._space(candidate.url, nid)
         except (OSError, RemoteError, TimeoutError, ValueError) as error:  # ssl.SSLError is an OSError
-            race.lost(f"{candidate.url}: {str(error) or type(error).__name__}")
+            race.lost(f"{candidate.url}: {str(error) or type(error).__name__}", cause_of(error))
             self._space(candidate.url, nid)
         else:
             self._spaced.pop(candidate.url, None)
@@ -263,9 +264,7 @@ class Dialer:
         try:
             async with asyncio.timeout(limits.HANDSHAKE_S):
                 if not await shake(handshake, socket):
-                    raise RemoteError(
-                        "the other side closed during the handshake: another node is meant, or it refuses us"
-                    )
+                    raise Closed("the other side closed during the handshake: another node is meant, or it refuses us")
         except BaseException:
             socket.close(CLOSE_BAD_FRAME)
             raise
@@ -297,17 +296,20 @@ class _Race:
 
     def __init__(self) -> None:
         self.won: Dialled | None = None
-        self.errors: list[str] = []
-        self._changed = 0
+        self._errors: list[str] = []
+        self._causes: list[Cause] = []
         self._event = asyncio.Event()
 
     def win(self, dialled: Dialled) -> None:
         self.won = dialled
         self.news()
 
-    def lost(self, error: str, *, changed: bool = False) -> None:
-        self.errors.append(error)
-        self._changed += changed
+    def failed(self, error: str, cause: Cause) -> None:
+        self._errors.append(error)
+        self._causes.append(cause)
+
+    def lost(self, error: str, cause: Cause) -> None:
+        self.failed(error, cause)
         self.news()
 
     def news(self) -> None:
@@ -326,11 +328,13 @@ class _Race:
             return
 
     def refusal(self) -> Rejected:
-        if self.errors and self._changed == len(self.errors):
+        cause = str(most_telling(self._causes))
+        if self._causes and all(one is Cause.OTHER_NODE for one in self._causes):
             return Rejected(
                 Code.KEY_CHANGED,
                 "Another identity answers at every known address of this node.",
-                reason=self.errors[-1],
+                reason=self._errors[-1],
+                cause=cause,
             )
-        reason = "; ".join(self.errors[-3:]) or "no address is known"
-        return Rejected(Code.PEER_UNREACHABLE, "The other node cannot be reached.", reason=reason[:400])
+        reason = "; ".join(self._errors[-3:]) or "no address is known"
+        return Rejected(Code.PEER_UNREACHABLE, "The other node cannot be reached.", reason=reason[:400], cause=cause)

@@ -31,6 +31,7 @@ from node.federation.session import Desk, Hints, LinkSocket, Session, offline
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.runtime.log import Log
+from node.services.causes import Cause, tell
 from node.services.peers import PeerLink
 from node.services.ports import Candidate, PeerInbox, Resolver
 from node.storage.cursors import Cursors
@@ -383,7 +384,8 @@ class Federation:
         try:
             dialled = await self._dialer.dial(nid, places=places, domain=domain, eager=eager)
         except Rejected as error:
-            await self._note_dial(nid, str(error.detail.get("reason") or error.text))
+            reason = str(error.detail.get("reason") or error.text)
+            await self._note_dial(nid, tell(str(error.detail.get("cause") or Cause.OTHER), reason))
             raise
         if self._group is None:
             dialled.socket.abort()

@@ -14,6 +14,7 @@ from msgspec import Struct
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId, format_node
 from node.runtime.clock import Clock
+from node.services.causes import told
 from node.storage.database import Database, Tx
 from node.storage.outbox import Outbox
 from node.storage.peers import ALLOW, BLOCK, OPEN, AddressRow, PeerRow, PeerStore, Quarantine
@@ -74,6 +75,7 @@ class PeerState(Struct, frozen=True, kw_only=True):
     rotations: int
     incarnation: int
     dialled_ms: int
+    dial_cause: str
     dial_error: str
     addresses: tuple[AddressRow, ...] = ()
 
@@ -176,6 +178,7 @@ class Peers:
     ) -> PeerState:
         link = links.get(row.nid)
         run = self._outbox.peek(tx, row.pk)
+        cause, error = told(row.dial_error)
         return PeerState(
             nid=row.nid,
             domain=row.domain,
@@ -194,7 +197,8 @@ class Peers:
             rotations=row.rotations,
             incarnation=row.incarnation,
             dialled_ms=row.dialled_ms,
-            dial_error=row.dial_error,
+            dial_cause=cause,
+            dial_error=error,
             addresses=addresses,
         )
 

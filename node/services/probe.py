@@ -16,6 +16,7 @@ from msgspec import Struct
 from node.base.errors import Code, Rejected, RemoteError
 from node.base.ids import NodeId, format_node, parse_node, parse_user
 from node.runtime.clock import Clock
+from node.services.causes import Cause, cause_of
 from node.services.ports import Candidate, Place, Word
 from node.wire.address import DomainAddress, KeyAddress, check_domain, parse_address, parse_link
 
@@ -30,6 +31,7 @@ class Step(Struct, frozen=True, kw_only=True):
 
     source: str
     url: str = ""
+    cause: str = ""  # why an address failed, in one word
     text: str
     fine: bool
     at_ms: float  # since the trace began
@@ -130,19 +132,20 @@ class _Walk:
         self.steps.append(Step(source=source, text=text, fine=fine, at_ms=self._now_ms()))
 
     async def _try(self, nid: NodeId, candidate: Candidate) -> None:
-        at_ms, text, fine = self._now_ms(), "unfinished", False
+        at_ms, text, fine, cause = self._now_ms(), "unfinished", False, ""
         try:
             await self._links.prove(nid, candidate)
             text, fine = "the node answers here", True
         except TimeoutError:
-            text = "nobody answers in time"
+            text, cause = "nobody answers in time", Cause.TIMEOUT
         except (RemoteError, OSError, ValueError) as error:
-            text = str(error) or type(error).__name__
+            text, cause = str(error) or type(error).__name__, cause_of(error)
         finally:
             self.steps.append(
                 Step(
                     source=candidate.source,
                     url=candidate.url,
+                    cause=cause,
                     text=text,
                     fine=fine,
                     at_ms=at_ms,

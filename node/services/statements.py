@@ -16,6 +16,7 @@ from msgspec import Struct
 from node.base.errors import RemoteError
 from node.base.ids import NodeId
 from node.runtime.clock import Clock
+from node.services.causes import Cause, tell
 from node.services.ports import PeerLinks
 from node.storage.database import Database, Tx
 from node.storage.peers import BLOCK, Peer, PeerStore
@@ -101,7 +102,7 @@ class Statements:
         if judged.record.typ is RecordType.REVOKE:
             self._peers.put_record(tx, judged.pk, judged.record.raw, judged.record.seq)
             self._peers.set_policy(tx, judged.pk, BLOCK)
-            self._peers.dialled(tx, judged.pk, now_ms, REVOKED)
+            self._peers.dialled(tx, judged.pk, now_ms, tell(Cause.REVOKED, REVOKED))
             self._peers.set_domain(tx, judged.pk, judged.domain, REVOKED_STATE, now_ms)
         elif isinstance(body, TransferBody) and body.transfer.domain:
             new = NodeId(body.transfer.new)

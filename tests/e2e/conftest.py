@@ -25,6 +25,8 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ).split()
+# Two cameras of 30 frames a second, two microphones, and a screen that is shared without asking.
+CALLING = ("--use-fake-device-for-media-stream=fps=30,device-count=2", "--auto-select-desktop-capture-source=Entire")
 BUILT = ROOT / "node" / "web" / "_webui" / "index.html"
 TRACES = ROOT / "build" / "traces"
 PATIENCE_MS = 10_000
@@ -36,6 +38,12 @@ class Meet(Protocol):
     """Somebody new with a browser of their own."""
 
     def __call__(self, name: str, origin: str = "", **look: Any) -> Person: ...
+
+
+class Found(Protocol):
+    """One more node with its owner."""
+
+    def __call__(self, name: str, *, root: Path = ROOT) -> tuple[Program, Village]: ...
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist has to see the group
@@ -122,6 +130,25 @@ def pair(tmp_path_factory: pytest.TempPathFactory, chromium: Browser, webui: Non
     casa, hut = Village(programs[0], owners[0]), Village(programs[1], owners[1], name="Hut")
     hut.olga.post("/introductions", {"address": str(casa.olga.post("/contact-links", {})["url"])})
     yield casa, hut
+    for owner in owners:
+        owner.leave()
+    for one in programs:
+        one.stop()
+
+
+@pytest.fixture
+def found(tmp_path: Path, chromium: Browser, webui: None) -> Iterator[Found]:
+    """Nodes of this test, each with its owner."""
+    programs: list[Program] = []
+    owners: list[Person] = []
+
+    def new(name: str, *, root: Path = ROOT) -> tuple[Program, Village]:
+        programs.append(Program(tmp_path / name / "data", root=root, settings=LOOPBACK))
+        programs[-1].start()
+        owners.append(Person(chromium, programs[-1].origin, f"Owner of {name}"))
+        return programs[-1], Village(programs[-1], owners[-1], name=name)
+
+    yield new
     for owner in owners:
         owner.leave()
     for one in programs:

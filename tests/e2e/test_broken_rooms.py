@@ -11,40 +11,20 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from node.base.ids import UserId, parse_user
 from node.storage import database
-from tests.e2e.conftest import Meet
+from tests.e2e.conftest import Found, Meet
 from tests.e2e.person import PHONE, ROOT, Person
 from tests.e2e.program import LOOPBACK, Program
 from tests.e2e.village import Village, Villager, client_id
 
 LONG_MS = 40_000  # a link is dialled anew within this time
-Settle = Callable[..., tuple[Program, Village]]
-
-
-@pytest.fixture
-def found(tmp_path: Path, chromium: Browser, webui: None) -> Iterator[Settle]:
-    """Nodes of this test, each with its owner."""
-    programs: list[Program] = []
-    owners: list[Person] = []
-
-    def new(name: str, root: Path = ROOT) -> tuple[Program, Village]:
-        programs.append(Program(tmp_path / name / "data", root=root, settings=LOOPBACK))
-        programs[-1].start()
-        owners.append(Person(chromium, programs[-1].origin, f"Owner of {name}"))
-        return programs[-1], Village(programs[-1], owners[-1], name=name)
-
-    yield new
-    for owner in owners:
-        owner.leave()
-    for one in programs:
-        one.stop()
 
 
 def hikers(casa: Village, hut: Village, meet: Meet) -> tuple[Villager, Villager, Person, str]:
@@ -81,7 +61,7 @@ def above(bob: Person, words: str) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_one_waits_to_be_let_in(found: Settle, meet: Meet) -> None:
+def test_one_waits_to_be_let_in(found: Found, meet: Meet) -> None:
     (program, casa), (_, hut) = found("Casa"), found("Hut")
     her, _, bob, room = hikers(casa, hut, meet)
     her.says(room, "Saturday?")
@@ -101,7 +81,7 @@ def test_one_waits_to_be_let_in(found: Settle, meet: Meet) -> None:
 
 
 @pytest.mark.timeout(280)
-def test_two_living_copies_of_a_node_show_two_histories(found: Settle, meet: Meet, tmp_path: Path) -> None:
+def test_two_living_copies_of_a_node_show_two_histories(found: Found, meet: Meet, tmp_path: Path) -> None:
     (program, casa), (_, hut), (third, inn) = found("Casa"), found("Hut"), found("Inn")
     her, him, bob, room = hikers(casa, hut, meet)
     carol = inn.settle(meet("Carol Diaz", inn.origin))
@@ -162,14 +142,14 @@ def forgets(data: Path, other: Villager) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_a_node_that_breaks_the_rules_is_believed_no_more(found: Settle, meet: Meet, tmp_path: Path) -> None:
+def test_a_node_that_breaks_the_rules_is_believed_no_more(found: Found, meet: Meet, tmp_path: Path) -> None:
     false = tmp_path / "false"
     shutil.copytree(ROOT / "node", false / "node", ignore=shutil.ignore_patterns("_webui", "__pycache__"))
     rules = false / "node" / "core" / "roles.py"
     right, wrong = "_READER = frozenset({_C.READ, _C.LEAVE})", "_READER = frozenset({_C.READ, _C.LEAVE, _C.POST})"
     assert right in rules.read_text()
     rules.write_text(rules.read_text().replace(right, wrong))
-    (_, casa), (_, hut) = found("Casa", false), found("Hut")
+    (_, casa), (_, hut) = found("Casa", root=false), found("Hut")
     her, _, bob, room = hikers(casa, hut, meet)
     comes_in(bob)
     carol = casa.settle(meet("Carol Diaz", casa.origin))

@@ -8,12 +8,12 @@ import { CallButtons, CallLine } from '../src/features/call/Head.tsx';
 import Layer, { ready } from '../src/features/call/Layer.tsx';
 import { ask, session } from '../src/features/call/model.ts';
 import {
+  barsOf,
   causeOf,
   endedText,
   isNews,
   mayRepeat,
   qualityText,
-  signOf,
   tileText,
   troubleText,
 } from '../src/features/call/text.ts';
@@ -197,8 +197,8 @@ describe('words', () => {
   });
 
   test('a connection: its level in words and which side is to blame', () => {
-    expect([signOf(null), qualityText(null), causeOf(null)]).toEqual(['signal-high', 'not known yet', '']);
-    expect([signOf({ ...quality, level: 0 }), qualityText({ ...quality, level: 0 })]).toEqual(['signal-zero', 'bad']);
+    expect([barsOf(null), qualityText(null), causeOf(null)]).toEqual([4, 'not known yet', '']);
+    expect([barsOf({ ...quality, level: 0 }), qualityText({ ...quality, level: 0 })]).toEqual([1, 'bad']);
     expect(causeOf(quality)).toBe('');
     expect(causeOf({ ...quality, upLoss: 80 })).toContain('What you send');
     expect(causeOf({ ...quality, downLoss: 80 })).toContain('What you receive');

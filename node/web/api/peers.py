@@ -128,7 +128,13 @@ class PeerResource:
         found = await self._probe.trace(call.body.address)
         steps = [
             api.peers.TraceStep(
-                source=step.source, url=step.url, text=step.text, fine=step.fine, at_ms=step.at_ms, took_ms=step.took_ms
+                source=step.source,
+                url=step.url,
+                cause=step.cause,
+                text=step.text,
+                fine=step.fine,
+                at_ms=step.at_ms,
+                took_ms=step.took_ms,
             )
             for step in found.steps
         ]
@@ -176,6 +182,7 @@ class PeerResource:
             rotations=state.rotations,
             incarnation=state.incarnation,
             dialled_ms=state.dialled_ms,
+            dial_cause=state.dial_cause,
             dial_error=state.dial_error,
             addresses=[address.url for address in state.addresses],
             safety=_words(self._node, state.nid) if words else "",

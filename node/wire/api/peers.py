@@ -9,7 +9,8 @@ from node.wire.api.base import Answer, Request
 
 class Peer(Answer, frozen=True, kw_only=True):
     """Another node. Times are unix ms, 0 for never; `path` is how the open link came about; `refused` items of it are in quarantine;
-    `safety` are twelve words to compare with its admin, only when a single node is asked for."""
+    `safety` are twelve words to compare with its admin, only when a single node is asked for; `dial_cause` is one word for why the last
+    attempt failed, empty when it did not (`services.causes.Cause`), `dial_error` the text."""
 
     node: str
     domain: str
@@ -27,6 +28,7 @@ class Peer(Answer, frozen=True, kw_only=True):
     rotations: int
     incarnation: int
     dialled_ms: int
+    dial_cause: str
     dial_error: str
     addresses: list[str]
     safety: str
@@ -51,10 +53,12 @@ class PingPeer(Answer, frozen=True, kw_only=True):
 
 
 class TraceStep(Answer, frozen=True, kw_only=True):
-    """What a source of addresses said (`url` is empty), or what happened at an address. `fine` is false when it led nowhere."""
+    """What a source of addresses said (`url` is empty), or what happened at an address. `fine` is false when it led nowhere;
+    `cause` then is one word for why an address failed."""
 
     source: str
     url: str
+    cause: str
     text: str
     fine: bool
     at_ms: float

@@ -28,7 +28,7 @@ def peer(node: str, **more: Any) -> dict[str, Any]:
     return {
         "node": node, "domain": "", "domain_state": "", "policy": "open", "state": "offline", "path": "", "seen_ms": 0,
         "rtt_ms": None, "skew_ms": 0, "queue_rows": 0, "queue_bytes": 0, "under_way": 0, "refused": 0, "rotations": 0,
-        "incarnation": 1, "dialled_ms": 0, "dial_error": "", "addresses": [], "safety": WORDS, **more,
+        "incarnation": 1, "dialled_ms": 0, "dial_cause": "", "dial_error": "", "addresses": [], "safety": WORDS, **more,
     }  # fmt: skip
 
 
@@ -47,8 +47,8 @@ class Script(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             peer(CAROL, policy="block", domain="c.example", domain_state="claimed", seen_ms=1),
         ]  # fmt: skip
         self.steps = [
-            {"source": "well-known", "url": "", "text": "names it", "fine": True, "at_ms": 1.0, "took_ms": 0.0},
-            {"source": "domain", "url": "wss://b.example/s2s", "text": "the node answers here", "fine": True, "at_ms": 2.0,
+            {"source": "well-known", "url": "", "cause": "", "text": "names it", "fine": True, "at_ms": 1.0, "took_ms": 0.0},
+            {"source": "domain", "url": "wss://b.example/s2s", "cause": "", "text": "the node answers here", "fine": True, "at_ms": 2.0,
              "took_ms": 1500.0},
         ]  # fmt: skip
 

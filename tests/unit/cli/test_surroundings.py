@@ -27,7 +27,7 @@ def peer(node: str = "bob", **more: Any) -> api.peers.Peer:
     known: dict[str, Any] = {
         "node": node * 8, "domain": f"{node}.example", "domain_state": "verified", "policy": "open", "state": "linked",
         "path": "in 192.0.2.1", "seen_ms": 1, "rtt_ms": 1.0, "skew_ms": 20, "queue_rows": 0, "queue_bytes": 0, "under_way": 0,
-        "refused": 0, "rotations": 0, "incarnation": 1, "dialled_ms": 0, "dial_error": "", "addresses": [], "safety": "",
+        "refused": 0, "rotations": 0, "incarnation": 1, "dialled_ms": 0, "dial_cause": "", "dial_error": "", "addresses": [], "safety": "",
     }  # fmt: skip
     return api.peers.Peer(**{**known, **more})
 
@@ -41,7 +41,7 @@ def reach(**more: Any) -> api.peers.Reach:
 
 
 def said(source: str, text: str, *, fine: bool) -> api.peers.TraceStep:
-    return api.peers.TraceStep(source=source, url="", text=text, fine=fine, at_ms=0, took_ms=0)
+    return api.peers.TraceStep(source=source, url="", cause="", text=text, fine=fine, at_ms=0, took_ms=0)
 
 
 def only(found: list[Finding]) -> Finding:

@@ -187,7 +187,7 @@ export interface JoinElsewhere {
   client_id: string;
 }
 
-/** Another node. Times are unix ms, 0 for never; `path` is how the open link came about; `refused` items of it are in quarantine; `safety` are twelve words to compare with its admin, only when a single node is asked for. */
+/** Another node. Times are unix ms, 0 for never; `path` is how the open link came about; `refused` items of it are in quarantine; `safety` are twelve words to compare with its admin, only when a single node is asked for; `dial_cause` is one word for why the last attempt failed, empty when it did not (`services.causes.Cause`), `dial_error` the text. */
 export interface Peer {
   node: string;
   domain: string;
@@ -205,6 +205,7 @@ export interface Peer {
   rotations: number;
   incarnation: number;
   dialled_ms: number;
+  dial_cause: string;
   dial_error: string;
   addresses: string[];
   safety: string;
@@ -225,10 +226,11 @@ export interface PingPeer {
   rtt_ms: number;
 }
 
-/** What a source of addresses said (`url` is empty), or what happened at an address. `fine` is false when it led nowhere. */
+/** What a source of addresses said (`url` is empty), or what happened at an address. `fine` is false when it led nowhere; `cause` then is one word for why an address failed. */
 export interface TraceStep {
   source: string;
   url: string;
+  cause: string;
   text: string;
   fine: boolean;
   at_ms: number;

@@ -16,6 +16,7 @@ import shell from '../shell/Shell.module.css';
 import { AllowButton, CircleCard } from './Circle.tsx';
 import s from './Peers.module.css';
 import { Outlook, Trace } from './Reach.tsx';
+import { causeText, Raw } from './Why.tsx';
 
 type Peer = http.api.Peer;
 const EACH_MS = 5_000;
@@ -71,7 +72,7 @@ function PeerList() {
                     <b>{nameOf(peer)}</b>
                     <small>{lineOf(peer)}</small>
                     {peer.dial_error && peer.state !== 'linked' && peer.policy !== 'block' && (
-                      <small class={s.why}>{t('peers.failed', { why: peer.dial_error })}</small>
+                      <small class={s.why}>{t('peers.failed', { why: causeText(peer.dial_cause) })}</small>
                     )}
                   </span>
                   {peer.queue_rows > 0 && (
@@ -201,7 +202,10 @@ function PeerPage({ node }: { node: string }) {
           ))}
         </dl>
         {peer.dial_error && peer.state !== 'linked' && (
-          <p class={s.why}>{t('peers.failed', { why: peer.dial_error })}</p>
+          <div>
+            <p class={s.why}>{t('peers.failed', { why: causeText(peer.dial_cause) })}</p>
+            <Raw text={peer.dial_error} />
+          </div>
         )}
         <CopyLine label={t('about.node_id')} text={peer.node} />
         <div class={s.actions}>

@@ -9,6 +9,7 @@ import { CopyLine, Problem } from '../../ui/Parts/Parts.tsx';
 import { explainMeeting } from '../contacts/model.ts';
 import shell from '../shell/Shell.module.css';
 import s from './Peers.module.css';
+import { causeText, Raw, sourceText } from './Why.tsx';
 
 const FINE: ReadonlySet<string> = new Set(['public']);
 
@@ -106,12 +107,9 @@ export function Trace({ address }: { address: string }) {
             <li key={i} class={s.step} data-fine={step.fine ? 'yes' : 'no'}>
               <Icon name={step.fine ? 'check' : 'x'} size={18} label={t(step.fine ? 'trace.fine' : 'trace.missed')} />
               <div>
-                <b>{step.url || step.source || t('trace.end')}</b>
-                <small>
-                  {step.url && step.source ? `${step.source}: ` : ''}
-                  {step.text}
-                  {step.url && ` · ${t('peers.ms', { n: number(Math.round(step.took_ms)) })}`}
-                </small>
+                <b>{step.url || sourceText(step.source) || t('trace.end')}</b>
+                <small>{outcomeOf(step)}</small>
+                <Raw text={step.text} />
               </div>
             </li>
           ))}
@@ -119,4 +117,11 @@ export function Trace({ address }: { address: string }) {
       )}
     </section>
   );
+}
+
+/** What came of asking a source, or of trying an address. */
+function outcomeOf({ url, source, fine, cause, took_ms }: http.api.TraceStep): string {
+  if (!url) return t(fine ? 'trace.fine' : 'trace.missed');
+  const took = t('peers.ms', { n: number(Math.round(took_ms)) });
+  return [sourceText(source), fine ? t('trace.answers') : causeText(cause), took].filter(Boolean).join(' · ');
 }

@@ -22,7 +22,7 @@ import { placesOf, viewOf } from './layout.ts';
 import { call as callAgain, session as current } from './model.ts';
 import { Picture } from './Picture.tsx';
 import { Stage } from './Stage.tsx';
-import { causeOf, endedText, isNews, mayRepeat, phaseText, qualityText, signOf, troubleText } from './text.ts';
+import { barsOf, causeOf, endedText, isNews, mayRepeat, phaseText, qualityText, troubleText } from './text.ts';
 import { useCallKeys } from './useCallKeys.ts';
 
 export function CallPage({ session }: { session: Session }) {
@@ -87,7 +87,7 @@ function Outgoing({ session, room }: { session: Session; room: Room | undefined 
     >
       {invited.length > 1 && <InvitedList session={session} />}
       <Trouble session={session} />
-      <Controls session={session} more={items} onLeave={() => void session.leave()} />
+      <Controls session={session} more={() => items} brief onLeave={() => void session.leave()} />
       {dialog}
     </Front>
   );
@@ -126,7 +126,7 @@ function Running({ session, room }: { session: Session; room: Room | undefined }
   const moderates = mayModerate(session, room, state.me);
   const phase = session.phase.value;
   const pin = (key: string) => setPinned(key);
-  const more: MenuItem[] = [
+  const more = (): MenuItem[] => [
     {
       label: t(view === 'speaker' ? 'call.view_grid' : 'call.view_speaker'),
       icon: view === 'speaker' ? 'layout-grid' : 'gallery-vertical',
@@ -241,7 +241,7 @@ function Trouble({ session }: { session: Session }) {
       )}
       {cause && (
         <p class={s.note} role="status">
-          <Icon name="signal-low" size={16} />
+          <Bars lit={barsOf(session.quality.value)} size={16} />
           {cause}
         </p>
       )}
@@ -267,6 +267,23 @@ function Trouble({ session }: { session: Session }) {
   );
 }
 
+/** Four bars that grow; those that are not lit stay to be seen. */
+const Bars = ({ lit, size }: { lit: number; size: number }) => (
+  <svg class={s.bars} width={size} height={size} viewBox="0 0 20 20" aria-hidden="true">
+    {[0, 1, 2, 3].map((i) => (
+      <rect
+        key={i}
+        x={1.5 + 4.5 * i}
+        y={14 - 4 * i}
+        width={3}
+        height={4 + 4 * i}
+        rx={1}
+        data-lit={i < lit ? 'yes' : 'no'}
+      />
+    ))}
+  </svg>
+);
+
 function QualitySign({ session }: { session: Session }) {
   const [open, setOpen] = useState(false);
   const quality = session.quality.value;
@@ -281,7 +298,7 @@ function QualitySign({ session }: { session: Session }) {
         title={t('call.quality', { level: qualityText(quality) })}
         onClick={() => setOpen(true)}
       >
-        <Icon name={signOf(quality)} size={20} />
+        <Bars lit={barsOf(quality)} size={20} />
         {quality && quality.level < 2 && <span>{qualityText(quality)}</span>}
       </button>
       {open && (

@@ -12,7 +12,7 @@ export function CallRow({ entry, room }: { entry: Entry; room: Room }) {
   const { text, icon, missed } = callText(state, entry);
   const again = entry.body?.state === 'end' && !rosterOf(room.room) && mayCall(state, room);
   return (
-    <div class={s.entry}>
+    <article class={s.entry} aria-label={text}>
       <span data-missed={missed ? 'yes' : 'no'}>
         <Icon name={icon} size={16} />
         {text}
@@ -23,6 +23,6 @@ export function CallRow({ entry, room }: { entry: Entry; room: Room }) {
           </button>
         )}
       </span>
-    </div>
+    </article>
   );
 }

@@ -37,12 +37,13 @@ export function Control({ icon, label, look = 'on', pressed, menu, wide, onClick
 
 interface ControlsProps {
   session: Session;
-  more: readonly MenuItem[];
+  more: () => readonly MenuItem[]; // asked when it opens: what is possible depends on what is shown then
+  brief?: boolean; // nobody is there yet who would see a screen or a hand
   onLeave: (event: MouseEvent) => void;
 }
 
-export function Controls({ session, more, onLeave }: ControlsProps) {
-  const [menu, setMenu] = useState<Place | null>(null);
+export function Controls({ session, more, brief, onLeave }: ControlsProps) {
+  const [menu, setMenu] = useState<{ at: Place; items: readonly MenuItem[] } | null>(null);
   const mic = session.sources.mic.value || session.sources.talking.value;
   const camera = session.sources.camera.value;
   const screen = session.sources.screen.value;
@@ -63,7 +64,7 @@ export function Controls({ session, more, onLeave }: ControlsProps) {
           onClick={() => void session.sources.setCamera(!camera)}
         />
       )}
-      {session.video.value && canShare() && (
+      {!brief && session.video.value && canShare() && (
         <Control
           icon={screen ? 'monitor-off' : 'monitor-up'}
           pressed={screen}
@@ -71,20 +72,22 @@ export function Controls({ session, more, onLeave }: ControlsProps) {
           onClick={() => void session.sources.setScreen(!screen)}
         />
       )}
-      <Control
-        icon="hand"
-        pressed={hand}
-        label={t(hand ? 'call.hand_down' : 'call.hand_up')}
-        onClick={() => session.setHand(!hand)}
-      />
+      {!brief && (
+        <Control
+          icon="hand"
+          pressed={hand}
+          label={t(hand ? 'call.hand_down' : 'call.hand_up')}
+          onClick={() => session.setHand(!hand)}
+        />
+      )}
       <Control
         icon="ellipsis"
         label={t('call.more')}
         menu
-        onClick={(event) => setMenu(above(event.currentTarget as Element))}
+        onClick={(event) => setMenu({ at: above(event.currentTarget as Element), items: more() })}
       />
       <Control icon="phone-off" look="leave" wide label={t('call.leave')} onClick={onLeave} />
-      {menu && <Menu label={t('call.more')} at={menu} items={more} onClose={() => setMenu(null)} />}
+      {menu && <Menu label={t('call.more')} {...menu} onClose={() => setMenu(null)} />}
     </footer>
   );
 }

@@ -88,7 +88,7 @@ export function Tile({ session, place, pinned, onPin, moderates, size, look }: T
       <figcaption class={s.caption}>
         {!screen && !who.mic && <Icon name="mic-off" size={14} />}
         {screen && <Icon name="monitor-up" size={14} />}
-        <span>{screen ? t('call.screen_of', { name }) : mine ? t('call.you_short') : name}</span>
+        <span>{captionOf(mine, screen, name)}</span>
       </figcaption>
       {items.length > 0 && look !== 'mini' && (
         <IconButton
@@ -105,6 +105,9 @@ export function Tile({ session, place, pinned, onPin, moderates, size, look }: T
     </figure>
   );
 }
+
+const captionOf = (mine: boolean, screen: boolean, name: string): string =>
+  screen ? (mine ? t('call.your_screen') : t('call.screen_of', { name })) : mine ? t('call.you_short') : name;
 
 function menuOf(
   session: Session,

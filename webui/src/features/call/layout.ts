@@ -8,15 +8,17 @@ export interface Box {
 
 const WIDEST = 16 / 9;
 const TALLEST = 3 / 4;
+const SQUARE = 1; // on a wide stage a tall tile would show less than half of a wide picture
 
 /** The size of each of `n` equal tiles and the columns they stand in. A face is as large as the shorter side of its tile. */
 export function gridOf(n: number, { width, height }: Box, gap: number): { columns: number } & Box {
+  const tallest = width > height ? SQUARE : TALLEST;
   let best = { columns: 1, width: 0, height: 0 };
   for (let columns = 1; columns <= n; columns++) {
     const rows = Math.ceil(n / columns);
     const w = Math.max(0, (width - gap * (columns - 1)) / columns);
     const h = Math.max(0, (height - gap * (rows - 1)) / rows);
-    const tile = { columns, width: Math.floor(Math.min(w, h * WIDEST)), height: Math.floor(Math.min(h, w / TALLEST)) };
+    const tile = { columns, width: Math.floor(Math.min(w, h * WIDEST)), height: Math.floor(Math.min(h, w / tallest)) };
     if (faceIn(tile) > faceIn(best)) best = tile;
   }
   return best;

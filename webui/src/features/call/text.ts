@@ -46,12 +46,12 @@ export const mayRepeat = ({ reason }: Ended): boolean =>
 export const troubleText = ({ kind, why }: { kind: 'mic' | 'camera' | 'screen'; why: Why }): string =>
   t(why === 'insecure' ? 'call.trouble.insecure' : (`call.trouble.${kind}_${why}` as Key));
 
-const SIGNS = ['signal-zero', 'signal-low', 'signal-medium', 'signal-high'] as const;
 const LEVELS = ['bad', 'poor', 'fair', 'good'] as const;
 const levelOf = (quality: Quality): 0 | 1 | 2 | 3 =>
   Math.max(0, Math.min(3, Math.round(quality.level))) as 0 | 1 | 2 | 3;
 
-export const signOf = (quality: Quality | null): string => (quality ? SIGNS[levelOf(quality)] : 'signal-high');
+/** Of four bars: how many are lit. */
+export const barsOf = (quality: Quality | null): number => (quality ? levelOf(quality) : 3) + 1;
 export const qualityText = (quality: Quality | null): string =>
   t(`call.quality.${quality ? LEVELS[levelOf(quality)] : 'unknown'}` as Key);
 
@@ -81,7 +81,9 @@ export function phaseText(session: Session, invited: readonly Invited[], state: 
 
 /** What a tile tells of a person, for those who do not see it. */
 export function tileText(who: Participant, name: string, mine: boolean, screen: boolean): string {
-  const parts = [screen ? t('call.screen_of', { name }) : mine ? t('call.you', { name }) : name];
+  const parts = [
+    screen ? (mine ? t('call.your_screen') : t('call.screen_of', { name })) : mine ? t('call.you', { name }) : name,
+  ];
   if (!screen && !who.mic) parts.push(t(who.muted ? 'call.state.muted_by' : 'call.state.muted'));
   if (!screen && who.hand) parts.push(t('call.state.hand'));
   if (who.state === 'connecting' || who.state === 'reconnecting') parts.push(t(`call.state.${who.state}`));

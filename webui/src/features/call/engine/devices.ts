@@ -71,10 +71,16 @@ export async function listDevices(): Promise<Readonly<Record<Kind, readonly Devi
   return { mic: of('mic'), camera: of('camera'), speaker: of('speaker') };
 }
 
-/** The preferred one, else whichever the browser gives. A preferred one that was unplugged is no error. */
-function exactly(kind: 'mic' | 'camera'): { deviceId?: ConstrainDOMString } {
-  const id = preferred[kind].value;
-  return id ? { deviceId: { ideal: id } } : {};
+/**
+ * What is asked of the browser: the device with this id, or without one whichever it likes, in front of the user. An id as a mere wish
+ * loses against a better picture or another side of a telephone, so it is asked for as a must.
+ */
+function wishFor(kind: 'mic' | 'camera', id: string): MediaStreamConstraints {
+  const device = id ? { deviceId: { exact: id } } : {};
+  if (kind === 'mic')
+    return { audio: { ...device, echoCancellation: true, noiseSuppression: true, autoGainControl: true } };
+  const side = id ? {} : { facingMode: 'user' };
+  return { video: { ...device, ...side, ...SIZES[lines.value], frameRate: { ideal: 30 } } };
 }
 
 const SIZES: Readonly<Record<Lines, MediaTrackConstraints>> = {
@@ -82,15 +88,13 @@ const SIZES: Readonly<Record<Lines, MediaTrackConstraints>> = {
   '720': { width: { ideal: 1280 }, height: { ideal: 720 } },
 };
 
-/** An open microphone or camera. Throws DeviceTrouble. */
+/** An open microphone or camera: the preferred one, another one when that is not there any more. Throws DeviceTrouble. */
 export async function openDevice(kind: 'mic' | 'camera'): Promise<MediaStreamTrack> {
   if (!isSecure()) throw new DeviceTrouble(kind, 'insecure');
-  const constraints: MediaStreamConstraints =
-    kind === 'mic'
-      ? { audio: { ...exactly('mic'), echoCancellation: true, noiseSuppression: true, autoGainControl: true } }
-      : { video: { ...exactly('camera'), ...SIZES[lines.value], frameRate: { ideal: 30 }, facingMode: 'user' } };
+  const open = (id: string) => navigator.mediaDevices.getUserMedia(wishFor(kind, id));
+  const id = preferred[kind].value;
   try {
-    const stream = await navigator.mediaDevices.getUserMedia(constraints);
+    const stream = await open(id).catch((error) => (id && whyOf(error) === 'none' ? open('') : Promise.reject(error)));
     const track = stream.getTracks()[0];
     if (!track) throw new DOMException('', 'NotFoundError');
     return track;
