@@ -74,9 +74,10 @@ class Downlink:
         self._waiting = False  # for an answer
         self._resends_left = limits.RESENDS_PER_S
         self._closed = False
-        self._sent_octets = 0
+        self._sent_octets = (0, 0)
         self._measured_at = 0.0
         self.bps = 0
+        self.video_bps = 0  # of that
 
     # --- descriptions -----------------------------------------------------------------------------------
 
@@ -282,10 +283,12 @@ class Downlink:
         """Measures what was sent; renews what may be resent."""
         self._resends_left = limits.RESENDS_PER_S
         octets = sum(leg.counted()[1] for leg in self.legs.values())
+        video = sum(leg.counted()[1] for leg in self.legs.values() if leg.track.video)
         passed = now - self._measured_at
         if self._measured_at and passed > 0:
-            self.bps = max(int((octets - self._sent_octets) * 8 / passed), 0)
-        self._sent_octets, self._measured_at = octets, now
+            self.bps = max(int((octets - self._sent_octets[0]) * 8 / passed), 0)
+            self.video_bps = max(int((video - self._sent_octets[1]) * 8 / passed), 0)
+        self._sent_octets, self._measured_at = (octets, video), now
         active = [leg for leg in self.legs.values() if leg.layer is not None]
         weight = sum(leg.layer.bps for leg in active if leg.layer is not None)
         lost = sum(leg.loss * leg.layer.bps for leg in active if leg.layer is not None)

@@ -24,6 +24,7 @@ from node.media.proto.loss import Gaps, KeyFrameGate, Reception
 from node.media.seam import Transport
 
 RING_MASK: Final = limits.RING_PACKETS - 1
+FLOWING_S: Final = 0.5  # a layer that was heard of within this is being sent
 LOOK_PACKETS: Final = 200  # of a new layer whose descriptors are read to learn its temporal layers
 
 assert limits.RING_PACKETS & RING_MASK == 0
@@ -80,7 +81,7 @@ class Layer:
 
     __slots__ = (
         "at_rate", "bps", "clock", "codec", "curious", "duplicates", "gaps", "gate", "heard_at", "key", "legs", "level", "mark_octets",
-        "onward", "plain", "reception", "repair", "ring", "shifted", "slow", "ssrc", "temporal", "track", "waiting", "width",
+        "onward", "plain", "reception", "repair", "ring", "shifted", "slow", "ssrc", "temporal", "track", "usual_bps", "waiting", "width",
     )  # fmt: skip
 
     def __init__(self, track: Track, key: int, ssrc: int, codec: int) -> None:
@@ -109,6 +110,7 @@ class Layer:
         self.temporal = 0  # highest temporal layer seen
         self.width = 0  # pixels, of the last key frame that could be read
         self.bps = 0  # measured each second
+        self.usual_bps = 0  # while it was sent: what it will take when it is sent again
         self.at_rate = 0.0
         self.mark_octets = 0
         self.duplicates = 0
@@ -177,6 +179,8 @@ class Layer:
         if self.at_rate:
             bps = int((octets - self.mark_octets) * 8 / passed)
             self.bps = (self.bps + bps) // 2 if self.bps else bps
+            if now - self.heard_at < FLOWING_S:
+                self.usual_bps = self.bps
         self.mark_octets, self.at_rate = octets, now
 
     def alive(self, now: float) -> bool:

@@ -57,10 +57,9 @@ class Place:
         rate = self.downlink.rate
         choices = self.planner.make(
             self._demands(now, recent),
-            bps=rate.bps(now),
-            voices=voices,
+            bps=rate.bps(now, voices=voices),
             now=now,
-            roomy=rate.roomy(self.downlink.bps, now),
+            roomy=rate.roomy(self.downlink.video_bps, now, voices=voices),
             calm=rate.calm,
         )
         for track, leg in self.legs.items():
@@ -121,7 +120,8 @@ class Place:
 def _rates(track: Track, now: float) -> tuple[forward.Rate, ...]:
     alive = sorted((layer for layer in track.layers.values() if layer.alive(now)), key=lambda layer: layer.key)
     if not alive and track.layers:  # paused: whoever wants it wakes it
-        return (forward.Rate(min(track.layers), 0, 0),)
+        lowest = track.layers[min(track.layers)]
+        return (forward.Rate(lowest.key, width_of(lowest), lowest.usual_bps),)
     return tuple(forward.Rate(layer.key, width_of(layer), layer.bps, layer.temporal) for layer in alive)
 
 

@@ -2,8 +2,9 @@
 
 *Up*: a browser that sends gets our REMB, which follows loss alone: it begins at 600 kb/s, grows 8 % a second while less than 2 % is lost, and
 falls by half the loss above 10 % (the loss-based half of draft-ietf-rmcat-gcc). *Down*: the browser that receives measures delay itself and
-tells it as REMB; without one we follow its loss reports by the same rule. A receiver that is sent little can never report much, so an
-estimate well above what is sent is no ceiling (`roomy`).
+tells it as REMB; without one we follow its loss reports by the same rule. Browsers count video alone in it (libwebrtc leaves audio without
+transport-wide sequence numbers out of its receive side estimate), so voices are taken off our own rate only. A receiver that is sent little
+can never report much, so an estimate well above what is sent is no ceiling (`roomy`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ LITTLE_LOSS: Final = 0.02
 MUCH_LOSS: Final = 0.10
 REMB_LIFE_S: Final = 10.0  # browsers repeat theirs each second or so while something flows
 ROOMY: Final = 1.2
+VOICE_BPS: Final = 40_000
 
 
 class LossBased:
@@ -60,10 +62,10 @@ class Downlink:
         self._loss = loss
         self._own.update(loss, now)
 
-    def bps(self, now: float) -> int:
-        """What is believed to fit now."""
+    def bps(self, now: float, *, voices: int = 0) -> int:
+        """What is believed to fit of video now, beside so many voices."""
         if now - self._remb_at > REMB_LIFE_S:
-            return int(self._own.bps)
+            return max(int(self._own.bps) - voices * VOICE_BPS, 0)
         return int(self._remb * (1 - self._loss / 2 if self._loss > MUCH_LOSS else 1))
 
     @property
@@ -71,6 +73,6 @@ class Downlink:
         """Whether next to nothing is lost."""
         return self._loss < LITTLE_LOSS
 
-    def roomy(self, sent_bps: int, now: float) -> bool:
-        """Whether more than what is sent seems to fit, so that more may be tried."""
-        return self.calm and self.bps(now) > ROOMY * sent_bps
+    def roomy(self, sent_bps: int, now: float, *, voices: int = 0) -> bool:
+        """Whether more than the video that is sent seems to fit, so that more may be tried."""
+        return self.calm and self.bps(now, voices=voices) > ROOMY * sent_bps

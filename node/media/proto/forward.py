@@ -2,10 +2,13 @@
 
 The plan is made in two passes over the wanted videos, most important first: everybody gets the lowest layer that fits (in need without its
 upper temporal layers), then each is raised as far as its window on the screen is wide. Going down is done at once. Going up waits until
-the better plan has fitted for five seconds with 15 % to spare; one that had to be taken back is tried again only after a while that doubles.
-The most important video is never stopped for want of room, because a receiver that gets nothing cannot find out that there is some; its
-sender is told to send less instead (`share`). Below 80 kb/s there is no video at all, and for the same reason it is tried again from
-time to time while nothing is lost, for some seconds, after a pause that doubles.
+the better plan has fitted for five seconds with 15 % to spare.
+
+*Trials.* A browser that is sent little never finds out that more would fit: its estimate is at most one and a half times what comes, and
+grows 8 % a second. So where the estimate is well above what is sent, one step more than is known to fit is sent for some seconds, a video that
+is not shown at all before a larger one. A trial ends early when packets are lost or the estimate falls; what the estimate did not grow to
+is taken back and tried again after a while that doubles. The most important video is never stopped for want of room; its sender is told to
+send less instead (`share`). Below 80 kb/s there is no video at all, and it is tried again in the same way.
 
 `shown` says whose cameras are sent at all (last-N), `Dynacast` how many layers of a track somebody looks at.
 """
@@ -23,10 +26,9 @@ ALL_TEMPORAL: Final = 3
 BASE_SHARE: Final = 0.6  # of the rate of a VP8 layer, that of its temporal base layer
 TRIAL_S_MIN: Final = 10.0  # a step up that was taken back is not tried again within this; doubles
 TRIAL_S_MAX: Final = 160.0
-VIDEO_TRIAL_S: Final = (
-    6.0  # a receiver that has been sent no video finds out in this time whether there is room for some
-)
-VOICE_BPS: Final = 40_000
+TRIAL_S: Final = 6.0  # a receiver that is sent more finds out in this time whether there is room for it
+FALLEN: Final = 0.9  # an estimate below this part of what it was when a trial began ends the trial
+VIDEO_UP_S: Final = 2.0  # like LAYER_UP_S, for a video that is not shown at all
 
 
 class Choice(NamedTuple):
@@ -72,6 +74,7 @@ class Planner:
         "_pause_s",
         "_raised_at",
         "_tops",
+        "_trial_bps",
         "_trial_until",
         "audio_only",
         "plan",
@@ -91,17 +94,20 @@ class Planner:
         self._tops: dict[Hashable, int] = {}
         self._mute_since = 0.0
         self._mute_s = TRIAL_S_MIN
+        self._trial_bps = 0
         self._trial_until = float("-inf")
 
     def make(
-        self, demands: Sequence[Demand], *, bps: int, voices: int, now: float, roomy: bool, calm: bool = True
+        self, demands: Sequence[Demand], *, bps: int, now: float, roomy: bool, calm: bool = True
     ) -> Mapping[Hashable, Choice]:  # fmt: skip
-        """The choice for each of `demands` (most important first) that is sent, if `bps` fits and `voices` are sent beside them.
+        """The choice for each of `demands` (most important first) that is sent, if `bps` of video fits.
         `roomy`: more may be tried than is known to fit; `calm`: next to nothing is lost."""
         videos = [demand for demand in demands if demand.rates]
-        budget = max(bps - voices * VOICE_BPS, 0)
+        budget = bps
         edge = limits.AUDIO_ONLY_BPS * (limits.LAYER_UP_HEADROOM if self.audio_only else 1)
-        self.audio_only = bool(videos) and bps < edge and not self._tries_video(now, calm=calm)
+        if not calm or bps < self._trial_bps * FALLEN:
+            self._trial_until = min(self._trial_until, now)
+        self.audio_only = bool(videos) and bps < edge and not self._tries_video(bps, now, calm=calm)
         if self.audio_only:
             videos = []
         # What went away or is wider than its window by now is taken back at once.
@@ -112,33 +118,40 @@ class Planner:
         if tops.keys() != before.keys():
             # Newcomers get what fits, the others not more than they had.
             chosen = {key: min(choice, known.get(key, choice)) for key, choice in fits.items()}
-        elif _cost(videos, known) > budget and not roomy:
+        elif _cost(videos, known) > budget and not roomy and now >= self._trial_until:
             chosen = fits
             if fits != known:
                 self._taken_back(now)
         else:
             target = _fit(videos, int(budget / limits.LAYER_UP_HEADROOM))
-            trial = roomy and target == known
+            trial = roomy and not _betters(target, known)
             if trial:
                 target = _raise_one(videos, known)
             # Whoever asks for more than before need not wait for what is known to fit.
             chosen = self._raised(known, target, now, at_once=tops != before and not trial)
+            if trial and chosen != known:
+                self._begins_trial(bps, now)
         self.plan = chosen
         self.planned_bps = _cost(videos, chosen)
         self._shares(videos, budget)
         return chosen
 
-    def _tries_video(self, now: float, *, calm: bool) -> bool:
+    def trying(self, now: float) -> bool:
+        """Whether more is sent than is known to fit."""
+        return now < self._trial_until
+
+    def _begins_trial(self, bps: int, now: float) -> None:
+        self._trial_bps, self._trial_until = bps, now + TRIAL_S
+
+    def _tries_video(self, bps: int, now: float, *, calm: bool) -> bool:
         """Whether video is sent although it does not seem to fit."""
-        if not calm:
-            self._trial_until = min(self._trial_until, now)
         if not self.audio_only and now >= self._trial_until:  # the need begins, or a trial found no room
             tried = now - self._trial_until < TRIAL_S_MAX
             self._mute_s = min(self._mute_s * 2, TRIAL_S_MAX) if tried else TRIAL_S_MIN
             self._mute_since = now
         elif self.audio_only and calm and now - self._mute_since >= self._mute_s:
-            self._trial_until = now + VIDEO_TRIAL_S
-        return now < self._trial_until
+            self._begins_trial(bps, now)
+        return self.trying(now)
 
     def _shares(self, videos: Sequence[Demand], budget: int) -> None:
         """What would fit of each video: what is spare beside the others, or a proportional part if it is too much."""
@@ -160,17 +173,22 @@ class Planner:
     def _raised(
         self, known: dict[Hashable, Choice], target: dict[Hashable, Choice], now: float, *, at_once: bool
     ) -> dict[Hashable, Choice]:
-        better = any(key not in known or choice > known[key] for key, choice in target.items())
-        if not better or now < self._hold_until:
+        if not _betters(target, known) or now < self._hold_until:
             self._better_since = None
             return known
         if self._better_since is None:
             self._better_since = now
-        if now - self._better_since < limits.LAYER_UP_S and not at_once:
+        wait = limits.LAYER_UP_S if target.keys() <= known.keys() else VIDEO_UP_S
+        if now - self._better_since < wait and not at_once:
             return known
         self._better_since = None
         self._raised_at = now
         return target
+
+
+def _betters(target: Mapping[Hashable, Choice], known: Mapping[Hashable, Choice]) -> bool:
+    """Whether anything of `target` is more than in `known`."""
+    return any(key not in known or choice > known[key] for key, choice in target.items())
 
 
 def _clamped(demand: Demand, choice: Choice) -> Choice:

@@ -41,6 +41,14 @@ def test_the_estimate_of_the_device_counts_while_it_is_fresh() -> None:
     assert down.bps(21.0) == 360_000_000
 
 
+def test_voices_are_taken_off_our_own_rate_but_not_off_what_a_browser_says_of_video() -> None:
+    down = bwe.Downlink(0.0)
+    assert down.bps(0.0) - down.bps(0.0, voices=3) == 3 * bwe.VOICE_BPS
+    assert down.bps(0.0, voices=1000) == 0
+    down.remb(300_000, 0.0)
+    assert down.bps(0.0, voices=3) == 300_000
+
+
 def test_there_is_room_only_without_loss() -> None:
     down = bwe.Downlink(0.0)
     down.remb(300_000, 0.0)
