@@ -193,6 +193,8 @@ LINK_FRAME_ITEMS_BYTES_MAX: Final = (
     60 * 1024
 )  # bodies gathered in one frame; with their heads they fit one Noise record
 LINK_REQUESTS_MAX: Final = 64  # open questions each way
+LINK_QUESTIONS_BURST: Final = 1_000  # questions of one link before it is read more slowly
+LINK_QUESTIONS_PER_S: Final = 100  # and then so many are answered: with 1 ms each, a tenth of one core
 LINK_REKEY_RECORDS: Final = 2**20  # records under one key
 LINK_PINGS_MISSED_MAX: Final = 2  # then the peer is gone; pings are HEARTBEAT_S apart
 LINK_PROBE_S: Final = 5  # a link whose peer dials again has this long to show that it lives
@@ -203,6 +205,8 @@ DIAL_RECENT_S: Final = 24 * 3600  # a peer seen within this time is likely to co
 LINK_WAITING_MAX: Final = 1_000  # items of one peer waiting for the disk before reading pauses
 LINK_WAITING_BYTES_MAX: Final = 4 * 1024 * 1024  # the same in bytes
 LINK_BATCH: Final = 64  # items of one transaction
+LINK_USELESS_BURST: Final = 1_000  # refused items of one link, or any of a stranger, before it is slowed
+LINK_USELESS_PER_S: Final = 250  # to this: a handful of syncs a second
 LINK_REQUEST_S: Final = 30  # a question that is not answered by then is given up
 LINK_RETRY_S: Final = 5  # after a goaway that will pass soon
 LINK_NEW_RUN_S: Final = 600  # a peer may number anew this often

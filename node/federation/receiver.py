@@ -8,19 +8,22 @@ the cursor moves past it, the peer is told by a nack, and the queue goes on. A f
 again item by item, and the guilty one is poison, too; the disk's fault is nobody's poison, then the link ends and comes back later.
 
 A batch is one turn of this peer at the writer (storage/turns.py), so it is bounded in items and bytes. Poison is no way to make this disk
-work: bodies are kept at `QUARANTINE_BYTES_PER_S`, of others only number and reason.
+work: bodies are kept at `QUARANTINE_BYTES_PER_S`, of others only number and reason. And whoever sends much of it, or is a stranger and
+sends much at all, is slowed to `LINK_USELESS_PER_S` items: each batch costs a sync that people here wait for.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
+from node.federation.proto.allowance import Allowance
 from node.runtime.clock import Clock
 from node.runtime.log import Log
 from node.services.ports import PeerInbox
@@ -67,7 +70,9 @@ class Receiver:
         inbox: PeerInbox,
         clock: Clock,
         reception: Reception,
+        is_stranger: Callable[[], bool],
     ) -> None:
+        """`is_stranger`: nobody here has to do with this peer now."""
         self._peer = peer
         self._db = db
         self._cursors = cursors
@@ -75,6 +80,7 @@ class Receiver:
         self._inbox = inbox
         self._clock = clock
         self._reception = reception
+        self._is_stranger = is_stranger
         self._waiting: deque[_Item] = deque()
         self._waiting_bytes = 0
         self._run = b""
@@ -82,8 +88,10 @@ class Receiver:
         self._last = 0
         self._busy = False
         self._alone = 0  # so many items run one by one
-        self._keep_bytes = float(limits.QUARANTINE_BURST_BYTES)  # of poison, at that time
-        self._kept_at = clock.monotonic()
+        now = clock.monotonic()
+        self._keep = Allowance(burst=limits.QUARANTINE_BURST_BYTES, per_s=limits.QUARANTINE_BYTES_PER_S, now=now)
+        self._useless = Allowance(burst=limits.LINK_USELESS_BURST, per_s=limits.LINK_USELESS_PER_S, now=now)
+        self._pause: asyncio.TimerHandle | None = None  # until the next batch may begin
         self._stopped = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -134,10 +142,14 @@ class Receiver:
         self._stopped = True
         self._waiting.clear()
         self._has_room.set()
+        if self._pause is not None:
+            self._pause.cancel()
+            self._next()
 
     # --- batches ----------------------------------------------------------------------------------------
 
     def _next(self) -> None:
+        self._pause = None
         if not self._waiting or self._stopped:
             self._busy = False
             self._idle.set()
@@ -193,7 +205,7 @@ class Receiver:
 
     def _put_away(self, tx: Tx, msg: s2s.Msg, code: str) -> None:
         body = msg.body[: limits.QUARANTINE_BYTES_MAX]
-        if not self._may_keep(len(body)):
+        if not self._keep.spend(len(body), self._clock.monotonic()):
             body = b""
         self._quarantine.put(
             tx,
@@ -202,17 +214,6 @@ class Receiver:
             Quarantined(msg.seq, msg.cls, code, body, self._clock.now_ms()),
             limits.QUARANTINE_PER_PEER_MAX,
         )
-
-    def _may_keep(self, size_bytes: int) -> bool:
-        """Takes it from what this link may put away, if there is enough."""
-        now = self._clock.monotonic()
-        gained = (now - self._kept_at) * limits.QUARANTINE_BYTES_PER_S
-        self._keep_bytes = min(float(limits.QUARANTINE_BURST_BYTES), self._keep_bytes + gained)
-        self._kept_at = now
-        if size_bytes > self._keep_bytes:
-            return False
-        self._keep_bytes -= size_bytes
-        return True
 
     def _done(self, batch: list[_Item], refused: list[tuple[int, str]], error: Exception | None) -> None:
         if error is not None:
@@ -227,7 +228,15 @@ class Receiver:
         self._inbox.applied(self._peer, len(batch))
         if not self._stopped:
             self._reception.stored(self._last, refused)
-        self._next()
+        self._go_on(len(batch) if self._is_stranger() else len(refused))
+
+    def _go_on(self, useless: int) -> None:
+        """At once, or when what nobody here has any use of is paid for."""
+        wait_s = self._useless.owe(useless, self._clock.monotonic())
+        if wait_s and not self._stopped:
+            self._pause = asyncio.get_running_loop().call_later(wait_s, self._next)
+        else:
+            self._next()
 
     def _failed(self, batch: list[_Item], error: Exception) -> None:
         if isinstance(error, Rejected):

@@ -2,7 +2,8 @@
 
 The only task is the reader (`run`), and one for each question of the peer that is being answered. Sending happens where the reason
 for it arises and is written at once; the heartbeat is the ticker of the whole service. Life: hello both ways, agree on the two places to
-go on from, then items, whispers, questions, until one side goes away.
+go on from, then items, whispers, questions, until one side goes away. A peer that asks more than `LINK_QUESTIONS_PER_S` is read more slowly:
+every answer takes time that others wait for.
 
 A session *ends* once: by `end` (we say why), by the peer's goaway, by a broken protocol, or because the socket is gone. `ending` then
 says why, and whether it makes sense to come back soon.
@@ -20,6 +21,7 @@ from node.base import limits
 from node.base.errors import HTTP_STATUS, Code, Rejected, RemoteError
 from node.base.ids import NodeId
 from node.federation.proto import link as machine
+from node.federation.proto.allowance import Allowance
 from node.federation.proto.handshake import Channel, OwnIdentity
 from node.federation.proto.link import Link
 from node.federation.receiver import Receiver
@@ -38,6 +40,7 @@ CLOSE_GOING: Final = 1001
 CLOSE_BAD_FRAME: Final = 4400
 CLOSE_SILENT: Final = 4408
 YIELD_EVERY: Final = 16  # frames read at a stretch before others have a turn
+QUESTION_BYTES: Final = 4_096  # so much more to look at counts as one more question
 YIELD_BYTES: Final = 4_096  # a frame above this size is a stretch by itself
 log = Log("federation.session")
 
@@ -127,6 +130,7 @@ class Session:
         self._whispers = 0  # of this second
         self.announced = False  # services were told that this peer is linked
         self._socket = socket
+        self._asking = Allowance(burst=limits.LINK_QUESTIONS_BURST, per_s=limits.LINK_QUESTIONS_PER_S, now=self.opened)
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._serving: dict[asyncio.Task[None], None] = {}  # in order, so that a simulation repeats itself
@@ -148,6 +152,7 @@ class Session:
             inbox=desk.inbox,
             clock=desk.clock,
             reception=self,
+            is_stranger=self.is_stranger,
         )
         self.greeted: Callable[[], None] = lambda: None  # called once hello went both ways
 
@@ -160,6 +165,13 @@ class Session:
     def up(self) -> bool:
         """Hello went both ways and the link is not over."""
         return self.ready.is_set() and self.ending is None
+
+    def is_stranger(self) -> bool:
+        """Nobody here has to do with this peer."""
+        if not self.known:
+            row = self.desk.db.view(lambda tx: self.desk.peers.get(tx, self.peer.pk))
+            self.known = row is not None and bool(row.known)
+        return not self.known
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -212,6 +224,7 @@ class Session:
                 self._take(data)
                 await self.receiver.ready()
                 await self._drained()
+                await self._paid()
                 count += 1
                 if not count % YIELD_EVERY or len(data) > YIELD_BYTES:
                     await asyncio.sleep(0)
@@ -233,6 +246,12 @@ class Session:
             self._socket.buffered > 4 * limits.SOCKET_BUFFER_BYTES_MAX and self.ending is None
         ):
             await asyncio.sleep(limits.CONGESTED_POLL_S)
+
+    async def _paid(self) -> None:
+        """Waits until the questions so far are paid for."""
+        wait_s = self._asking.owe(0, self.desk.clock.monotonic())
+        if wait_s and self.ending is None:
+            await asyncio.sleep(wait_s)
 
     def end(self, reason: str, retry_s: int = 0) -> None:
         """Says why and closes."""
@@ -358,6 +377,7 @@ class Session:
 
     def _asked(self, asked: machine.Asked) -> None:
         assert self._group is not None
+        self._asking.owe(1 + len(asked.args) / QUESTION_BYTES, self.desk.clock.monotonic())
         task = self._group.create_task(self._answer(asked))
         self._serving[task] = None
         task.add_done_callback(lambda done: self._serving.pop(done, None))

@@ -62,9 +62,13 @@ async def p95_ms(s: Scene) -> float:
     return sorted(found)[int(SAMPLES * 0.95)]
 
 
-async def test_a_post_has_nothing_of_a_flood_in_front(stage_set: Scene, tmp_path: Path) -> None:
-    """Counted, not timed: how many of the flooder's items take effect between the moment when somebody here wants to write and the moment
+async def test_a_post_has_nothing_of_a_flood_in_front(
+    stage_set: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a flood that nothing slows down. Counted, not timed: how many of the flooder's items take effect between the moment when somebody here wants to write and the moment
     when it is their turn. The batch under way was there first; of what waits nothing is."""
+    for rate in ("LINK_USELESS_PER_S", "LINK_QUESTIONS_PER_S"):
+        monkeypatch.setattr(limits, rate, 10**9)
     s = stage_set
     db = s.a.services.db
 
@@ -89,10 +93,8 @@ async def test_others_are_served_during_a_flood(
     before = await p95_ms(s)
     async with flood(s, tmp_path / "flood"):
         during = await p95_ms(s)
+        sql = "SELECT max(n) FROM (SELECT count(*) n FROM quarantine GROUP BY peer)"
+        assert 0 < s.count(sql) <= limits.QUARANTINE_PER_PEER_MAX
     print(f"p95 {before:.1f} ms alone, {during:.1f} ms during the flood")
     record_property("p95_ms", (round(before, 1), round(during, 1)))
-    assert (
-        s.count("SELECT max(n) FROM (SELECT count(*) n FROM quarantine GROUP BY peer)")
-        <= limits.QUARANTINE_PER_PEER_MAX
-    )
     assert s.count("SELECT count(*) FROM signers") == s.before["signers"]

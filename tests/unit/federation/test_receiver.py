@@ -149,6 +149,46 @@ def test_bodies_of_poison_are_kept_at_a_bounded_rate(simulate: Simulate) -> None
     simulate(story)
 
 
+@pytest.mark.parametrize("who", ["known", "stranger"])
+def test_whoever_is_of_no_use_is_slowed(simulate: Simulate, who: str) -> None:
+    """A friend that sends poison, and a stranger that sends anything; what a friend sends is taken as it comes."""
+
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        if who == "known":
+            await befriend(town, a)
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        await peer.hears_until(s2s.Ack)
+        more = limits.LINK_USELESS_PER_S
+
+        async def acked(seq: int) -> None:
+            cum = 0
+            while cum < seq:
+                heard = await peer.hears_until(s2s.Ack)
+                assert isinstance(heard, s2s.Ack)
+                cum = heard.cum
+
+        async def send(first: int, number: int, body: bytes) -> float:
+            began = town.loop.time()
+            for seq in range(first, first + number):
+                peer.say(s2s.Msg(seq, 1, body))
+                if not seq % 64:
+                    await acked(seq)
+            await acked(first + number - 1)
+            return town.loop.time() - began
+
+        burst, useless = limits.LINK_USELESS_BURST, b"bad" if who == "known" else b"anything"
+        quick = await send(1, burst, useless)
+        slow = await send(burst + 1, more, useless)
+        assert quick < 1 / 2 < slow, "the next second's worth takes a second, less the last batch"
+        if who == "known":
+            assert await send(burst + more + 1, 1, b"good") < 1
+            assert await send(burst + more + 2, more, b"good") < 1 / 2
+
+    simulate(story)
+
+
 def test_a_disk_in_trouble_sends_peers_away_until_it_is_well(simulate: Simulate) -> None:
     async def story(town: Town) -> None:
         a = await town.home("a")

@@ -152,6 +152,34 @@ def test_questions_that_cannot_be_answered_are_refused_and_the_link_goes_on(simu
     simulate(story)
 
 
+@pytest.mark.parametrize(("size", "cost"), [(0, 1), (8192, 3)])
+def test_one_that_asks_without_end_is_read_more_slowly(simulate: Simulate, size: int, cost: int) -> None:
+    """A burst is answered at once, what is beyond at a rate, and larger questions count more."""
+
+    async def story(town: Town) -> None:
+        a = await town.home("a")
+        await befriend(town, a)
+        peer = await Stranger.call(town, a, mallory(town))
+        peer.say(hello())
+        await peer.hears_until(s2s.Ack)
+
+        async def ask(number: int) -> float:
+            began = town.loop.time()
+            for first in range(0, number, 32):
+                for n in range(first, min(first + 32, number)):
+                    peer.say(s2s.Request(n, "other", bytes(size)))
+                for _ in range(first, min(first + 32, number)):
+                    assert await peer.hears_until(s2s.Reply)
+            return town.loop.time() - began
+
+        assert await ask(limits.LINK_QUESTIONS_BURST // cost) < 1
+        assert 9 < await ask(10 * limits.LINK_QUESTIONS_PER_S // cost) < 11
+        await asyncio.sleep(10)
+        assert await ask(5 * limits.LINK_QUESTIONS_PER_S // cost) < 1
+
+    simulate(story)
+
+
 def test_a_code_nobody_knows_is_a_bad_request_and_open_questions_are_few(simulate: Simulate) -> None:
     async def story(town: Town) -> None:
         a = await town.home("a")
