@@ -25,8 +25,9 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ).split()
-# Two cameras of 30 frames a second, two microphones, and a screen that is shared without asking.
-CALLING = ("--use-fake-device-for-media-stream=fps=30,device-count=2", "--auto-select-desktop-capture-source=Entire")
+# Three cameras of 30 frames a second (the second one sees depth, which no browser sends), microphones, and a screen that is shared
+# without asking.
+CALLING = ("--use-fake-device-for-media-stream=fps=30,device-count=3", "--auto-select-desktop-capture-source=Entire")
 BUILT = ROOT / "node" / "web" / "_webui" / "index.html"
 TRACES = ROOT / "build" / "traces"
 PATIENCE_MS = 10_000

@@ -1,5 +1,12 @@
-/** IndexedDB for every test; what happy-dom lacks of dialogs and popovers. */
+/** IndexedDB for every test; what happy-dom lacks of dialogs and popovers; patience for machines that do much else. */
 import 'fake-indexeddb/auto';
+import { configure } from '@testing-library/preact';
+import { vi } from 'vitest';
+
+const PATIENCE_MS = 10_000;
+const waitFor = vi.waitFor.bind(vi);
+vi.waitFor = (look, options) => waitFor(look, options ?? { timeout: PATIENCE_MS });
+configure({ asyncUtilTimeout: PATIENCE_MS });
 
 const proto = globalThis.HTMLElement?.prototype as (HTMLElement & { showPopover?: unknown }) | undefined;
 if (proto && !proto.showPopover) {

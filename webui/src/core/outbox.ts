@@ -33,6 +33,7 @@ export class Outbox {
   readonly #options: OutboxOptions;
   readonly #busy = new Set<string>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  #closed = false;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -153,7 +154,9 @@ export class Outbox {
     return true;
   }
 
+  /** What is still on its way stays stored as it is, and goes again with the next start. */
   close(): void {
+    this.#closed = true;
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
@@ -162,12 +165,14 @@ export class Outbox {
   }
 
   async #remove(clientId: string): Promise<void> {
+    if (this.#closed) return;
     await this.#options.db.dropPending(clientId);
     this.#options.items.value = this.#options.items.value.filter((other) => other.clientId !== clientId);
     this.#options.changed();
   }
 
   async #put(item: Pending): Promise<void> {
+    if (this.#closed) return;
     const others = this.#options.items.value.filter((other) => other.clientId !== item.clientId);
     this.#options.items.value = [...others, item].sort((a, b) => a.n - b.n);
     await this.#options.db.putPending(item);
