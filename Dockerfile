@@ -21,7 +21,7 @@ ENV STARTALK_DATA=/data \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 VOLUME /data
-EXPOSE 8443 8443/udp
+EXPOSE 8443 8443/udp 8444/udp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s CMD ["startalk", "doctor", "--quick"]
 ENTRYPOINT ["startalk"]

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import hatch_build
+from node.base.errors import ExitStatus
 from node.runtime.config import Config
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +85,16 @@ def test_the_image_does_not_run_as_root_and_reports_its_health() -> None:
     last_stage = lines[max(number for number, line in enumerate(lines) if line.startswith("FROM ")) :]
     assert "USER startalk" in last_stage
     assert any(line.startswith("HEALTHCHECK") and '"doctor", "--quick"' in line for line in last_stage)
+
+
+def test_the_unit_takes_away_what_is_not_needed_and_nothing_else() -> None:
+    lines = (ROOT / "deploy/startalk.service").read_text(encoding="utf-8").splitlines()
+    assert "NoNewPrivileges=yes" in lines
+    assert "SystemCallFilter=@system-service" in lines
+    assert not [line for line in lines if line.startswith("MemoryDenyWriteExecute")], "without it there are no calls"
+    [kept] = [line.partition("=")[2] for line in lines if line.startswith("RestartPreventExitStatus=")]
+    passing = {ExitStatus.OK, ExitStatus.FAILED, ExitStatus.DISK_FULL}
+    assert {int(number) for number in kept.split()} == set(ExitStatus) - passing
 
 
 def test_no_secret_has_a_value_that_everybody_knows() -> None:
