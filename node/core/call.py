@@ -356,6 +356,8 @@ def _join(call: Call, command: Join) -> list[Event]:
         if command.old not in mine:
             raise Rejected(Code.ALREADY_DONE, "Another device of yours is in this call.")
         events = [Unseated(seat, MOVED) for seat in mine]
+        if any(call.seats[seat].muted for seat in mine):  # coming back is no way out
+            return [*events, Seated(command.seat, command.user), Muted(command.seat, on=True)]
     elif len(call.seats) >= command.seats_max:
         raise Rejected(Code.LIMIT_REACHED, "This call is full.", limit=command.seats_max, used=len(call.seats))
     return [*events, Seated(command.seat, command.user)]

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
-from node.base.ids import RoomId
+from node.base.ids import NodeId, RoomId
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.services.budget import Budget, Rates
@@ -33,7 +32,7 @@ from node.storage.database import Database
 from node.storage.peers import Peer
 from node.storage.rooms import RoomRow
 from node.wire import calling, focus
-from node.wire.focus import AskAnswer, AskJoin, AskLeave, AskRemove, AskStart
+from node.wire.focus import AskAnswer, AskJoin, AskLeave, AskRemove, AskStart, CallNow
 
 T = TypeVar("T")
 TICK_S: Final = 0.25  # timers of calls are this exact
@@ -61,9 +60,14 @@ class Calls:
         self._table = home.table
         self._clock = clock
         self._entropy = entropy
-        self._attempts = Budget(clock=clock, rates=rates, per_s="calls_per_min", burst="calls_per_min", scale=60)
+        self._attempts = attempts = Budget(
+            clock=clock, rates=rates, per_s="calls_per_min", burst="calls_per_min", scale=60
+        )
+        focus.affords = attempts.affords  # like a request to begin one
         self._asks = Budget(clock=clock, rates=rates, per_s="call_asks_per_s", burst="call_asks_per_s")
-        self._began_at: float | None = None  # since when calls that an earlier run left open wait for news
+        self._began_at: float | None = (
+            None  # since when calls that are open in the log and not known here wait for news
+        )
         self._woken = asyncio.Event()
 
     # --- life -------------------------------------------------------------------------------------------
@@ -112,6 +116,7 @@ class Calls:
                     self._home.report(there)
                 elif not there.mine and now - there.heard_at > limits.CALL_FORGOTTEN_S:
                     self._home.forget(there)
+                    self._began_at = now if self._entries.unfinished else self._began_at
         if self._began_at is not None and now - self._began_at > limits.CALL_FORGOTTEN_S:
             self._began_at = None
             self._entries.finish_others(set(self._table.calls))
@@ -137,50 +142,82 @@ class Calls:
         self._attempts.spend(actor.user_pk)
         self._db.view(lambda tx: self._forwarding.check_consent(tx, actor, row))
         present = self._table.of_room(row.room)
-        self._check_free(device, b"" if present is None else present.now.call)
-        target = self._home.focus_of(row) if present is None else present.focus
-        call, mine, count = self._entropy.token_bytes(CALL_BYTES), self._new(device), self._clock.now_ms()
+        call, mine = self._entropy.token_bytes(CALL_BYTES), self._new(device)
+        count = self._clock.now_ms() if present is None else present.next_count(self._clock.now_ms())
         ask = AskStart(call, row.room, actor.user, mine.seat, count, frame.media, frame.targets)
         old = None if present is None else present.seat_of(actor.device_pk)
-        if present is not None and old is not None:
-            await self._home.say(present, ask)
-            return self._seat_frame(present, old)
-        await relay.seat(call, mine.seat, up_kbps=self._up_kbps)  # nobody is rung for a call that cannot be
+        with self._table.sitting(actor.user, call if present is None else present.now.call):
+            if present is not None and old is not None:
+                await self._home.say(present, ask)
+                return self._seat_frame(present, old)
+            if len(self._table.calls) >= limits.CALLS_MAX:
+                raise Rejected(Code.LIMIT_REACHED, "There are too many calls on this node.", limit=limits.CALLS_MAX)
+            await relay.seat(call, mine.seat, up_kbps=self._up_kbps)  # nobody is rung for a call that cannot be
+            there = await self._begin(row, ask, present, mine)
+            return self._sit(there, mine)
+
+    async def _begin(self, row: RoomRow, ask: AskStart, present: There | None, mine: Mine) -> There:
+        """Asks the focus. It answers with the new call, or with one that rings for them: then this accepts it."""
+        relay, call, actor = self._relay(), ask.call, mine.actor
+        target = self._home.focus_of(row) if present is None else present.focus
+        if present is not None and present.waits_for(actor.user):
+            present.mine[mine.seat] = mine  # from now on reports name it
+        asked = call if present is None else present.now.call
         try:
-            now = await self._home.ask(target, ask)
+            now = await self._ask(target, ask, mine, asked)
             if not any(one.seat == mine.seat for one in now.seats) and not now.result:
                 raise Rejected(Code.ALREADY_DONE, "Another device of yours is in this call.")
-            if now.call != call:  # there is a call that rings for them: this accepts it
+            if now.call != call:
                 relay.end(call)
-                await relay.seat(now.call, mine.seat, up_kbps=self._up_kbps)
+                await self._seat_other(target, now, mine)
         except BaseException:
             relay.end(call)
+            if present is not None and mine.seat in present.mine:
+                self._home.unseat(present, mine)
             raise
         there = self._home.learn(target, now, row)
-        there.count = max(there.count, count)
+        there.count = max(there.count, ask.count)
         if now.call == call and not now.result:
-            self._entries.begin(actor, row.room, call, frame.media)
-        return self._sit(there, mine)
+            self._entries.begin(actor, row.room, call, ask.media)
+        return there
+
+    async def _seat_other(self, target: NodeId, now: CallNow, mine: Mine) -> None:
+        try:
+            await self._relay().seat(now.call, mine.seat, up_kbps=self._up_kbps)
+        except Rejected:
+            self._home.take_back(target, now.call, RoomId(now.room), mine)
+            raise
+
+    async def _ask(self, target: NodeId, ask: AskStart | AskJoin, mine: Mine, call: bytes) -> CallNow:
+        """A seat in `call`, of the focus. Raises Rejected, RemoteError, TimeoutError."""
+        try:
+            return await self._home.ask(target, ask)
+        except (RemoteError, TimeoutError):
+            self._home.take_back(target, call, RoomId(ask.room), mine)
+            raise
 
     async def join(self, device: Device, frame: calling.CallJoin) -> calling.CallSeat:
         """Accepts, enters or comes back. Raises Rejected."""
         relay, actor = self._relay(), device.actor
         there = self._table.find(frame.call)
         row = self._row_of(device, there)
-        self._check_free(device, frame.call)
         mine, now = self._new(device), there.now
         lost = there.seat_of(actor.device_pk)  # of this very device, which forgot it: its page was loaded anew
         old = frame.seat or (b"" if lost is None else lost.seat)
-        await relay.seat(now.call, mine.seat, up_kbps=self._up_kbps)
-        there.mine[mine.seat] = mine  # from now on reports name it
-        count = there.next_count(self._clock.now_ms())
-        try:
-            told = await self._home.ask(there.focus, AskJoin(now.call, now.room, actor.user, mine.seat, count, old))
-        except BaseException:
-            self._home.unseat(there, mine)
-            raise
-        self._home.learn(there.focus, told, row)
-        return self._sit(there, mine)
+        if lost is not None and lost.held:  # it has not opened the microphone since it was muted
+            mine.flags = lost.flags
+        with self._table.sitting(actor.user, frame.call):
+            await relay.seat(now.call, mine.seat, up_kbps=self._up_kbps)
+            there.mine[mine.seat] = mine  # from now on reports name it
+            count = there.next_count(self._clock.now_ms())
+            ask = AskJoin(now.call, now.room, actor.user, mine.seat, count, old)
+            try:
+                told = await self._ask(there.focus, ask, mine, now.call)
+            except BaseException:
+                self._home.unseat(there, mine)
+                raise
+            self._home.learn(there.focus, told, row)
+            return self._sit(there, mine)
 
     @property
     def _up_kbps(self) -> int:
@@ -189,17 +226,15 @@ class Calls:
     def _new(self, device: Device) -> Mine:
         return Mine(self._entropy.token_bytes(SEAT_BYTES), device, self._clock.monotonic())
 
-    def _check_free(self, device: Device, call: bytes) -> None:
-        if self._table.seated(device.actor.user, call):
-            raise Rejected(Code.BUSY, "You are in another call; leave it first.")
-
     def _sit(self, there: There, mine: Mine) -> calling.CallSeat:
         """The focus confirmed it. What the relay offered meanwhile follows the answer."""
         mine.taken = True
         there.mine[mine.seat] = mine
         self._table.settle_offer(mine, there.now.call)
-        if there.now.call not in self._table.calls:
+        if self._table.calls.get(there.now.call) is not there:
             self._home.unseat(there, mine)
+            if there.now.call not in self._table.calls:
+                self._home.forget(there)  # the relay, too
             raise Rejected(Code.GONE, "This call is over.")
         self._home.join_pipes(there)
         asyncio.get_running_loop().call_soon(mine.tell_offer)
@@ -221,8 +256,13 @@ class Calls:
         there, user = self._table.find(frame.call), device.actor.user
         if user not in there.rung:
             raise Rejected(Code.ALREADY_DONE, "This call does not ring for you any more.")
+        there.note_no(user)
         self._home.silence(there, user, "declined_elsewhere", but=device)
-        await self._home.say(there, AskAnswer(there.now.call, there.now.room, user, frame.busy))
+        try:
+            await self._home.say(there, AskAnswer(there.now.call, there.now.room, user, frame.busy))
+        except BaseException:
+            there.declined.pop(user, None)
+            raise
 
     async def leave(self, device: Device, frame: calling.CallLeave) -> None:
         """Goes, or ends it for everybody. Raises Rejected."""
@@ -233,8 +273,10 @@ class Calls:
             await self._home.say(there, ask)
             return
         self._home.unseat(there, mine)
-        with suppress(Rejected, RemoteError, TimeoutError):  # the next report says it again
+        try:
             await self._home.say(there, ask)
+        except (Rejected, RemoteError, TimeoutError):  # the next report says it again
+            there.unsaid = True
 
     async def remove(self, device: Device, frame: calling.CallRemove) -> None:
         """A moderator takes a seat out, or mutes it. Raises Rejected."""
@@ -308,11 +350,14 @@ class Calls:
 
     def came(self, device: Device, room_pks: Iterable[int]) -> None:
         """A socket said hello: the calls of its rooms, and whether it rings."""
-        pks = set(room_pks)
-        for there in [there for there in self._table.calls.values() if there.room_pk in pks]:
+        pks, user = set(room_pks), device.actor.user
+        for there in list(self._table.calls.values()):
+            row = self._home.row(RoomId(there.now.room)) if there.room_pk in pks or user in there.users else None
+            if row is None or not self._home.sees(there, row, user):
+                continue
             device.send(there.roster())
-            if device.actor.user in there.rung:
-                device.send(ring_of(there.now, device.actor.user))
+            if user in there.rung:
+                device.send(ring_of(there.now, user))
             for mine in list(there.mine.values()):
                 if mine.device is None and mine.actor.device_pk == device.actor.device_pk:
                     self._take(there, mine, device)

@@ -72,6 +72,7 @@ class Focus:
         self._held: dict[bytes, _Held] = {}
         self._by_room: dict[RoomId, bytes] = {}
         self.tell: Callable[[NodeId, CallNow], None] = lambda node, now: None
+        self.affords: Callable[[str], bool] = lambda user: True  # whether this person may begin one more call now
 
     # --- requests ---------------------------------------------------------------------------------------
 
@@ -114,8 +115,10 @@ class Focus:
 
     def _check_voice(self, row: RoomRow, user: UserId) -> None:
         """Whoever may speak in the chat may take part; an admin who silenced everybody means the chat, not the call."""
-        state = replace(row.state, muted_all=False)
-        room.require(state, user, Capability.POST, self._clock.now_ms())
+        room.require(_unsilenced(row), user, Capability.POST, self._clock.now_ms())
+
+    def _has_voice(self, row: RoomRow, user: UserId) -> bool:
+        return Capability.POST in room.capabilities(_unsilenced(row), user, self._clock.now_ms())
 
     def _start(self, node: NodeId, row: RoomRow, ask: AskStart) -> CallNow:
         user, now_ms = UserId(ask.user), self._clock.now_ms()
@@ -143,6 +146,7 @@ class Focus:
         user = UserId(ask.user)
         one = held.call.invited.get(user)
         if one is not None and one.state in rules.WAITING:
+            self._check_voice(row, user)
             return self._join(node, held, AskJoin(held.call.id, ask.room, ask.user, ask.seat, ask.count))
         if any(seat.user == user for seat in held.call.seats.values()) and targets:
             room.require(row.state, user, Capability.CALL, self._clock.now_ms())
@@ -162,7 +166,12 @@ class Focus:
         command = rules.Join(UserId(ask.user), ask.seat, ask.old, self._limits.call_limit("participants"))
         held.since[ask.seat] = ask.count
         held.heard[node] = self._clock.monotonic()
-        return self._run(held, command)
+        try:
+            return self._run(held, command)
+        except Rejected:
+            if ask.seat not in held.call.seats:  # whoever is refused again and again leaves nothing behind
+                del held.since[ask.seat]
+            raise
 
     def _leave(self, row: RoomRow, ask: AskLeave) -> CallNow:
         held, user = self._find(ask.call, row), UserId(ask.user)
@@ -219,7 +228,7 @@ class Focus:
         """Seats that this focus forgot: the other homes of a call that was taken back from one of them."""
         for one in said.seats:
             known = one.seat in held.call.seats or one.seat in held.call.gone
-            if known or parse_user(one.user)[1] != node or one.user not in row.state.members:
+            if known or parse_user(one.user)[1] != node or not self._has_voice(row, UserId(one.user)):
                 continue
             held.since[one.seat] = said.count
             with suppress(Rejected):
@@ -244,11 +253,12 @@ class Focus:
         """A call that this focus forgot, or never heard of; None (and its home told so) if it may not be here."""
         if row.hub != self._node:
             return None
-        users = {UserId(one.user) for one in said.seats}
-        members = row.state.members
-        own = all(user in members and parse_user(user)[1] == node for user in users)
-        if not said.seats or not own or said.by not in members or row.room in self._by_room or self._full(node):
+        named = {one.seat: UserId(one.user) for one in said.seats if self._has_voice(row, UserId(one.user))}
+        users = set(named.values())
+        if not named or len(users) < len(named) or not self._may_adopt(node, row, said):
             self.tell(node, over(said))
+            return None
+        if not self.affords(said.by):  # it may be taken later
             return None
         now_ms = self._clock.now_ms()
         started_ms = min(said.started_ms, now_ms)
@@ -256,17 +266,24 @@ class Focus:
             call=said.call, room=row.room, direct=row.kind == room.DIRECT, media=said.media, by=UserId(said.by),
             now_ms=started_ms, hours=self._limits.call_limit("hours"),
         )  # fmt: skip
-        seats = {one.seat: rules.Seat(user=UserId(one.user), joined_ms=now_ms, since_ms=now_ms) for one in said.seats}
+        seats = {seat: rules.Seat(user=user, joined_ms=now_ms, since_ms=now_ms) for seat, user in named.items()}
         call = replace(
             call, seats=seats, joined=tuple(users), version=said.seen + 1, live_ms=started_ms,
             invited={} if call.direct else call.invited,
         )  # fmt: skip
         if call.direct and len(seats) < 2:  # the other home says its own in a moment; until then somebody is awaited
-            other = next(user for user in members if user not in users)
+            other = next(user for user in row.state.members if user not in users)
             call = replace(call, live_ms=0, invited={other: rules.Invitee(rules.INVITED, now_ms)})
         held = self._hold(call, row)
         held.adopted_at = self._clock.monotonic()
         return held
+
+    def _may_adopt(self, node: NodeId, row: RoomRow, said: SeatsNow) -> bool:
+        """What would let a new call begin and its people come in."""
+        if row.room in self._by_room or self._full(node) or len(said.seats) > self._limits.call_limit("participants"):
+            return False
+        own = all(parse_user(one.user)[1] == node and one.user in row.state.members for one in said.seats)
+        return own and Capability.CALL in room.capabilities(row.state, UserId(said.by), self._clock.now_ms())
 
     def _full(self, node: NodeId) -> bool:
         """Whether no more calls are kept, or no more of people of that node."""
@@ -368,6 +385,10 @@ class Focus:
         said = to_now(held.call)
         for node in self._nodes.of(self._row_of(held)):
             self.tell(node, said)
+
+
+def _unsilenced(row: RoomRow) -> room.Room:
+    return replace(row.state, muted_all=False)
 
 
 def to_now(call: Call) -> CallNow:

@@ -24,14 +24,14 @@ from node.services.focus import Focus
 from node.services.pipes import Pipes
 from node.services.ports import PeerLinks
 from node.services.relay import CallRelay
-from node.services.seats import Device, Mine, Table, There, may_tell, waiting_here, why_gone, why_silent
+from node.services.seats import Device, Mine, Table, There, ended, may_tell, waiting_here, why_gone, why_silent
 from node.storage import contacts
 from node.storage.contacts import ContactState
 from node.storage.database import Database, Tx
 from node.storage.rooms import RoomRow, Rooms
 from node.storage.users import Users
 from node.wire import calling, focus
-from node.wire.focus import AskAnswer, CallNow
+from node.wire.focus import AskAnswer, AskLeave, AskStart, CallNow
 
 REFUSALS: Final = {
     Code.ALREADY_DONE: "Another device of yours is in this call, or it does not ring for you any more.",
@@ -99,9 +99,27 @@ class Home:
             async with asyncio.timeout(limits.CALL_REACH_S):
                 await self.links.reach(node)
         try:
-            return focus.decode_now(await self.links.request(node, focus.ASK, focus.encode_said(ask)))
+            now = focus.decode_now(await self.links.request(node, focus.ASK, focus.encode_said(ask)))
         except Rejected as refusal:  # a link carries the code only
             raise self._in_words(refusal, RoomId(ask.room)) from None
+        self._check_answer(node, ask, now)
+        return now
+
+    def _check_answer(self, node: NodeId, ask: focus.Ask, now: CallNow) -> None:
+        """A focus answers about the call it was asked about; else it could seat people here in a call of another room."""
+        known = self.table.calls.get(now.call)
+        other = known is not None and (known.focus != node or known.now.room != now.room)
+        if other or now.room != ask.room or (now.call != ask.call and not isinstance(ask, AskStart)):
+            raise RemoteError("The node that keeps this call answered about another one.")
+
+    def take_back(self, node: NodeId, call: bytes, room_id: RoomId, mine: Mine) -> None:
+        """A focus did not answer, and may have given the seat: it is free again."""
+
+        async def say() -> None:
+            with suppress(Rejected, RemoteError, TimeoutError):  # then its timers free it
+                await self.ask(node, AskLeave(call, room_id, mine.actor.user, mine.seat))
+
+        self._errands.spawn(say())
 
     def _in_words(self, refusal: Rejected, room_id: RoomId) -> Rejected:
         text = REFUSALS.get(refusal.code, refusal.text)
@@ -131,7 +149,8 @@ class Home:
         there.said_at, there.unsaid = now, False
         if self.links is not None:
             said = there.report(self._clock.now_ms())
-            self.links.whisper(there.focus, focus.SEATS, focus.encode_said(said))
+            heard = self.links.whisper(there.focus, focus.SEATS, focus.encode_said(said))
+            there.unsaid = not heard and not there.mine  # the last seat left: nothing repeats it
 
     def tell_late(self, there: There) -> None:
         """What was gathered since the last tick; seats that the focus does not name for too long are lost."""
@@ -149,7 +168,7 @@ class Home:
     def _show(self, there: There, row: RoomRow, now: float) -> None:
         """The roster, for those in the call and, less often in a large room, for the others there."""
         there.shown_at, there.unshown = now, False
-        roster, audience = there.roster(), self._audience(row)
+        roster, audience = there.roster(), self._audience(there, row)
         pause_s = len(audience) / limits.CALL_BYSTANDERS_PER_S if len(audience) > limits.CALL_BYSTANDERS else 0.0
         everybody = bool(there.now.result) or now - there.spread_at >= pause_s
         seated = [mine.device for mine in there.mine.values()]
@@ -176,7 +195,7 @@ class Home:
     def heard(self, node: NodeId, now: CallNow) -> None:
         """The focus elsewhere tells this node. What it may not say is ignored."""
         row = self.row(RoomId(now.room))
-        if row is not None and may_tell(row, node, now):
+        if row is not None and may_tell(row, node, now, known=now.call in self.table.calls):
             self.learn(node, now, row)
 
     def learn(self, teller: NodeId, now: CallNow, row: RoomRow) -> There:
@@ -188,7 +207,7 @@ class Home:
                 return there
             self._meet(there, row)
             fresh = True
-        elif there.focus != teller or now.version < there.now.version:
+        elif there.focus != teller or there.now.room != now.room or now.version < there.now.version:
             return there
         else:
             fresh = now.version > there.now.version
@@ -199,11 +218,13 @@ class Home:
         return there
 
     def _meet(self, there: There, row: RoomRow) -> None:
-        """A new call. Another one of the room that this node keeps, with a larger id, is over."""
+        """A new call. Another one of the room is over if the same focus kept it, or this node keeps it with a larger id."""
         others = [other for other in self.table.calls.values() if other.now.room == row.room]
         self.table.calls[there.now.call] = there
         for other in others:
-            if other.focus == self._node and rules.winner(other.now.call, there.now.call) == there.now.call:
+            if other.focus == there.focus:  # it has one call of a room at a time: we missed the end of that one
+                self.learn(other.focus, ended(other.now, self._clock.now_ms()), row)
+            elif other.focus == self._node and rules.winner(other.now.call, there.now.call) == there.now.call:
                 self._focus.merge(other.now.call)
 
     def _derive(self, there: There, row: RoomRow) -> None:
@@ -230,23 +251,31 @@ class Home:
         else:
             self.join_pipes(there)
 
-    def _audience(self, row: RoomRow) -> list[Device]:
-        """The devices of the room. Those of a direct chat without a message do not follow it yet."""
-        found = dict.fromkeys(self._feed.of_room(row.pk))
-        if row.kind == room.DIRECT:
-            for user in row.state.members:
-                found |= dict.fromkeys(self._feed.of_user(user))
-        return list(found)
+    def _audience(self, there: There, row: RoomRow) -> list[Device]:
+        """The devices of the room. Those of a direct chat without a message do not follow it yet; whoever blocked the caller sees
+        nothing of the call."""
+        if row.kind != room.DIRECT:
+            return list(self._feed.of_room(row.pk))
+        users = [user for user in row.state.members if self.sees(there, row, user)]
+        return [device for user in users for device in self._feed.of_user(user)]
+
+    def sees(self, there: There, row: RoomRow, user: UserId) -> bool:
+        """Whether a member of the room sees this call."""
+        inside = any(mine.actor.user == user for mine in there.mine.values())
+        return inside or self._may_ring(row, UserId(there.now.by), user)
 
     # --- ringing ----------------------------------------------------------------------------------------
 
     def _ring(self, there: There, row: RoomRow) -> None:
         now = there.now
-        waiting = {} if now.result else waiting_here(now, self._node, row.state)
+        gone = bool(now.result) or now.by not in row.state.members  # nobody is called by who is not there
+        waiting = {} if gone else waiting_here(now, self._node, row.state)
+        there.declined = {user: at_ms for user, at_ms in there.declined.items() if user in waiting}
         for user in [user for user in there.rung if user not in waiting]:
             self.silence(there, user, why_silent(now, user))
         for user in waiting:
-            if user not in there.rung and self._may_ring(row, UserId(now.by), user):
+            said_no = there.declined.get(user) == waiting[user].at_ms  # and the focus does not know it yet
+            if user not in there.rung and not said_no and self._may_ring(row, UserId(now.by), user):
                 self._ring_one(there, user)
 
     def silence(self, there: There, user: UserId, reason: str, *, but: object = None) -> None:
@@ -316,15 +345,15 @@ class Home:
     def _departed(self, user: UserId, room_id: RoomId) -> None:
         """Somebody is a member of a room no more."""
         self._focus.expel(room_id, user)
-        there = self.table.of_room(room_id)
-        if there is None or parse_user(user)[1] != self._node:
+        if parse_user(user)[1] != self._node:
             return
-        for mine in [mine for mine in there.mine.values() if mine.actor.user == user]:
-            over(mine.device, there, "removed")
-            self.unseat(there, mine)
-        if user in there.rung:
-            self.silence(there, user, "cancelled")
-        self.report(there)
+        for there in [there for there in self.table.calls.values() if there.now.room == room_id]:
+            for mine in [mine for mine in there.mine.values() if mine.actor.user == user]:
+                over(mine.device, there, "removed")
+                self.unseat(there, mine)
+            if user in there.rung:
+                self.silence(there, user, "cancelled")
+            self.report(there)
 
     def join_pipes(self, there: There) -> None:
         """The relays of the other nodes with seats are joined while there are seats here."""
@@ -333,7 +362,7 @@ class Home:
     # --- the end ----------------------------------------------------------------------------------------
 
     def _end(self, there: There, row: RoomRow) -> None:
-        for device in self._audience(row):
+        for device in self._audience(there, row):
             if device not in there.told:  # they know more exactly how it ended for them
                 over(device, there, "ended")
         self._entries.end(there.now)

@@ -33,6 +33,7 @@ class Pipes:
         self._errands = errands
         self._open: dict[Key, int] = {}  # and its generation: work for an older one is given up
         self._generation = 0
+        self._closed = 0  # how many were closed so far
         self._made: set[Key] = set()  # the other home began these, and has our half
         self._wanted: dict[Key, Sequence[Wanted]] = {}
         self._wanting: set[Key] = set()
@@ -84,12 +85,17 @@ class Pipes:
             return b""
         if self._node < node:
             raise Rejected(Code.CONFLICT, "The node with the smaller id begins a pipe.")
+        key, closed = (call, node), self._closed
         ours = await self.relay.pipe(call, node)
         await self.relay.pipe_joined(call, node, half)
-        self._made.add((call, node))
+        if self._closed != closed and key not in self._open:  # the last seat here or there went meanwhile
+            self.relay.pipe_closed(call, node)
+            raise Rejected(Code.NOT_FOUND, "This call has no seats of both nodes.")
+        self._made.add(key)
         return ours
 
     def _close(self, key: Key) -> None:
+        self._closed += 1
         self._open.pop(key, None)
         self._made.discard(key)
         self._wanted.pop(key, None)

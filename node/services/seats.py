@@ -8,9 +8,12 @@ and then told to the focus, by a request that must arrive or with the next repor
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId, RoomId, UserId, parse_user
@@ -114,6 +117,7 @@ class There:
 
     __slots__ = (
         "count",
+        "declined",
         "direct",
         "focus",
         "heard_at",
@@ -139,6 +143,7 @@ class There:
         self.mine: dict[bytes, Mine] = {}
         self.rung: dict[UserId, None] = {}  # people here whose devices were told to ring
         self.ringing: dict[UserId, None] = {}  # and of whom one said that it does
+        self.declined: dict[UserId, int] = {}  # who said no to a call of that time, until the focus says it, too
         self.count = 0
         self.heard_at = 0.0
         self.said_at = self.shown_at = self.spread_at = float("-inf")
@@ -174,6 +179,21 @@ class There:
             now.call, now.room, now.version, now.media, now.by, state, now.live_ms or now.started_ms, seats, invited
         )
 
+    @property
+    def users(self) -> set[UserId]:
+        """People here whom it concerns: called, or with a seat."""
+        return {*self.rung, *(mine.actor.user for mine in self.mine.values())}
+
+    def waits_for(self, user: UserId) -> bool:
+        """Whether somebody is called and did not answer yet."""
+        return any(one.user == user and one.state in rules.WAITING for one in self.now.invited)
+
+    def note_no(self, user: UserId) -> None:
+        """Somebody said no to this call, of which the focus does not know yet."""
+        for one in self.now.invited:
+            if one.user == user:
+                self.declined[user] = one.at_ms
+
     def seat_of(self, device_pk: int) -> Mine | None:
         """The confirmed seat of a device."""
         return next((one for one in self.mine.values() if one.taken and one.actor.device_pk == device_pk), None)
@@ -202,12 +222,22 @@ def _shown(state: str) -> str:
     return "missed" if state == rules.CANCELLED else state
 
 
-def may_tell(row: RoomRow, teller: NodeId, now: CallNow) -> bool:
-    """Whether `teller` may be the focus of this call, and everybody in it is in the room."""
+def may_tell(row: RoomRow, teller: NodeId, now: CallNow, *, known: bool) -> bool:
+    """Whether `teller` may be the focus of this call, and everybody in it is in the room. A call that is `known`, or for which nobody is
+    rung, goes on without who began it."""
     if teller != row.hub and not (row.kind == room.DIRECT and parse_user(now.by)[1] == teller):
         return False
     members = row.state.members
-    return bool(now.result) or (now.by in members and all(one.user in members for one in now.seats))
+    if now.result:
+        return True
+    began = now.by in members or known or not any(one.state in rules.WAITING for one in now.invited)
+    return began and all(one.user in members for one in now.seats)
+
+
+def ended(now: CallNow, at_ms: int) -> CallNow:
+    """The last word about a call whose own was missed."""
+    result = rules.ENDED if now.live_ms else rules.CANCELLED
+    return replace(now, version=now.version + 1, seats=(), result=result, ended_ms=at_ms)
 
 
 def waiting_here(now: CallNow, own: NodeId, state: Room) -> dict[UserId, focus.InvitedNow]:
@@ -238,6 +268,7 @@ class Table:
     def __init__(self) -> None:
         self.calls: dict[bytes, There] = {}
         self._early: dict[tuple[bytes, bytes], calling.CallOffer] = {}
+        self._sitting: list[tuple[UserId, bytes]] = []  # who asks for a seat in which call
 
     def keep_offer(self, offer: calling.CallOffer) -> None:
         """The relay is quicker than the focus: a seat is offered its down transport before it is in a call."""
@@ -268,6 +299,17 @@ class Table:
         if mine is None or mine.actor.device_pk != device.actor.device_pk:
             raise Rejected(Code.NOT_FOUND, "This device is not in the call any more.", field="seat")
         return there, mine
+
+    @contextmanager
+    def sitting(self, user: UserId, call: bytes) -> Iterator[None]:
+        """While somebody takes a seat in `call`, they cannot take one in another. Raises Rejected: `busy`."""
+        if self.seated(user, call) or any(one == user and other != call for one, other in self._sitting):
+            raise Rejected(Code.BUSY, "You are in another call; leave it first.")
+        self._sitting.append((user, call))
+        try:
+            yield
+        finally:
+            self._sitting.remove((user, call))
 
     def seated(self, user: UserId, but: bytes) -> bool:
         """Whether somebody is in another call."""

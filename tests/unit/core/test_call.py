@@ -251,6 +251,16 @@ def test_a_mute_is_undone_only_by_who_knows_of_it() -> None:
     assert log.call.seats[seat(BOB)].flags.mic
 
 
+def test_coming_back_is_no_way_out_of_a_mute() -> None:
+    log = talk().say(Mute(seat(BOB)))
+    log.say(Join(BOB, b"bob-anew", seat(BOB), MAX))
+    assert log.call.seats[b"bob-anew"].muted
+    log.say(Report(b"bob-anew", call.LIVE, Flags(mic=True), log.call.version - 1))
+    assert log.call.seats[b"bob-anew"].muted, "said before it was known"
+    log.say(Report(b"bob-anew", call.LIVE, Flags(mic=True), log.call.version))
+    assert not log.call.seats[b"bob-anew"].muted
+
+
 def test_who_is_no_member_any_more_is_out() -> None:
     log = Log(BOB, CAROL, direct=False).join(BOB).say(call.Expel(BOB)).say(call.Expel(CAROL)).say(call.Expel(DAVE))
     assert list(log.call.seats) == [seat(ALICE)]

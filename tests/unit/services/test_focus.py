@@ -173,6 +173,21 @@ async def test_voice_and_permission(desk: Desk) -> None:
     desk.join(desk.bob)
 
 
+async def test_whoever_is_called_without_a_voice_cannot_accept_by_calling(desk: Desk) -> None:
+    await change(desk.ledger, desk.room, {YAN: Role.MUTED})
+    desk.start(desk.alice, YAN)
+    assert refusal(desk, AskStart(OTHER_CALL, desk.room, YAN, seat(YAN), 1, "audio", ())) is Code.MUTED
+
+
+async def test_who_is_refused_leaves_nothing_behind(desk: Desk) -> None:
+    desk.start(desk.alice)
+    desk.join(YAN)
+    for number in range(10):
+        assert refusal(desk, AskJoin(CALL, desk.room, YAN, number.to_bytes(8, "big"), 1)) is Code.ALREADY_DONE
+    (held,) = desk.focus._held.values()
+    assert held.since.keys() == {seat(desk.alice), seat(YAN)}
+
+
 async def test_somebody_outside_of_the_room_is_not_called(desk: Desk) -> None:
     ask = AskStart(CALL, desk.room, ZOE, seat(ZOE), 1, "audio", (desk.ledger.user("carol"),))
     assert refusal(desk, ask) is Code.NOT_MEMBER
@@ -247,7 +262,8 @@ async def test_a_call_that_was_forgotten_comes_back_from_its_homes(desk: Desk) -
     assert [one.user for one in desk.now.seats] == [ZOE], "later a seat is asked for"
 
 
-@pytest.mark.parametrize("lie", ["somebody else's", "nobody's", "begun by a stranger", "second of the room"])
+@pytest.mark.parametrize("lie", ["somebody else's", "nobody's", "begun by a stranger", "second of the room", "calls are off",
+                                 "mute", "two seats"])  # fmt: skip
 async def test_a_made_up_call_is_not_taken(desk: Desk, lie: str) -> None:
     match lie:
         case "somebody else's":
@@ -256,12 +272,29 @@ async def test_a_made_up_call_is_not_taken(desk: Desk, lie: str) -> None:
             desk.says(THERE)
         case "begun by a stranger":
             desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), by=make_user("stranger", THERE))
+        case "calls are off":
+            await change(desk.ledger, desk.room, {}, calls="nobody")
+            desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"))
+        case "mute":
+            await change(desk.ledger, desk.room, {ZOE: Role.MUTED})
+            desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), by=desk.alice)
+        case "two seats":
+            desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), SeatNow(b"another-", ZOE, "live"))
         case _:
             desk.start(desk.alice)
             desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), call=OTHER_CALL)
     node, now = desk.told[-1]
     assert (node, now.result) == (THERE, "ended")
     assert [call.id for call in desk.focus.calls] == ([CALL] if lie == "second of the room" else [])
+
+
+async def test_a_call_is_not_taken_back_more_often_than_one_may_be_begun(desk: Desk) -> None:
+    desk.focus.affords = lambda user: user != ZOE
+    desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"))
+    assert not desk.told, "not now; its home says it again"
+    desk.focus.affords = lambda user: True
+    desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"))
+    assert [call.id for call in desk.focus.calls] == [CALL]
 
 
 async def test_late_words_are_answered_with_the_end_for_a_minute(desk: Desk) -> None:
