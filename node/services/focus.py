@@ -1,5 +1,5 @@
-"""The focus: the node that keeps the calls of a room and decides about them (core/call.py). It is the room's hub; in a direct chat whose hub
-cannot be reached, the caller's home node.
+"""The focus: the node that keeps the calls of a room and decides about them (core/callcommands.py). It is the room's hub; in a direct chat
+whose hub cannot be reached, the caller's home node.
 
 Everything here is plain and on the loop: a request or report comes in with the node that makes it, the machine decides, and every node of
 the room is told how the call stands now. A node speaks only for its own people, who must be members. Nothing is stored: calls that a
@@ -18,7 +18,7 @@ from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId, RoomId, UserId, format_id, parse_user
 from node.core import call as rules
-from node.core import room
+from node.core import callcommands, room
 from node.core.call import Call, Flags
 from node.core.roles import Capability
 from node.runtime.clock import Clock
@@ -90,7 +90,7 @@ class Focus:
                 self._check_voice(row, user)
                 return self._join(node, held, ask)
             case AskAnswer():
-                return self._run(self._find(ask.call, row), rules.Answer(user, ask.busy))
+                return self._run(self._find(ask.call, row), callcommands.Answer(user, ask.busy))
             case AskLeave():
                 return self._leave(row, ask)
             case AskRemove():
@@ -135,7 +135,7 @@ class Focus:
             call=ask.call, room=row.room, direct=row.kind == room.DIRECT, media=ask.media, by=user, now_ms=now_ms,
             hours=self._limits.call_limit("hours"),
         )  # fmt: skip
-        call = rules.run(call, rules.Invite(targets), now_ms)
+        call = callcommands.run(call, callcommands.Invite(targets), now_ms)
         held = self._hold(call, row)
         return self._join(node, held, AskJoin(ask.call, ask.room, ask.user, ask.seat, ask.count))
 
@@ -150,7 +150,7 @@ class Focus:
             return self._join(node, held, AskJoin(held.call.id, ask.room, ask.user, ask.seat, ask.count))
         if any(seat.user == user for seat in held.call.seats.values()) and targets:
             room.require(row.state, user, Capability.CALL, self._clock.now_ms())
-            return self._run(held, rules.Invite(targets))
+            return self._run(held, callcommands.Invite(targets))
         raise Rejected(Code.BUSY, "There is a call in this chat already; join it.", call=format_id(held.call.id))
 
     def _targets(self, row: RoomRow, ask: AskStart) -> tuple[UserId, ...]:
@@ -163,7 +163,7 @@ class Focus:
         return targets
 
     def _join(self, node: NodeId, held: _Held, ask: AskJoin) -> CallNow:
-        command = rules.Join(UserId(ask.user), ask.seat, ask.old, self._limits.call_limit("participants"))
+        command = callcommands.Join(UserId(ask.user), ask.seat, ask.old, self._limits.call_limit("participants"))
         held.since[ask.seat] = ask.count
         held.heard[node] = self._clock.monotonic()
         try:
@@ -178,9 +178,9 @@ class Focus:
         if ask.everybody:
             if user != held.call.by:
                 self._check_moderator(row, user)
-            return self._run(held, rules.Finish())
+            return self._run(held, callcommands.Finish())
         self._own(held, ask.seat, user)
-        return self._run(held, rules.Leave(ask.seat))
+        return self._run(held, callcommands.Leave(ask.seat))
 
     def _remove(self, row: RoomRow, ask: AskRemove) -> CallNow:
         held, user = self._find(ask.call, row), UserId(ask.user)
@@ -191,7 +191,7 @@ class Focus:
             raise Rejected(Code.FORBIDDEN, "This is not possible in a direct chat.")
         if user != held.call.by:
             self._check_moderator(row, user)
-        return self._run(held, rules.Mute(ask.seat) if ask.mute else rules.Remove(ask.seat))
+        return self._run(held, callcommands.Mute(ask.seat) if ask.mute else callcommands.Remove(ask.seat))
 
     def _check_moderator(self, row: RoomRow, user: UserId) -> None:
         room.require(row.state, user, Capability.KICK, self._clock.now_ms())
@@ -232,21 +232,23 @@ class Focus:
                 continue
             held.since[one.seat] = said.count
             with suppress(Rejected):
-                self._run(held, rules.Join(UserId(one.user), one.seat, b"", self._limits.call_limit("participants")))
+                self._run(
+                    held, callcommands.Join(UserId(one.user), one.seat, b"", self._limits.call_limit("participants"))
+                )
 
-    def _commands(self, node: NodeId, held: _Held, said: SeatsNow) -> list[rules.Command]:
-        seats, commands = held.call.seats, list[rules.Command]()
+    def _commands(self, node: NodeId, held: _Held, said: SeatsNow) -> list[callcommands.Command]:
+        seats, commands = held.call.seats, list[callcommands.Command]()
         for user in said.ringing:
             if parse_user(user)[1] == node:
-                commands.append(rules.Ring(UserId(user)))
+                commands.append(callcommands.Ring(UserId(user)))
         named = {one.seat for one in said.seats}
         for one in said.seats:
             if one.seat in seats and seats[one.seat].user == one.user and parse_user(one.user)[1] == node:
                 flags = Flags(one.mic, one.camera, one.screen, one.hand, tuple(one.sources))
-                commands.append(rules.Report(one.seat, one.state, flags, said.seen))
+                commands.append(callcommands.Report(one.seat, one.state, flags, said.seen))
         for number, seat in seats.items():
             if parse_user(seat.user)[1] == node and number not in named and held.since.get(number, 0) < said.count:
-                commands.append(rules.Drop(number, rules.LEFT))
+                commands.append(callcommands.Drop(number, rules.LEFT))
         return commands
 
     def _adopt(self, node: NodeId, row: RoomRow, said: SeatsNow) -> _Held | None:
@@ -298,13 +300,13 @@ class Focus:
         """`user` is a member of the room no more."""
         held = self._held.get(self._by_room.get(room_id, b""))
         if held is not None:
-            self._run(held, rules.Expel(user))
+            self._run(held, callcommands.Expel(user))
 
     def merge(self, call: bytes) -> None:
         """Another call of its room goes on instead."""
         held = self._held.get(call)
         if held is not None and not held.call.ended:
-            self._run(held, rules.Merge())
+            self._run(held, callcommands.Merge())
 
     def linked(self, node: NodeId) -> None:
         """A link to `node` opened: it hears of the calls of its rooms."""
@@ -318,9 +320,9 @@ class Focus:
         for held in list(self._held.values()):
             if not held.call.ended:
                 self._tick_silent(held, now)
-            due = rules.deadline_ms(held.call)
+            due = callcommands.deadline_ms(held.call)
             if due is not None and now_ms >= due:
-                self._run(held, rules.Tick())
+                self._run(held, callcommands.Tick())
             if held.call.ended and now - held.ended_at > limits.CALL_EMPTY_S:
                 del self._held[held.call.id]
             elif held.untold or (not held.call.ended and now - held.told_at >= limits.CALL_REPEAT_S):
@@ -330,7 +332,7 @@ class Focus:
         for number, seat in list(held.call.seats.items()):
             node = parse_user(seat.user)[1]
             if node != self._node and now - held.heard.setdefault(node, now) > limits.CALL_SILENT_S:
-                self._run(held, rules.Silence(number))
+                self._run(held, callcommands.Silence(number))
 
     def is_at_home(self, node: NodeId) -> bool:
         """Whether `node` is this one."""
@@ -353,10 +355,10 @@ class Focus:
         self._by_room[row.room] = call.id
         return held
 
-    def _run(self, held: _Held, command: rules.Command) -> CallNow:
+    def _run(self, held: _Held, command: callcommands.Command) -> CallNow:
         before = held.call
         try:
-            held.call = rules.run(before, command, self._clock.now_ms())
+            held.call = callcommands.run(before, command, self._clock.now_ms())
         finally:
             if not held.call.joined:  # its first seat was refused: it never was
                 self._held.pop(held.call.id, None)

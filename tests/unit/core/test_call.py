@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId, RoomId, UserId, make_user
-from node.core import call
-from node.core.call import Answer, Call, Drop, Flags, Join, Leave, Mute, Remove, Report, Tick
+from node.core import call, callcommands
+from node.core.call import Call, Flags
+from node.core.callcommands import Answer, Drop, Join, Leave, Mute, Remove, Report, Tick
 
 NODE = NodeId(bytes(range(32)))
 ALICE, BOB, CAROL, DAVE, ERIN = (make_user(name, NODE) for name in ("alice", "bob", "carol", "dave", "erin"))
@@ -34,11 +35,11 @@ class Log:
         self.call = call.start(
             call=bytes(16), room=RoomId(bytes(32)), direct=direct, media="audio", by=ALICE, now_ms=START_MS, hours=24
         )
-        self.say(call.Invite(tuple(called)))
+        self.say(callcommands.Invite(tuple(called)))
         self.join(ALICE)
 
-    def say(self, command: call.Command) -> Log:
-        self.call = call.run(self.call, command, self.now_ms)
+    def say(self, command: callcommands.Command) -> Log:
+        self.call = callcommands.run(self.call, command, self.now_ms)
         return self
 
     def join(self, user: UserId, number: int = 1, old: bytes = b"") -> Log:
@@ -55,7 +56,7 @@ class Log:
             self.say(Report(seat(user), call.LIVE, Flags(mic=True), self.call.version))
         return self
 
-    def refused(self, command: call.Command) -> Code:
+    def refused(self, command: callcommands.Command) -> Code:
         before = self.call
         with pytest.raises(Rejected) as refusal:
             self.say(command)
@@ -79,9 +80,9 @@ def talk() -> Log:
 def test_invited_rings_when_a_device_says_so() -> None:
     log = Log(BOB)
     assert log.state(BOB) == call.INVITED
-    assert log.say(call.Ring(BOB)).state(BOB) == call.RINGING
-    assert log.say(call.Ring(BOB)).state(BOB) == call.RINGING
-    assert log.say(call.Ring(CAROL)).state(CAROL) == ""
+    assert log.say(callcommands.Ring(BOB)).state(BOB) == call.RINGING
+    assert log.say(callcommands.Ring(BOB)).state(BOB) == call.RINGING
+    assert log.say(callcommands.Ring(CAROL)).state(CAROL) == ""
 
 
 def test_invited_without_a_ring_is_unreachable_after_15_s() -> None:
@@ -93,7 +94,7 @@ def test_invited_without_a_ring_is_unreachable_after_15_s() -> None:
 
 
 def test_ringing_without_an_answer_is_missed_after_45_s() -> None:
-    log = Log(BOB).later(5).say(call.Ring(BOB)).later(limits.CALL_RING_S - 5.001)
+    log = Log(BOB).later(5).say(callcommands.Ring(BOB)).later(limits.CALL_RING_S - 5.001)
     assert log.state(BOB) == call.RINGING
     log.later(0.001)
     assert log.call.result == call.MISSED
@@ -105,7 +106,7 @@ def test_ringing_without_an_answer_is_missed_after_45_s() -> None:
 def test_no_ends_a_direct_call(*, rings: bool, busy: bool) -> None:
     log = Log(BOB)
     if rings:
-        log.say(call.Ring(BOB))
+        log.say(callcommands.Ring(BOB))
     log.say(Answer(BOB, busy))
     assert log.call.result == (call.BUSY if busy else call.DECLINED)
     assert log.call.gone == {seat(ALICE): log.call.result}
@@ -122,14 +123,14 @@ def test_no_is_only_shown_in_a_group() -> None:
 
 
 def test_the_caller_goes_while_it_rings() -> None:
-    log = Log(BOB).say(call.Ring(BOB)).say(Leave(seat(ALICE)))
+    log = Log(BOB).say(callcommands.Ring(BOB)).say(Leave(seat(ALICE)))
     assert log.call.result == call.CANCELLED
     assert log.call.missed == (BOB,)
     assert log.refused(Join(BOB, seat(BOB), b"", MAX)) is Code.GONE
 
 
 def test_the_caller_is_lost_while_it_rings() -> None:
-    log = Log(BOB).say(call.Ring(BOB)).say(call.Silence(seat(ALICE))).later(limits.CALL_RECONNECT_S)
+    log = Log(BOB).say(callcommands.Ring(BOB)).say(callcommands.Silence(seat(ALICE))).later(limits.CALL_RECONNECT_S)
     assert log.call.result == call.CANCELLED
 
 
@@ -164,7 +165,7 @@ def test_connecting_without_media_fails_after_15_s() -> None:
 
 
 def test_a_caller_has_time_while_it_rings() -> None:
-    assert not Log(BOB).say(call.Ring(BOB)).later(40).call.ended
+    assert not Log(BOB).say(callcommands.Ring(BOB)).later(40).call.ended
 
 
 def test_one_of_a_group_does_not_connect() -> None:
@@ -193,13 +194,13 @@ def test_reconnecting_comes_back_within_30_s(back_s: float) -> None:
 
 
 def test_reconnecting_is_given_up_after_30_s() -> None:
-    log = talk().later(60).say(call.Silence(seat(BOB))).later(limits.CALL_RECONNECT_S)
+    log = talk().later(60).say(callcommands.Silence(seat(BOB))).later(limits.CALL_RECONNECT_S)
     assert log.call.result == call.ANSWERED, "they had talked"
     assert log.call.gone[seat(BOB)] == call.FAILED
 
 
 def test_coming_back_with_a_new_seat_takes_the_place_of_the_old() -> None:
-    log = talk().say(call.Silence(seat(BOB))).later(20).join(BOB, 2, old=seat(BOB)).later(14)
+    log = talk().say(callcommands.Silence(seat(BOB))).later(20).join(BOB, 2, old=seat(BOB)).later(14)
     assert list(log.call.seats) == [seat(ALICE), seat(BOB, 2)]
     assert log.call.invited == {}, "nobody rings again"
 
@@ -236,7 +237,7 @@ def test_a_moderator_ends_removes_and_mutes() -> None:
     assert (log.call.seats[seat(BOB)].muted, log.call.seats[seat(BOB)].flags.mic) == (True, False)
     log.say(Remove(seat(CAROL)))
     assert log.call.gone == {seat(CAROL): call.REMOVED}
-    assert log.say(call.Finish()).call.result == call.ENDED
+    assert log.say(callcommands.Finish()).call.result == call.ENDED
     assert set(log.call.gone.values()) == {call.REMOVED, call.ENDED}
 
 
@@ -262,7 +263,13 @@ def test_coming_back_is_no_way_out_of_a_mute() -> None:
 
 
 def test_who_is_no_member_any_more_is_out() -> None:
-    log = Log(BOB, CAROL, direct=False).join(BOB).say(call.Expel(BOB)).say(call.Expel(CAROL)).say(call.Expel(DAVE))
+    log = (
+        Log(BOB, CAROL, direct=False)
+        .join(BOB)
+        .say(callcommands.Expel(BOB))
+        .say(callcommands.Expel(CAROL))
+        .say(callcommands.Expel(DAVE))
+    )
     assert list(log.call.seats) == [seat(ALICE)]
     assert log.call.gone == {seat(BOB): call.REMOVED}
     assert log.state(CAROL) == call.CANCELLED
@@ -270,12 +277,12 @@ def test_who_is_no_member_any_more_is_out() -> None:
 
 def test_a_call_with_a_smaller_id_goes_on_instead() -> None:
     assert call.winner(b"b", b"a") == call.winner(b"a", b"b") == b"a"
-    assert Log(BOB).say(call.Merge()).call.result == call.MERGED
+    assert Log(BOB).say(callcommands.Merge()).call.result == call.MERGED
 
 
 def test_late_words_are_answered_with_gone() -> None:
     log = talk().say(Leave(seat(BOB)))
-    for command in (call.Ring(BOB), Answer(BOB, busy=False), Leave(seat(ALICE)), Tick(), call.Finish()):
+    for command in (callcommands.Ring(BOB), Answer(BOB, busy=False), Leave(seat(ALICE)), Tick(), callcommands.Finish()):
         assert log.refused(command) is Code.GONE
 
 
@@ -294,17 +301,19 @@ def many(number: int) -> Iterable[UserId]:
 
 def test_so_many_people_are_called_at_once_and_remembered() -> None:
     log = Log(*many(limits.CALL_TARGETS_MAX), direct=False)
-    assert log.refused(call.Invite((CAROL,))) is Code.LIMIT_REACHED
+    assert log.refused(callcommands.Invite((CAROL,))) is Code.LIMIT_REACHED
     for round_ in range(4):
         log.later(limits.CALL_UNREACHABLE_S)
-        log.say(call.Invite(tuple(make_user(f"v{round_}.{one}", NODE) for one in range(limits.CALL_TARGETS_MAX))))
+        log.say(
+            callcommands.Invite(tuple(make_user(f"v{round_}.{one}", NODE) for one in range(limits.CALL_TARGETS_MAX)))
+        )
         assert len(log.call.invited) <= limits.CALL_INVITED_MAX
 
 
 def test_who_left_a_moment_ago_is_not_rung_again() -> None:
     log = Log(BOB, direct=False).join(BOB).say(Leave(seat(BOB))).later(limits.CALL_REENTRY_S - 1)
-    assert log.say(call.Invite((BOB,))).state(BOB) == ""
-    assert log.later(1).say(call.Invite((BOB,))).state(BOB) == call.INVITED
+    assert log.say(callcommands.Invite((BOB,))).state(BOB) == ""
+    assert log.later(1).say(callcommands.Invite((BOB,))).state(BOB) == call.INVITED
 
 
 def test_only_so_many_reasons_are_kept() -> None:
@@ -325,7 +334,7 @@ def test_only_so_many_reasons_are_kept() -> None:
     ],
     ids=lambda command: type(command).__name__,
 )
-def test_a_seat_that_is_not_there(command: call.Command) -> None:
+def test_a_seat_that_is_not_there(command: callcommands.Command) -> None:
     assert talk().refused(command) is Code.NOT_FOUND
 
 
@@ -344,10 +353,10 @@ class Histories(RuleBasedStateMachine):
         self.call: Call = Log(BOB).call
         self.version = self.call.version
 
-    def say(self, command: call.Command) -> None:
+    def say(self, command: callcommands.Command) -> None:
         before = self.call
         try:
-            self.call = call.run(before, command, self.now_ms)
+            self.call = callcommands.run(before, command, self.now_ms)
         except Rejected:
             assert self.call is before
 
@@ -365,19 +374,19 @@ class Histories(RuleBasedStateMachine):
 
     @rule(user=PEOPLE)
     def ring(self, user: UserId) -> None:
-        self.say(call.Ring(user))
+        self.say(callcommands.Ring(user))
 
     @rule(users=st.lists(PEOPLE, max_size=3))
     def invite(self, users: list[UserId]) -> None:
         if not self.call.direct:
-            self.say(call.Invite(tuple(users)))
+            self.say(callcommands.Invite(tuple(users)))
 
     @rule(user=PEOPLE, busy=st.booleans())
     def answer(self, user: UserId, *, busy: bool) -> None:
         self.say(Answer(user, busy))
 
-    @rule(user=PEOPLE, device=DEVICES, what=st.sampled_from((Leave, Remove, Mute, call.Silence)))
-    def act(self, user: UserId, device: int, what: type[Leave | Remove | Mute | call.Silence]) -> None:
+    @rule(user=PEOPLE, device=DEVICES, what=st.sampled_from((Leave, Remove, Mute, callcommands.Silence)))
+    def act(self, user: UserId, device: int, what: type[Leave | Remove | Mute | callcommands.Silence]) -> None:
         self.say(what(seat(user, device)))
 
     @rule(
@@ -389,15 +398,15 @@ class Histories(RuleBasedStateMachine):
 
     @rule(user=PEOPLE)
     def expel(self, user: UserId) -> None:
-        self.say(call.Expel(user))
+        self.say(callcommands.Expel(user))
 
     @rule(seconds=st.sampled_from((0.5, 5, 14, 15, 29, 31, 45, 60)))
     def wait(self, seconds: float) -> None:
         self.now_ms += round(seconds * 1000)
         self.say(Tick())
 
-    @rule(how=st.sampled_from((call.Finish(), call.Merge())), really=st.integers(0, 9))
-    def finish(self, how: call.Command, really: int) -> None:
+    @rule(how=st.sampled_from((callcommands.Finish(), callcommands.Merge())), really=st.integers(0, 9))
+    def finish(self, how: callcommands.Command, really: int) -> None:
         if really == 0:
             self.say(how)
 
@@ -414,17 +423,17 @@ class Histories(RuleBasedStateMachine):
         assert all(not (found.muted and found.flags.mic) for found in one.seats.values())
         if one.ended:
             assert not one.seats
-            assert call.deadline_ms(one) is None
+            assert callcommands.deadline_ms(one) is None
             assert all(found.state not in call.WAITING for found in one.invited.values())
             return
-        due = call.deadline_ms(one)
+        due = callcommands.deadline_ms(one)
         assert due is not None
         if one.direct and one.live_ms:
             assert len(one.seats) == 2
         if due <= self.now_ms:
-            after = call.run(one, Tick(), self.now_ms)
+            after = callcommands.run(one, Tick(), self.now_ms)
             assert after != one, "what is due is done by a tick"
-            next_due = call.deadline_ms(after)
+            next_due = callcommands.deadline_ms(after)
             assert next_due is None or next_due > self.now_ms
 
 
