@@ -144,6 +144,12 @@ class Calls:
             case calling.CallSeat() | calling.CallSdp():
                 pass  # answers; the outbox has them
 
+    async def unwanted(self, seat: calling.CallSeat) -> None:
+        """Whoever asked for this seat does not wait for it any more: it is left, or it would be held as long as the socket is open."""
+        taken = self._open.get(seat.call)
+        if taken is None or taken.seat != seat.seat:
+            await self._send(calling.CallLeave(self._number(), seat.call, seat.seat))
+
     async def _roster(self, frame: CallRoster) -> None:
         known = self.rosters.get(frame.call)
         if known is not None and known.version > frame.version:

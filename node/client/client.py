@@ -419,8 +419,11 @@ class Client:
             case c2s.Posted():
                 for item in frame.items:
                     self._outbox.settle(item.n, item)
-            case c2s.Page() | c2s.Done() | calling.CallSeat() | calling.CallSdp():
+            case c2s.Page() | c2s.Done() | calling.CallSdp():
                 self._outbox.settle(frame.n, frame)
+            case calling.CallSeat():
+                if not self._outbox.settle(frame.n, frame):
+                    await self.calls.unwanted(frame)
             case c2s.Refused():
                 self._outbox.fail(frame.n, make_refusal(frame.code, frame.text, frame.detail))
             case c2s.Error():

@@ -67,11 +67,13 @@ class Outbox:
             if waiting.sent_on is connection and isinstance(waiting.frame, CallRequest):
                 self.fail(n, Lost("The connection was lost before the node answered."))
 
-    def settle(self, n: int, answer: Answer) -> None:
-        """Request `n` was answered."""
+    def settle(self, n: int, answer: Answer) -> bool:
+        """Request `n` was answered; false when nobody waits for it any more."""
         waiting = self._waiting.pop(n, None)
-        if waiting is not None and not waiting.answer.done():
-            waiting.answer.set_result(answer)
+        if waiting is None or waiting.answer.done():
+            return False
+        waiting.answer.set_result(answer)
+        return True
 
     def fail(self, n: int, error: Exception) -> None:
         """Request `n` was refused."""

@@ -108,3 +108,13 @@ async def test_a_call_that_ended_is_not_left_again() -> None:
         await node.calls.take(calling.CallOver(CALL, ROOM, "removed"))
         assert await call.ended() == "removed"
     assert node.asked == [calling.CallJoin(7, CALL)]
+
+
+async def test_a_seat_that_nobody_waits_for_any_more_is_left() -> None:
+    node = Node()
+    await node.calls.unwanted(calling.CallSeat(7, CALL, SEAT, ROOM, 30))
+    assert node.said == [calling.CallLeave(7, CALL, SEAT)]
+    node.said.clear()
+    async with asyncio.timeout(10), node.calls.join(CALL):
+        await node.calls.unwanted(calling.CallSeat(7, CALL, SEAT, ROOM, 30))
+        assert not any(isinstance(frame, calling.CallLeave) for frame in node.said), "it is in use"

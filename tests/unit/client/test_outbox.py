@@ -47,8 +47,8 @@ async def test_answers_to_nobody_are_ignored() -> None:
     outbox = Outbox()
     answer = outbox.add(read(1))
     answer.cancel()
-    outbox.settle(1, c2s.Done(1))
-    outbox.settle(1, c2s.Done(1))
+    assert not outbox.settle(1, c2s.Done(1))
+    assert not outbox.settle(1, c2s.Done(1))
     outbox.fail(7, Rejected(Code.NOT_FOUND, "x"))
     outbox.forget(7)
 
