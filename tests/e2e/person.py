@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 DESKTOP = ViewportSize(width=1280, height=800)
 PHONE = ViewportSize(width=390, height=844)
+SHOT_MS = 30_000  # with a call running, a busy machine paints slowly
 PASSWORD = "four blue herons fly"
 _LOOK = {
     "viewport": DESKTOP,
@@ -73,7 +74,7 @@ class Person:
         """A picture of what is on the screen now, for people."""
         self.page.evaluate("document.fonts.ready.then(() => undefined)")
         self.page.screenshot(
-            path=SCREENSHOTS / f"{name}.png", animations="disabled", caret="initial"
+            path=SCREENSHOTS / f"{name}.png", animations="disabled", caret="initial", timeout=SHOT_MS
         )  # makes its folder
 
     def sees(self, text: str | re.Pattern[str], *, exact: bool = False) -> None:
