@@ -385,7 +385,7 @@ class Calls:
         if method == focus.ASK:
             ask = focus.decode_ask(args)
             if isinstance(ask, AskStart):
-                self._attempts.spend(ask.user)  # its own node may not count
+                self._attempts.spend((peer.nid, ask.user))  # its own node may not count; another one does not spend it
             return focus.encode_said(self._focus.ask(peer.nid, ask))
         if method == focus.PIPE:
             asked = focus.decode_half(args)

@@ -72,7 +72,9 @@ class Focus:
         self._held: dict[bytes, _Held] = {}
         self._by_room: dict[RoomId, bytes] = {}
         self.tell: Callable[[NodeId, CallNow], None] = lambda node, now: None
-        self.affords: Callable[[str], bool] = lambda user: True  # whether this person may begin one more call now
+        self.affords: Callable[[tuple[NodeId, str]], bool] = lambda who: (
+            True
+        )  # whether one more call may begin, for whom by which node
 
     # --- requests ---------------------------------------------------------------------------------------
 
@@ -260,7 +262,7 @@ class Focus:
         if not named or len(users) < len(named) or not self._may_adopt(node, row, said):
             self.tell(node, over(said))
             return None
-        if not self.affords(said.by):  # it may be taken later
+        if not self.affords((node, said.by)):  # it may be taken later
             return None
         now_ms = self._clock.now_ms()
         started_ms = min(said.started_ms, now_ms)

@@ -16,14 +16,16 @@ from node.core import room as rules
 from node.core.roles import Role
 from node.core.room import Member
 from node.services.seats import Mine, Table
+from node.services.settings import Change
 from node.storage import calls as open_calls
 from node.storage.calls import OpenCall
 from node.storage.database import Tx
+from node.storage.peers import Peer
 from node.storage.rooms import RoomRow
 from node.wire import calling, focus
 from node.wire.focus import CallNow, InvitedNow, SeatNow
 from tests.tape import Tape
-from tests.unit.services.test_home import CALL, HUB, SEAT, ZOE, Deaf, Stage, now, stage
+from tests.unit.services.test_home import CALL, HUB, LIAR, SEAT, ZOE, Deaf, Stage, now, stage
 from tests.unit.services.witness import Witness
 from tests.unit.storage.ledger import Ledger
 
@@ -280,3 +282,16 @@ async def test_a_call_whose_end_nobody_tells_does_not_stay_open(stage: Stage) ->
         stage.calls.tick()
     await ledger.services.db.write(lambda tx: None)
     assert not ledger.services.db.view(open_calls.unfinished)
+
+
+async def test_a_node_does_not_spend_the_calls_of_people_elsewhere(stage: Stage) -> None:
+    await stage.ledger.services.settings.change(Change(rates={"calls_per_min": limits.CALLS_PER_MIN}), actor="test")
+    asked = focus.encode_said(focus.AskStart(CALL, stage.row.room, ZOE, SEAT, 1, "audio", ()))
+    for peer, codes in (
+        (Peer(2, LIAR, b"", 1, 0), [Code.NOT_HUB] * limits.CALLS_PER_MIN + [Code.RATE_LIMITED]),
+        (Peer(1, HUB, b"", 1, 0), [Code.NOT_HUB]),
+    ):
+        for code in codes:
+            with pytest.raises(Rejected) as refusal:
+                await stage.calls.serve(peer, focus.ASK, asked)
+            assert refusal.value.code is code

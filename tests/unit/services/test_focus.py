@@ -289,10 +289,10 @@ async def test_a_made_up_call_is_not_taken(desk: Desk, lie: str) -> None:
 
 
 async def test_a_call_is_not_taken_back_more_often_than_one_may_be_begun(desk: Desk) -> None:
-    desk.focus.affords = lambda user: user != ZOE
+    desk.focus.affords = lambda who: who != (THERE, ZOE)
     desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"))
     assert not desk.told, "not now; its home says it again"
-    desk.focus.affords = lambda user: True
+    desk.focus.affords = lambda who: True
     desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"))
     assert [call.id for call in desk.focus.calls] == [CALL]
 
