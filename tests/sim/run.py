@@ -7,7 +7,8 @@ import hashlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -54,22 +55,28 @@ class Errors(logging.Handler):
         self.lines.append(f"log: {record.getMessage()} {fault!r}")
 
 
-def run(seed: int) -> Outcome:
-    """Runs one seed. Deterministic; leaves nothing behind."""
-    folder = Path(tempfile.mkdtemp(prefix=f"startalk-sim-{seed}-", dir=MEMORY if MEMORY.is_dir() else None))
+@contextmanager
+def theatre(name: str, seed: int) -> Iterator[tuple[Path, SimLoop, Errors]]:
+    """A folder, a loop and what is logged as an error. Leaves nothing behind."""
+    folder = Path(tempfile.mkdtemp(prefix=f"startalk-sim-{name}-", dir=MEMORY if MEMORY.is_dir() else None))
     errors = Errors()
     logger = logging.getLogger("node")
     logger.addHandler(errors)
     loop = SimLoop(seed, Network(seed))
     asyncio.set_event_loop(loop)
     try:
-        with shrunk(Random(f"limits {seed}")):
-            return loop.run_until_complete(_story(seed, folder, loop, errors))
+        yield folder, loop, errors
     finally:
         logger.removeHandler(errors)
         asyncio.set_event_loop(None)
         loop.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(seed: int) -> Outcome:
+    """Runs one seed. Deterministic."""
+    with theatre(str(seed), seed) as (folder, loop, errors), shrunk(Random(f"limits {seed}")):
+        return loop.run_until_complete(_story(seed, folder, loop, errors))
 
 
 async def _story(seed: int, folder: Path, loop: SimLoop, errors: Errors) -> Outcome:

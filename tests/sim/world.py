@@ -14,6 +14,7 @@ from typing import Final
 
 from node.base import limits
 from node.base.ids import UserId
+from tests.sim.helpers import Helpers
 from tests.sim.loop import HOST, SimLoop
 from tests.sim.machine import Machine
 from tests.sim.net import Network
@@ -49,7 +50,7 @@ class World(Machine):
     def __init__(self, seed: int, folder: Path, loop: SimLoop) -> None:
         super().__init__(seed=seed, name="", folder=folder, loop=loop, host=HOST.get(), story=[], faults=[])
         self.network: Network = loop.network
-        self._tasks: list[asyncio.Task[None]] = []
+        self._helpers = Helpers()
 
     @property
     def users(self) -> list[UserId]:
@@ -58,14 +59,9 @@ class World(Machine):
 
     def spawn(self, task: asyncio.Task[None]) -> None:
         """Something that goes on until the world ends."""
-        self._tasks.append(task)
+        self._helpers.add(task)
 
     async def end(self) -> None:
         """Devices and helpers stop, then the node."""
-        for task in self._tasks:
-            task.cancel()
-        done, _ = await asyncio.wait(self._tasks)
-        for task in done:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+        await self._helpers.end()
         await self.stop()

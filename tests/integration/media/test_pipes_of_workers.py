@@ -16,7 +16,8 @@ from node.base.ids import NodeId
 from node.media.service import Relay
 from node.services.relay import Track, Wanted
 from tests.integration.media.device import Device, local_of
-from tests.integration.media.test_relay import ANNA, BERT, CALL, Events, rtp, running, until
+from tests.integration.media.test_relay import ANNA, BERT, CALL, Events, rtp, running
+from tests.polling import until
 from tests.unit.media.proto import offers
 
 A, B = NodeId(b"a" * 32), NodeId(b"b" * 32)

@@ -8,7 +8,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -24,6 +24,7 @@ from node.media.service import Relay, Setting
 from node.runtime.clock import SystemClock
 from node.services.relay import Quality, Track, Wanted
 from tests.integration.media.device import Device, local_of
+from tests.polling import until
 from tests.unit.media.proto import offers
 
 pytestmark = pytest.mark.slow  # worker processes
@@ -82,12 +83,6 @@ async def running(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def rtp(number: int) -> bytes:

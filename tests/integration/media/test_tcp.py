@@ -18,7 +18,8 @@ from node.runtime import tls
 from node.runtime.clock import SystemClock
 from node.web.peek import PeekServer, bind
 from tests.integration.media.device import Device, local_of
-from tests.integration.media.test_relay import ANNA, CALL, LOOPBACK, Events, rtp, running, until
+from tests.integration.media.test_relay import ANNA, CALL, LOOPBACK, Events, rtp, running
+from tests.polling import until
 from tests.unit.media.proto import offers
 
 pytestmark = pytest.mark.slow  # worker processes

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from node.main import Node
-from tests.sim.loop import SimLoop
 from tests.sim.machine import Tampering
-from tests.sim.net import Network
 from tests.sim.nodes import checkers
 from tests.sim.nodes.copies import copy
 from tests.sim.nodes.nemesis import Nemesis
 from tests.sim.nodes.workload import live
 from tests.sim.nodes.world import SHRUNK, Nodes, Plan, plan
-from tests.sim.run import MEMORY, Errors, Outcome, digest, read_back
+from tests.sim.run import Errors, Outcome, digest, read_back, theatre
 from tests.sim.world import shrunk
 
 T = TypeVar("T")
@@ -54,19 +48,8 @@ def run(seed: int, sabotage: Sabotage | None = None) -> Outcome:
 
 def play(seed: int, planned: Plan, story: Callable[[Nodes, Errors], Coroutine[Any, Any, T]]) -> T:
     """Runs a story in a world of its own."""
-    folder = Path(tempfile.mkdtemp(prefix=f"startalk-sim-n{seed}-", dir=MEMORY if MEMORY.is_dir() else None))
-    errors = Errors()
-    logger = logging.getLogger("node")
-    logger.addHandler(errors)
-    loop = SimLoop(seed, Network(seed))
-    asyncio.set_event_loop(loop)
-    try:
+    with theatre(f"n{seed}", seed) as (folder, loop, errors):
         return loop.run_until_complete(story(Nodes(seed, folder, loop, planned), errors))
-    finally:
-        logger.removeHandler(errors)
-        asyncio.set_event_loop(None)
-        loop.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _story(world: Nodes, errors: Errors) -> Outcome:

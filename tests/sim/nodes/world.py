@@ -18,6 +18,7 @@ from node.base.errors import Rejected
 from node.base.ids import NodeId, UserId
 from node.storage.database import Tx
 from tests.sim.device import Device
+from tests.sim.helpers import Helpers
 from tests.sim.loop import SimLoop
 from tests.sim.machine import PORT, Machine
 from tests.sim.nodes.villains import villain
@@ -74,7 +75,7 @@ class Nodes:
         self.faults: list[str] = []
         self.machines = [self._machine(folder, name, number) for number, name in enumerate(NAMES[: planned.size], 1)]
         self.extra: list[Machine] = []  # copies of machines
-        self._tasks: list[asyncio.Task[None]] = []
+        self._helpers = Helpers()
         self.bad = villain(planned.theme, seed, self.machines[0].note)
         if self.bad is not None:
             self.machines[0].tampering, self.machines[0].faults = self.bad.tamper, []
@@ -105,7 +106,7 @@ class Nodes:
 
     def spawn(self, task: asyncio.Task[None]) -> None:
         """Something that goes on until the world ends."""
-        self._tasks.append(task)
+        self._helpers.add(task)
 
     # --- beginning and end ------------------------------------------------------------------------------
 
@@ -140,12 +141,7 @@ class Nodes:
 
     async def end(self) -> None:
         """Devices and helpers stop, then the nodes."""
-        for task in self._tasks:
-            task.cancel()
-        done, _ = await asyncio.wait(self._tasks)
-        for task in done:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+        await self._helpers.end()
         for machine in (*self.machines, *self.extra):
             if machine.node is not None:
                 await machine.stop()

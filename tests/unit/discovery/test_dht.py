@@ -17,6 +17,7 @@ from node.discovery.dht import Dht
 from node.discovery.proto.policy import Contact, Policy, is_bound, make_id
 from node.runtime.clock import SystemClock
 from node.runtime.entropy import SeededEntropy
+from tests.polling import until
 
 CLOCK = SystemClock()
 NOW_S = CLOCK.now_ms() // 1000
@@ -52,13 +53,6 @@ async def village() -> AsyncIterator[Village]:
     yield made
     made.close()
     await asyncio.sleep(0)
-
-
-async def until(condition: object, *, within_s: float = 5.0) -> None:
-    assert callable(condition)
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.slow

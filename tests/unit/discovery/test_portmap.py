@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,6 +16,7 @@ from node.discovery.reachability import Endpoint
 from node.runtime.entropy import SeededEntropy
 from node.runtime.outgoing import Outgoing
 from node.runtime.targets import Targets
+from tests.polling import until
 
 
 class Way:
@@ -62,12 +63,6 @@ class Desk:
                 yield self.portmap
             finally:
                 running.cancel()
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not true():
-            await asyncio.sleep(0)
 
 
 async def test_the_preferred_way_is_taken_and_the_end_is_clean() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from node.base import limits
@@ -18,6 +18,7 @@ from node.services.ports import Candidate
 from node.wire.location import Flag, LocBody
 from node.wire.record import Record, Verifier, make_loc
 from tests.links import identity
+from tests.polling import until
 from tests.unit.discovery.records import NOW_MS, NOW_S, nid_of, spot
 
 BOB = Witness(nid_of("bob"), "1.1.1.1")
@@ -119,12 +120,6 @@ class Desk:
                 yield self.discovery
             finally:
                 running.cancel()
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not true():
-            await asyncio.sleep(0)
 
 
 async def test_the_first_record_names_the_domain_and_no_address() -> None:

@@ -15,6 +15,7 @@ from node.services.pipes import Pipes
 from node.services.relay import Track, Wanted
 from node.wire import focus
 from node.wire.address import Place
+from tests.polling import until
 from tests.tape import Tape
 
 A, B = NodeId(b"a" * 32), NodeId(b"b" * 32)
@@ -92,17 +93,11 @@ async def ends() -> AsyncIterator[tuple[End, End]]:
             end.pipes.end(OTHER)
 
 
-async def soon(met: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not met():
-            await asyncio.sleep(0.01)
-
-
 async def test_the_smaller_node_begins_and_both_have_the_other_half(ends: tuple[End, End]) -> None:
     a, b = ends
     b.pipes.sync(CALL, {A: []})
     a.pipes.sync(CALL, {B: [MIC]})
-    await soon(lambda: bool(a.tape.halves and b.tape.halves))
+    await until(lambda: bool(a.tape.halves and b.tape.halves))
     assert a.tape.halves == [(B, b"half 1 of b")]
     assert b.tape.halves == [(A, b"half 1 of a")]
     assert a.tape.remote == {B: (MIC,)}
@@ -115,10 +110,10 @@ async def test_a_home_that_lost_its_relay_asks_for_a_new_pipe(ends: tuple[End, E
     a, b = ends
     b.pipes.sync(CALL, {A: []})
     a.pipes.sync(CALL, {B: []})
-    await soon(lambda: len(b.tape.halves) == 1)
+    await until(lambda: len(b.tape.halves) == 1)
     b.pipes.end(CALL)
     b.pipes.sync(CALL, {A: []})
-    await soon(lambda: len(b.tape.halves) == 2)
+    await until(lambda: len(b.tape.halves) == 2)
     assert [half for _, half in b.tape.halves] == [b"half 1 of a", b"half 2 of a"]
 
 
@@ -126,10 +121,10 @@ async def test_a_new_link_makes_new_keys(ends: tuple[End, End]) -> None:
     a, b = ends
     for end, far in ((b, A), (a, B)):
         end.pipes.sync(CALL, {far: []})
-    await soon(lambda: len(b.tape.halves) == 1)
+    await until(lambda: len(b.tape.halves) == 1)
     for end, far in ((b, A), (a, B)):
         end.pipes.linked(far)
-    await soon(lambda: len(b.tape.halves) >= 2)
+    await until(lambda: len(b.tape.halves) >= 2)
     assert len({half for _, half in b.tape.halves}) == len(b.tape.halves)
 
 
@@ -144,7 +139,7 @@ async def test_it_is_tried_until_the_other_home_knows_of_the_call(ends: tuple[En
 
     a.wire.answer = refuse
     a.pipes.sync(CALL, {B: []})
-    await soon(lambda: len(b.tape.halves) == 1)
+    await until(lambda: len(b.tape.halves) == 1)
     assert not refusals
 
 
@@ -161,13 +156,13 @@ async def test_wishes_are_said_until_they_are_heard_and_only_the_newest(ends: tu
     a.pipes.want(CALL, B, [Wanted(MIC, 0)])
     assert not a.wire.said, "there is no pipe"
     a.pipes.sync(CALL, {B: [MIC]})
-    await soon(lambda: len(b.tape.halves) == 1)
+    await until(lambda: len(b.tape.halves) == 1)
     a.wire.up = False
     for width in (640, 320, 160):
         a.pipes.want(CALL, B, [Wanted(MIC, width)])
     await asyncio.sleep(0)
     a.wire.up = True
-    await soon(lambda: b.tape.wanted_of.get(A) == (Wanted(MIC, 160),))
+    await until(lambda: b.tape.wanted_of.get(A) == (Wanted(MIC, 160),))
     assert a.wire.said.count(focus.WANT) == 1
 
 

@@ -6,7 +6,7 @@ import asyncio
 import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from node.base import limits
 from node.runtime import tls
 from node.runtime.clock import SystemClock
 from node.web.peek import PeekServer, bind
+from tests.polling import until
 
 LOOPBACK = "127.0.0.1"
 
@@ -56,12 +57,6 @@ class Stage:
         said = await reader.readexactly(5)
         writer.close()
         return said
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
