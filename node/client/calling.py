@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 GOODBYE_S: Final = 5.0  # to say that one leaves
 ROSTERS_KEPT: Final = 1_024  # calls of all rooms of an account at one time
+# Refusals of a return that asking again does not change.
+FINAL: Final = frozenset({
+    Code.ALREADY_DONE, Code.BUSY, Code.FORBIDDEN, Code.GONE, Code.MUTED, Code.NOT_FOUND, Code.NOT_MEMBER, Code.ROLE_TOO_LOW,
+})  # fmt: skip
 
 T = TypeVar("T")
 Ask = Callable[[Request], Awaitable[Answer]]
@@ -271,7 +275,8 @@ class Call:
             self._say.pop(source, None)
         else:
             self._say[source] = track
-        assert self._up is not None
+        if self._up is None:  # between two seats: the next one begins with it
+            return
         if self._up.put(source, track):
             await self._offer_up()
         await self._show()
@@ -287,6 +292,8 @@ class Call:
 
     async def restart(self) -> None:
         """Sets up the paths of the media anew, keeping keys and tracks: ICE restart in both directions."""
+        if self._up is None:  # between two seats: all of it is made anew anyway
+            return
         await self._offer_up(restart=True)
         await self._send(calling.CallRestart(self.id, self.seat))
 
@@ -397,7 +404,7 @@ class Call:
             except Lost:
                 self._resume = True  # the outbox waits for the next connection
             except Rejected as error:
-                if error.code in {Code.NOT_FOUND, Code.FORBIDDEN, Code.ALREADY_DONE}:
+                if error.code in FINAL:
                     self.finish("failed")
                 else:
                     self._resume = True

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from node.base.errors import Code, Rejected
 from node.base.ids import RoomId
-from node.client.calling import ROSTERS_KEPT, Calls
+from node.client.calling import FINAL, ROSTERS_KEPT, Calls
 from node.client.news import CallEnded, Event, QualityHeard, Rang, RosterChanged, SpeakersChanged
 from node.client.outbox import Answer, Request
 from node.wire import calling
@@ -21,10 +24,13 @@ class Node:
         self.asked: list[Request] = []
         self.said: list[Frame] = []
         self.told: list[Event] = []
+        self.refusal: Rejected | None = None
         self.calls = Calls(ask=self.ask, number=lambda: 7, send=self.send, tell=self.tell)
 
     async def ask(self, frame: Request) -> Answer:
         self.asked.append(frame)
+        if self.refusal is not None:
+            raise self.refusal
         return calling.CallSeat(7, CALL, SEAT, ROOM, 30)
 
     async def send(self, frame: Frame) -> None:
@@ -118,3 +124,23 @@ async def test_a_seat_that_nobody_waits_for_any_more_is_left() -> None:
     async with asyncio.timeout(10), node.calls.join(CALL):
         await node.calls.unwanted(calling.CallSeat(7, CALL, SEAT, ROOM, 30))
         assert not any(isinstance(frame, calling.CallLeave) for frame in node.said), "it is in use"
+
+
+async def test_what_is_said_between_two_seats_is_said_with_the_next() -> None:
+    node = Node()
+    async with asyncio.timeout(10), node.calls.join(CALL) as call:
+        await call._close_media()
+        asked = len(node.asked)
+        await call.say("mic", None)
+        await call.restart()
+        assert len(node.asked) == asked
+
+
+@pytest.mark.parametrize("code", sorted(FINAL))
+async def test_a_return_that_is_refused_for_good_is_not_tried_again(code: Code) -> None:
+    node = Node()
+    async with asyncio.timeout(10), node.calls.join(CALL) as call:
+        node.refusal = Rejected(code, "No.")
+        call.resume()
+        assert await call.ended() == "failed"
+    assert [type(frame) for frame in node.asked] == [calling.CallJoin, calling.CallJoin]
