@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -17,6 +17,8 @@ from tests.e2e.village import Villager
 
 RING_MS = 15_000
 MEDIA_MS = 45_000
+LOOK_MS = 2_000
+SECOND_FRAMES = 30
 # Small pictures: several browsers encode on one small machine.
 PREPARE = """
 localStorage.setItem('startalk.call.lines', '360');
@@ -149,38 +151,52 @@ class Caller:
 
     def sees(self, people: int, *, fps: float) -> None:
         """Pictures of so many others move, each with at least so many frames a second over two seconds."""
-        self._until(lambda: sum(rate >= fps for rate in self._rates("video", "frames")) >= people)
-
-    def has_seen(self, people: int) -> None:
-        """Pictures of so many others have come. How many go on at once is decided by what the network of the moment carries."""
-        self._until(
-            lambda: sum(track["frames"] > 10 for track in self.counts("video").values()) >= people, pause_ms=500
-        )
+        self._until(lambda: sum(rate >= fps for rate in self._rates("video", "frames").values()) >= people)
 
     def hears(self, people: int = 1) -> None:
         """Sound of so many others arrives; the beep of the false microphone comes each second."""
-        self._until(lambda: sum(rate > 0.001 for rate in self._rates("audio", "energy")) >= people)
+        self._until(lambda: sum(rate > 0.001 for rate in self._rates("audio", "energy").values()) >= people)
 
     def hears_nothing(self) -> None:
         """Silence from everybody."""
-        self._until(lambda: all(rate < 0.0001 for rate in self._rates("audio", "energy")))
+        self._until(lambda: all(rate < 0.0001 for rate in self._rates("audio", "energy").values()))
 
-    def _rates(self, kind: str, what: str) -> list[float]:
+    def _rates(self, kind: str, what: str) -> dict[str, float]:
         before = self.counts(kind)
-        self.page.wait_for_timeout(2_000)
-        after = self.counts(kind)
-        return [
-            (now[what] - before[track][what]) / ((now["at"] - before[track]["at"]) / 1_000)
-            for track, now in after.items()
-            if track in before and now["at"] > before[track]["at"]
-        ]
+        self.page.wait_for_timeout(LOOK_MS)
+        return _rates(before, self.counts(kind), what)
 
-    def _until(self, holds: Callable[[], bool], *, pause_ms: int = 0) -> None:
+    def _until(self, holds: Callable[[], bool]) -> None:
         end = time.monotonic() + MEDIA_MS / 1_000
         while time.monotonic() < end:
             if holds():
                 return
-            self.page.wait_for_timeout(pause_ms)
         raise AssertionError(
             f"{self.person.name} gets sound {self.counts('audio')} and pictures {self.counts('video')}"
         )
+
+
+def see_each_other(callers: Sequence[Caller], *, fps: float) -> None:
+    """The pictures of all others come to everybody, a second of them at least, and each moves at that rate at some time: an overloaded browser
+    is sent less of them for a while."""
+    fine: list[set[str]] = [set() for _ in callers]
+    end = time.monotonic() + 2 * MEDIA_MS / 1_000
+    while any(len(one) < len(callers) - 1 for one in fine):
+        if time.monotonic() > end:
+            now = {one.person.name: one.counts("video") for one in callers}
+            raise AssertionError(f"of these pictures {fine} are well: {now}")
+        before = [one.counts("video") for one in callers]
+        callers[0].page.wait_for_timeout(LOOK_MS)
+        for one, then, seen in zip(callers, before, fine, strict=True):
+            after = one.counts("video")
+            rates = _rates(then, after, "frames")
+            came = {track for track, count in after.items() if count["frames"] > SECOND_FRAMES}
+            seen.update(track for track in came if not fps or rates.get(track, 0.0) >= fps)
+
+
+def _rates(before: Counts, after: Counts, what: str) -> dict[str, float]:
+    return {
+        track: (now[what] - before[track][what]) / ((now["at"] - before[track]["at"]) / 1_000)
+        for track, now in after.items()
+        if track in before and now["at"] > before[track]["at"]
+    }

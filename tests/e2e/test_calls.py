@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.e2e.caller import Caller
+from tests.e2e.caller import Caller, see_each_other
 from tests.e2e.conftest import FLAGS, Meet
 from tests.e2e.person import PHONE
 from tests.e2e.test_screens import load_axe, screen
 from tests.e2e.village import Village, Villager
 
 SMOOTH_FPS = 25
+# Four cameras and twelve pictures are as much as two cores can do. Where another worker has one of them, a second of each has to do.
+GROUP_FPS = 0 if "PYTEST_XDIST_WORKER" in os.environ else SMOOTH_FPS
+SMALL: Any = {"width": 600, "height": 500}
 FAKE = "--use-fake-device-for-media-stream"
 CALLING = [flag for flag in FLAGS if flag != FAKE] + [f"{FAKE}=fps=30", "--auto-select-desktop-capture-source=Entire"]
 
@@ -209,9 +212,10 @@ def test_one_reads_chats_meanwhile(two: tuple[Caller, Caller, str]) -> None:
     expect(bo.controls).to_have_count(0)
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(400)
 def test_four_people(village: Village, meet: Meet) -> None:
-    people = [meet(name) for name in ("Ana Luz", "Bo Lind", "Carol Diaz", "Dan Ek")]
+    # small windows: what costs most of the machine is painting them
+    people = [meet(name, viewport=SMALL) for name in ("Ana Luz", "Bo Lind", "Carol Diaz", "Dan Ek")]
     ana, bo, carol, dan = callers = [Caller(person, village.settle(person)) for person in people]
     room = ana.me.group("Choir", [one.me for one in callers[1:]])
     for one in callers:
@@ -230,9 +234,9 @@ def test_four_people(village: Village, meet: Meet) -> None:
     for one in callers:
         one.is_in()
         expect(one.page.get_by_role("figure")).to_have_count(4)
+    see_each_other(callers, fps=GROUP_FPS)
     for one in callers:
         one.hears(3)
-        one.has_seen(3)  # which of them go on is decided by what the network of the moment carries
     carol.leaves()
     expect(ana.page.get_by_role("figure")).to_have_count(3)
     moderates(ana, bo)
@@ -240,7 +244,7 @@ def test_four_people(village: Village, meet: Meet) -> None:
     ana.page.get_by_role("menuitem", name="End for everyone").click()
     for one in (ana, bo, dan):
         expect(one.controls).to_have_count(0)
-        expect(one.page.get_by_text(re.compile(r"^Video call · \d+ (s|min)")).first).to_be_visible()
+        expect(one.page.get_by_role("article", name=re.compile(r"^Video call · \d+ (s|min)"))).to_be_visible()
 
 
 def moderates(ana: Caller, bo: Caller) -> None:

