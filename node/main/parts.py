@@ -189,6 +189,7 @@ def posts(on: Ground, people: People) -> Posts:
     """Writing."""
     appender = Appender(db=on.db, rooms=on.rooms, log=on.log, users=on.users, feed=on.feed, followers=on.followers)
     forwarding = Forwarding(
+        db=on.db,
         rooms=on.rooms,
         log=on.log,
         users=on.users,
@@ -227,6 +228,7 @@ def neighbours(on: Ground, people: People, posts: Posts) -> Neighbours:
         users=on.users,
         feed=on.feed,
         appender=posts.appender,
+        signer=on.keys,
         signers=on.signers,
     )
     restoring = Restoring(db=db, marker=on.data / database.RESTORED, rooms=on.rooms, replicas=replicas, own=on.keys)

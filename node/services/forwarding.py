@@ -7,7 +7,7 @@ here against the replica is only for a quick answer; the hub decides.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Raw
 
@@ -25,13 +25,15 @@ from node.services.followers import Followers
 from node.services.post import Post
 from node.storage import contacts, pending
 from node.storage.contacts import ContactState
-from node.storage.database import Tx
+from node.storage.database import Database, Tx
 from node.storage.log import Appended, Log
 from node.storage.pending import NewPending, PendingRow
 from node.storage.rooms import RoomRow, Rooms
 from node.storage.users import Users
 from node.wire import envelope
 from node.wire.exchange import Profile, Submit
+
+SPACES_MAX: Final = 4_096  # authors for whom it is remembered how many posts may wait
 
 
 class Signer(Protocol):
@@ -58,6 +60,7 @@ class Forwarding:
     def __init__(
         self,
         *,
+        db: Database,
         rooms: Rooms,
         log: Log,
         users: Users,
@@ -75,13 +78,15 @@ class Forwarding:
         self._entropy = entropy
         self._batch: Tx | None = None
         self._news: list[PendingRow] = []
+        self._space: dict[int, int] = {}  # by author: how many more posts may wait, at least
+        db.on_abort(self._space.clear)
 
     # --- where does it go? ------------------------------------------------------------------------------
 
     def find(self, tx: Tx, actor: Actor, client_id: ClientId) -> Appended | None:
         """What an earlier post with this client id became, while it has no place."""
-        row = pending.by_client(tx, actor.device_pk, client_id)
-        return None if row is None else waiting(row.room, row.event_id, row.at_ms)
+        found = pending.by_client(tx, actor.device_pk, client_id)
+        return None if found is None else waiting(*found)
 
     def hub_of(self, tx: Tx, actor: Actor, post: Post, body: Body) -> NodeId:
         """The node that orders the room, as far as the actor may know; this node when nobody knows better."""
@@ -127,12 +132,7 @@ class Forwarding:
         row = self._rooms.load(tx, RoomId(post.room))
         if row is not None:
             self._check(tx, actor, row, post, body, now_ms)
-        if pending.count(tx, actor.user_pk) >= limits.PENDING_MAX:
-            raise Rejected(
-                Code.LIMIT_REACHED,
-                f"{limits.PENDING_MAX} of your messages wait for other nodes already; wait until they are reached.",
-                limit=limits.PENDING_MAX,
-            )
+        self._require_space(tx, actor.user_pk)
         salt, author_seq = self._entropy.token_bytes(hub.SALT_BYTES), self._log.next_author_seq(tx, now_ms)
         event = envelope.make_event(
             room=RoomId(post.room),
@@ -160,6 +160,20 @@ class Forwarding:
             self._answer_offer(tx, actor.user, actor.user_pk, RoomId(post.room), accepted=True)
         self._tell(tx, waits)
         return waiting(RoomId(post.room), event_id, now_ms)
+
+    def _require_space(self, tx: Tx, author_pk: int) -> None:
+        """Takes one of the posts that may still wait. Counted only when as many were taken as fitted at the last count: since then
+        some may have got their place, and what was left is too low at worst. Raises Rejected."""
+        left = self._space.get(author_pk, 0) or limits.PENDING_MAX - pending.count(tx, author_pk)
+        if left <= 0:
+            raise Rejected(
+                Code.LIMIT_REACHED,
+                f"{limits.PENDING_MAX} of your messages wait for other nodes already; wait until they are reached.",
+                limit=limits.PENDING_MAX,
+            )
+        if len(self._space) >= SPACES_MAX:
+            self._space.clear()
+        self._space[author_pk] = left - 1
 
     def _check(self, tx: Tx, actor: Actor, row: RoomRow, post: Post, body: Body, now_ms: int) -> None:
         """Against the replica, which may be behind: what it does not know yet is left to the hub."""

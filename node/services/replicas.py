@@ -10,7 +10,7 @@ Nobody is put into a room: a replica begins only when somebody here asked to be 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -40,6 +40,13 @@ INVALID: Final = "invalid"  # the hub accepted what the rules forbid
 ERASABLE: Final = content.MARKS - {"recall", "redact", "reaction"}
 
 
+class Signer(Protocol):
+    """Whose node this is (`services.roomkeys.RoomKeys`)."""
+
+    def has_signed(self, event: bytes, signature: bytes | None) -> bool:
+        """Whether this very signature of an event was made here, lately."""
+
+
 class Checked(Struct, frozen=True):
     """An entry whose signatures hold; whether it fits is seen when it is applied."""
 
@@ -63,6 +70,7 @@ class Replicas:
         users: Users,
         feed: Feed,
         appender: Appender,
+        signer: Signer,
         signers: Signers,
     ) -> None:
         self._db = db
@@ -72,6 +80,7 @@ class Replicas:
         self._users = users
         self._feed = feed
         self._appender = appender
+        self._signer = signer
         self._signers = signers
 
     # --- outside the transaction --------------------------------------------------------------------------
@@ -98,13 +107,9 @@ class Replicas:
             raise Rejected(Code.BAD_SIGNATURE, "An event of another node's user comes with that node's signature.")
         else:
             key = self._signers.require(author, seen.incarnation)
-        if author == self._node and self._is_waiting(envelope.event_id(item.event)):
+        if author == self._node and self._signer.has_signed(item.event, item.signature):
             return envelope.own_event(key, item.event, RoomId(item.room))
         return envelope.verify_event(key, item.event, item.signature, RoomId(item.room))
-
-    def _is_waiting(self, event: EventId) -> bool:
-        """Whether this node made and signed the event and waits for its place."""
-        return self._db.view(lambda tx: pending.is_waiting(tx, event))
 
     def _body(self, item: Entry, event: Event) -> Body | None:
         if (item.idx == 1 and not event.room) != (not event.room):

@@ -1,8 +1,12 @@
-"""What this node signs about rooms and people, each composed here from our own state and never by a peer."""
+"""What this node signs about rooms and people, each composed here from our own state and never by a peer.
+
+An event of an own user comes back with its place in the hub's log a moment after it was signed. The latest signatures are remembered, so
+that each need not be verified then.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -12,6 +16,9 @@ from node.wire import envelope, keys
 from node.wire.codec import encode
 from node.wire.envelope import Key
 from node.wire.exchange import Ack, Profile, SignerCert
+from node.wire.keys import SigningKey
+
+LATELY_MAX: Final = 4_096  # events, about 400 bytes each: more than are under way to hubs at once
 
 
 class Keys(Protocol):
@@ -43,6 +50,9 @@ class RoomKeys:
 
     def __init__(self, identity: Keys) -> None:
         self._identity = identity
+        self._op: Ed25519PrivateKey | None = None  # what `_key` is made of
+        self._key: SigningKey | None = None
+        self._lately: dict[bytes, bytes] = {}  # signatures of events, the oldest first
 
     @property
     def nid(self) -> NodeId:
@@ -66,7 +76,15 @@ class RoomKeys:
 
     def sign_event(self, event: bytes) -> bytes:
         """This node vouches for an event of its own user."""
-        return envelope.sign_event(self._identity.op_key, event)
+        signature = envelope.sign_event(self._signing(), event)
+        if len(self._lately) >= LATELY_MAX:
+            del self._lately[next(iter(self._lately))]
+        self._lately[event] = signature
+        return signature
+
+    def has_signed(self, event: bytes, signature: bytes | None) -> bool:
+        """Whether this very signature of an event was made here, lately, and nobody asked before; False says nothing."""
+        return signature is not None and self._lately.pop(event, None) == signature
 
     def sign_head(self, room: RoomId, head: Head) -> bytes:
         """The word of this node, as the hub of `room`, for every entry up to `head`."""
@@ -87,4 +105,10 @@ class RoomKeys:
         return Profile(user, name, at_ms, self.incarnation, signature, self.cert)
 
     def _sign(self, signed: bytes) -> bytes:
-        return envelope.sign(self._identity.op_key, signed)
+        return envelope.sign(self._signing(), signed)
+
+    def _signing(self) -> SigningKey:
+        op = self._identity.op_key
+        if self._key is None or self._op is not op:  # the first time, and after a change of keys
+            self._op, self._key = op, SigningKey(op)
+        return self._key

@@ -85,14 +85,11 @@ def by_event(tx: Tx, event: EventId) -> PendingRow | None:
     return _row(tx.one(f"{_SELECT} WHERE p.event_id = ?", (event,)))
 
 
-def is_waiting(tx: Tx, event: EventId) -> bool:
-    """Whether this event was made here and has no place yet."""
-    return tx.one("SELECT 1 FROM pending WHERE event_id = ?", (event,)) is not None
-
-
-def by_client(tx: Tx, device_pk: int, client_id: ClientId) -> PendingRow | None:
-    """What an earlier post with this client id became."""
-    return _row(tx.one(f"{_SELECT} WHERE p.device = ? AND p.client_id = ?", (device_pk, client_id)))
+def by_client(tx: Tx, device_pk: int, client_id: ClientId) -> tuple[RoomId, EventId, int] | None:
+    """(room, event, at_ms) of what an earlier post with this client id became."""
+    sql = "SELECT room, event_id, at_ms FROM pending WHERE device = ? AND client_id = ?"
+    row = tx.one(sql, (device_pk, client_id))
+    return None if row is None else (RoomId(row[0]), EventId(row[1]), int(row[2]))
 
 
 def of_author(tx: Tx, author_pk: int) -> list[PendingRow]:

@@ -30,14 +30,20 @@ class Users:
                 cursor = tx.execute("INSERT INTO users (user) VALUES (?)", (user,))
                 assert cursor.lastrowid is not None
                 pk = cursor.lastrowid
-            if len(self._pks) >= CACHE_MAX:
-                self._pks.clear()
-            self._pks[user] = pk
+            self._keep(user, pk)
         return pk
+
+    def _keep(self, user: UserId, pk: int) -> None:
+        if len(self._pks) >= CACHE_MAX:
+            self._pks.clear()
+        self._pks[user] = pk
 
     def known(self, tx: Tx, user: UserId) -> int | None:
         """The number of `user` if there is one; never makes a row, so strangers cannot fill the table."""
-        return self._pks.get(user) or self.find(tx, user)
+        pk = self._pks.get(user) or self.find(tx, user)
+        if pk is not None:
+            self._keep(user, pk)
+        return pk
 
     def find(self, tx: Tx, user: UserId) -> int | None:
         """The number of `user`, if it is known."""

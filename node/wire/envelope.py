@@ -46,7 +46,7 @@ from node.base.ids import DeviceId, EventId, NodeId, RoomId, UserId, parse_user
 from node.core import hub
 from node.core.hub import Head
 from node.wire.codec import Decoder, encode
-from node.wire.keys import is_signed
+from node.wire.keys import SigningKey, is_signed
 
 
 class Event(Struct, frozen=True, array_like=True):
@@ -135,7 +135,7 @@ def verify_head(public: bytes, room: RoomId, head: Head, nid: NodeId, incarnatio
 # --- events between nodes -------------------------------------------------------------------------------
 
 
-def sign_event(key: Ed25519PrivateKey, event: bytes) -> bytes:
+def sign_event(key: Ed25519PrivateKey | SigningKey, event: bytes) -> bytes:
     """This node vouches for an event of its own user."""
     return key.sign(hub.CONTEXT + event)
 
@@ -154,7 +154,7 @@ def verify_event(key: Key, raw: bytes, signature: bytes | None, room: RoomId) ->
 
 
 def own_event(key: Key, raw: bytes, room: RoomId) -> Verified[Event]:
-    """An event that this node made, signed and still remembers: its bytes are known by their id, so the signature is not asked again."""
+    """An event that this node made and signed, with this very signature, and still remembers: it is not computed again."""
     event = decode_event(raw)
     _check_names(event, key, raw, room)
     return Verified(event, raw, key)
@@ -209,7 +209,7 @@ def profile_bytes(user: UserId, name: str, at_ms: int, nid: NodeId, incarnation:
     return encode((hub.TAG_PROFILE, user, name, at_ms, nid, incarnation))
 
 
-def sign(key: Ed25519PrivateKey, signed: bytes) -> bytes:
+def sign(key: Ed25519PrivateKey | SigningKey, signed: bytes) -> bytes:
     """A signature over one of the signed parts above, which this node composed itself."""
     return key.sign(hub.CONTEXT + signed)
 

@@ -283,6 +283,12 @@ class TestEnds:
             keys.check_transfer(msgspec.structs.replace(self.transfer, by_old=said.signature), **self.roots)
 
 
+@given(st.binary(max_size=300))
+def test_both_libraries_sign_the_same(data: bytes) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    assert keys.SigningKey(key).sign(data) == key.sign(data)
+
+
 def test_what_is_no_signature() -> None:
     key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
     public, signature = key.public_key().public_bytes_raw(), key.sign(b"x")
