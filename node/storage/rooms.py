@@ -25,12 +25,13 @@ _encode_state: Final = msgspec.msgpack.Encoder().encode
 _decode_state: Final = msgspec.msgpack.Decoder(Room).decode
 _SELECT: Final = "SELECT id, room, kind, hub, state, epoch, head_idx, head_hash, head_seq, trouble FROM rooms"
 _SMALL: Final = "SELECT id, room, kind, hub, epoch, head_idx, head_hash, head_seq, trouble FROM rooms"
+_BEHIND: Final = "The log of a room has grown behind the writer's back."
 
 
 class RoomRow:
     """A room in the hands of a transaction. Assign, then `Rooms.touch`."""
 
-    __slots__ = ("changed", "head", "head_seq", "hub", "kind", "pk", "room", "state", "trouble")
+    __slots__ = ("changed", "head", "head_seq", "hub", "kind", "pk", "room", "state", "stored_idx", "trouble")
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.pk: int = row[0]
@@ -42,6 +43,7 @@ class RoomRow:
         self.head_seq: int = row[8]
         self.trouble: str = row[9]  # why nothing more is taken from this hub
         self.changed = False  # state differs from the row
+        self.stored_idx = self.head.idx  # where the log ends as the row has it
 
 
 class Rooms:
@@ -104,10 +106,13 @@ class Rooms:
         return row
 
     def touch(self, tx: Tx, row: RoomRow) -> None:
-        """Head or state changed: write it once, at the end of the batch."""
+        """Head or state changed: write it once, at the end of the batch, if the head is still where this writer left it: so no two
+        entries get one place, whatever goes wrong with what is remembered of a room."""
         if not self._dirty:
             tx.before_commit(self, lambda: self._flush(tx))
-        self._dirty[row.room] = row
+        if self._dirty.setdefault(row.room, row) is not row:
+            raise RuntimeError(_BEHIND)
+        self._rows[row.room] = row
 
     def set_state(self, tx: Tx, row: RoomRow, state: Room, idx: int) -> None:
         """Replaces the state and makes ``members`` and ``invitations`` agree with it."""
@@ -255,10 +260,17 @@ class Rooms:
             if row.changed:
                 tx.execute("UPDATE rooms SET state = ? WHERE id = ?", (_encode_state(row.state), row.pk))
                 row.changed = False
-        tx.executemany(
-            "UPDATE rooms SET epoch = ?, head_idx = ?, head_hash = ?, head_seq = ? WHERE id = ?",
-            [(row.head.epoch, row.head.idx, row.head.hash, row.head_seq, row.pk) for row in dirty.values()],
+        cursor = tx.executemany(
+            "UPDATE rooms SET epoch = ?, head_idx = ?, head_hash = ?, head_seq = ? WHERE id = ? AND head_idx = ?",
+            [
+                (row.head.epoch, row.head.idx, row.head.hash, row.head_seq, row.pk, row.stored_idx)
+                for row in dirty.values()
+            ],
         )
+        if cursor.rowcount != len(dirty):
+            raise RuntimeError(_BEHIND)
+        for row in dirty.values():
+            row.stored_idx = row.head.idx
 
     def _enter(self, tx: Tx, room_pk: int, user: UserId, member: Member) -> None:
         sql = """INSERT INTO members (room, user, first_idx, read_idx, delivered_idx) VALUES (?, ?, ?, ?, ?)

@@ -14,7 +14,14 @@ from typing import Final, Protocol, cast
 from node.base import limits
 from node.base.errors import ExitStatus, Fatal
 
-NAMES: Final = ("m0001_first", "m0002_peers", "m0003_rooms_across_nodes", "m0004_calls", "m0005_refusals")
+NAMES: Final = (
+    "m0001_first",
+    "m0002_peers",
+    "m0003_rooms_across_nodes",
+    "m0004_calls",
+    "m0005_refusals",
+    "m0006_fewer_indexes",
+)
 LATEST: Final = len(NAMES)
 
 

@@ -93,3 +93,49 @@ def test_three_copies_are_kept(database: Path) -> None:
         migrations.backup(conn, database, version)
     conn.close()
     assert len(list(database.parent.glob("*.backup"))) == limits.BACKUPS_KEPT
+
+
+OLD_INDEXES = """
+DROP INDEX entries_place;
+CREATE UNIQUE INDEX entries_place ON entries (room, idx);
+CREATE INDEX entries_content ON entries (room, idx, author) WHERE counts = 1;
+DROP INDEX pending_room;
+CREATE INDEX pending_room ON pending (room);
+PRAGMA user_version = 5;
+"""
+LOOK_UPS = (
+    ("SELECT log_hash FROM entries WHERE room = 1 AND idx = 2", "entries_place"),
+    (
+        "SELECT 1 FROM entries WHERE room = 1 AND counts = 1 AND idx > 2 AND idx <= 9 AND author <> 3",
+        "COVERING INDEX entries_place",
+    ),
+    ("SELECT 1 FROM pending WHERE room = x'01' AND hub = x'02' AND kind = 'join'", "pending_room"),
+    ("SELECT 1 FROM pending WHERE room = x'01' AND kind = 'decline'", "pending_room"),
+)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_fewer_indexes_answer_as_much(database: Path, *, old: bool) -> None:
+    """A database from before `m0006_fewer_indexes` opens, with its log, and what is looked up often needs no scan."""
+    conn = sqlite3.connect(database, isolation_level=None)
+    conn.execute("INSERT INTO users (id, user) VALUES (3, 'alice')")
+    conn.execute("INSERT INTO rooms (id, room, kind, hub, state, head_hash) VALUES (1, x'01', 'group', x'', x'', x'')")
+    for idx in (1, 2):
+        sql = """INSERT INTO entries (room, idx, epoch, at_ms, event_id, log_hash, event, kind, author)
+                 VALUES (1, ?, 1, 0, ?, x'07', x'', 'text', 3)"""
+        conn.execute(sql, (idx, bytes([idx])))
+    if old:
+        conn.executescript(OLD_INDEXES)
+    conn.close()
+    make(database)
+    conn = sqlite3.connect(database)
+    assert migrations.version(conn) == migrations.LATEST
+    assert conn.execute(LOOK_UPS[0][0]).fetchone() == (b"\x07",)
+    for sql, index in LOOK_UPS:
+        (plan,) = conn.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+        assert index in plan[3]
+    names = {
+        name for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE tbl_name = 'entries' AND sql <> ''")
+    }
+    conn.close()
+    assert "entries_content" not in names

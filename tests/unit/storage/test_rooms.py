@@ -83,6 +83,32 @@ async def test_a_batch_that_was_undone_leaves_no_trace_in_memory(ledger: Ledger)
     assert after.head.idx == 5, "each of the good ones was appended once"
 
 
+async def test_no_two_entries_get_one_place(ledger: Ledger) -> None:
+    """A head in memory that is not the one on disk is found out, and forgotten."""
+    services, room = ledger.services, await garden(ledger)
+    row = services.rooms._rows[room]
+    row.head, row.stored_idx = row.head.__class__(1, 1, bytes(32)), 1
+    with pytest.raises(RuntimeError, match="behind"):
+        await ledger.post("alice", room, content.Text(text="in the place of another"))
+    assert (await ledger.post("alice", room, content.Text(text="again"))).idx == 4
+    check_coherent(ledger, room)
+
+
+async def test_a_room_is_in_one_hand(ledger: Ledger) -> None:
+    """Two objects of one room in one batch would give one place twice."""
+    services, room = ledger.services, await garden(ledger)
+
+    def write(tx: Tx) -> None:
+        for _ in range(2):
+            services.rooms._rows.clear()
+            row = services.rooms.load(tx, room)
+            assert row is not None
+            services.rooms.touch(tx, row)
+
+    with pytest.raises(RuntimeError, match="behind"):
+        await services.db.write(write)
+
+
 async def test_a_room_that_was_undone_does_not_exist(ledger: Ledger) -> None:
     def fail(tx: Tx) -> None:
         raise ZeroDivisionError
