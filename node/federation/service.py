@@ -4,7 +4,8 @@
 is told ``duplicate`` and closes; cursors make the overlap harmless. A link that would lose against one that may be dead makes us ask
 the old one for a sign of life, so that a peer that lost its network comes back within seconds.
 
-*A campaign* (campaigns.py) is the effort to link one peer. It begins when something is put into the outbox, at the start for every peer with waiting rows and every known one linked in the last 30 days, and
+Who may link is said by gate.py, what is noted of peers by notes.py. *A campaign* (campaigns.py) is the effort to link one peer. It begins
+when something is put into the outbox, at the start for every peer with waiting rows and every known one linked in the last 30 days, and
 when such a link was lost.
 
 Every task lives in the group of `run`. One ticker looks after all links.
@@ -14,17 +15,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Final
-from urllib.parse import urlsplit
 
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId
 from node.federation.campaigns import Campaigns
 from node.federation.dialer import Dialer, Opener
+from node.federation.gate import Gate
+from node.federation.hosts import Hosts
 from node.federation.listener import Listener
-from node.federation.proto.handshake import Channel, HandshakeRefused, OwnIdentity, Proven
+from node.federation.notes import Notes
+from node.federation.proto.handshake import Channel, OwnIdentity, Proven
 from node.federation.proto.link import Link
 from node.federation.queries import Acquaintances, Queries
 from node.federation.session import Desk, Hints, LinkSocket, Session, offline
@@ -37,14 +39,13 @@ from node.services.ports import Candidate, PeerInbox, Resolver
 from node.storage.cursors import Cursors
 from node.storage.database import Database, Tx
 from node.storage.outbox import Outbox
-from node.storage.peers import ALLOW, BLOCK, Peer, PeerRow, PeerStore, Proof, Quarantine
+from node.storage.peers import Peer, PeerRow, PeerStore, Quarantine
 from node.wire import s2s
 from node.wire.address import Place
-from node.wire.keys import Certified, Chain, OpCert
+from node.wire.keys import Chain, OpCert
 
 TICK_S: Final = 1.0
 SWEEP_S: Final = 600.0  # outboxes over their bounds, old quarantine
-HOSTS_REMEMBERED: Final = 4_096
 REACH_ATTEMPTS: Final = 3
 log = Log("federation")
 
@@ -89,15 +90,16 @@ class Federation:
         self._resolver = resolver
         self._clock = clock
         self._entropy = entropy
-        self._allowed_only = allowed_only
+        self._gate = Gate(db=db, peers=peers, clock=clock, allowed_only=allowed_only)
         self._was_closed = allowed_only()
-        self._quarantine = Quarantine()
+        quarantine = Quarantine()
+        self.notes = Notes(db=db, peers=peers, outbox=outbox, quarantine=quarantine, inbox=inbox, clock=clock)
+        self.hosts = Hosts(peers)
         self._links: dict[NodeId, Session] = {}
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[asyncio.Task[None], None] = {}  # of the group, in order, so that a simulation repeats itself
         self._stopping = False
         self._reaching: dict[NodeId, asyncio.Lock] = {}
-        self._hosts: dict[str, None] = {}  # addresses of known peers, the last used at the end
         self._swept = 0.0
         self._dialer = Dialer(
             identity=identity,
@@ -105,9 +107,9 @@ class Federation:
             opener=opener,
             clock=clock,
             entropy=entropy,
-            accept=self._accept,
-            binding_required=self._binding_required,
-            failed=self._address_failed,
+            accept=self._gate.accept,
+            binding_required=self._gate.binding_required,
+            failed=self.notes.address_failed,
         )
         self._campaigns = Campaigns(
             clock=clock, entropy=entropy, spawn=self._spawn, worth=self._worth, linked=self.linked, dial=self._dial
@@ -120,7 +122,7 @@ class Federation:
             peers=peers,
             outbox=outbox,
             cursors=Cursors(),
-            quarantine=self._quarantine,
+            quarantine=quarantine,
             inbox=inbox,
             answers=answers,
             hints=hints or NoHints(),
@@ -130,9 +132,9 @@ class Federation:
         self.listener: Final = Listener(
             identity=identity,
             clock=clock,
-            accept=self._accept_call,
+            accept=self._gate.accept_call,
             serve=self._serve_accepted,
-            is_known=self._is_known_host,
+            is_known=self.hosts.__contains__,
             end=self._end_accepted,
         )
 
@@ -158,14 +160,14 @@ class Federation:
     async def _begin(self) -> None:
         since_ms = self._clock.now_ms() - limits.LINK_KEEP_S * 1000
         wanted = self._db.view(lambda tx: self._wanted(tx, since_ms))
-        self._db.view(self._load_hosts)
+        self._db.view(self.hosts.load)
         for place, nid in enumerate(wanted):
             self._campaign(nid, delay_s=place * limits.DIAL_SPREAD_MS / 1000)
 
     def _wanted(self, tx: Tx, since_ms: int) -> list[NodeId]:
         """Those for whom something waits, then those who were linked lately."""
         waiting = [self._peers.get(tx, pk) for pk in self._outbox.peers_waiting(tx)]
-        found = dict.fromkeys(row.nid for row in waiting if row is not None and not self._shut(row))
+        found = dict.fromkeys(row.nid for row in waiting if row is not None and not self._gate.shut(row))
         found |= dict.fromkeys(row.nid for row in self._peers.linked_since(tx, since_ms))
         return list(found)
 
@@ -195,38 +197,19 @@ class Federation:
             elif session.up and session.dialled and now - session.opened > limits.LINK_AGE_S:
                 session.opened = now - limits.LINK_AGE_S + limits.DIAL_DELAY_S_MAX  # once more if this fails
                 self._campaign(session.peer.nid, renew=True)
-        if self._was_closed != self._allowed_only():
+        if self._was_closed != self._gate.allowed_only():
             self._was_closed = not self._was_closed
             self._close_shut()
         if now - self._swept > SWEEP_S:
             self._swept = now
-            self._sweep()
-
-    def _shut(self, row: PeerRow) -> bool:
-        """Whether this node does not talk to that one."""
-        return row.policy == BLOCK or (self._allowed_only() and row.policy != ALLOW)
+            self.notes.sweep()
 
     def _close_shut(self, only: NodeId | None = None) -> None:
         """Ends links with nodes that are shut out now."""
         for nid in list(self._links) if only is None else [only]:
             row = self._db.view(lambda tx, nid=nid: self._peers.find(tx, nid))  # type: ignore[misc]
-            if row is not None and self._shut(row):
+            if row is not None and self._gate.shut(row):
                 self.drop(nid, "blocked")
-
-    def _sweep(self) -> None:
-        """Outboxes over their bounds, and refused items that were kept long enough."""
-        before_ms = self._clock.now_ms() - limits.QUARANTINE_S * 1000
-
-        def sweep(tx: Tx) -> None:
-            self._quarantine.forget(tx, before_ms)
-            for pk in self._outbox.overdue(tx):
-                row = self._peers.get(tx, pk)
-                assert row is not None
-                for lost in self._outbox.collapse(tx, pk):
-                    self._inbox.nacked(tx, row.peer, lost.cls, lost.body, Code.UNDELIVERABLE)
-
-        with suppress(Rejected):
-            self._db.submit(sweep, _report)
 
     # --- services.ports.PeerLinks -----------------------------------------------------------------------
 
@@ -265,8 +248,8 @@ class Federation:
         if target == self._identity.nid:
             raise Rejected(Code.CONFLICT, "This is the address of this very node.")
         lock = self._reaching.setdefault(target, asyncio.Lock())
-        if admit and self._allowed_only():
-            await self._admit(target)
+        if admit and self._gate.allowed_only():
+            await self._gate.admit(target)
         try:
             async with lock:  # several people may want the same first contact
                 if not self.linked(target):
@@ -276,19 +259,9 @@ class Federation:
                 self._reaching.pop(target, None)
         return target
 
-    async def _admit(self, nid: NodeId) -> None:
-        now_ms = self._clock.now_ms()
-
-        def allow(tx: Tx) -> None:
-            row = self._peers.ensure(tx, nid, now_ms, known=True)
-            if row.policy != BLOCK:
-                self._peers.set_policy(tx, row.pk, ALLOW)
-
-        await self._db.write(allow)
-
     async def _reach(self, target: NodeId, domain: str, places: Sequence[Place]) -> None:
         row = self._db.view(lambda tx: self._peers.find(tx, target))
-        if self._allowed_only() if row is None else self._shut(row):
+        if self._gate.allowed_only() if row is None else self._gate.shut(row):
             raise _blocked()
         reason = ""
         for _ in range(REACH_ATTEMPTS):
@@ -371,7 +344,7 @@ class Federation:
     def _worth(self, nid: NodeId) -> PeerRow | None:
         """The row of a peer that somebody wants to reach: something waits for it, or it is known and was linked lately."""
         row = self._db.view(lambda tx: self._peers.find(tx, nid))
-        if row is None or self._shut(row):
+        if row is None or self._gate.shut(row):
             return None
         if row.known and self._clock.now_ms() - row.seen_ms < limits.LINK_KEEP_S * 1000:
             return row
@@ -385,13 +358,13 @@ class Federation:
             dialled = await self._dialer.dial(nid, places=places, domain=domain, eager=eager)
         except Rejected as error:
             reason = str(error.detail.get("reason") or error.text)
-            await self._note_dial(nid, tell(str(error.detail.get("cause") or Cause.OTHER), reason))
+            await self.notes.dial(nid, tell(str(error.detail.get("cause") or Cause.OTHER), reason))
             raise
         if self._group is None:
             dialled.socket.abort()
             raise offline()
         try:
-            peer = await self._prove(dialled.proven, known=True)
+            peer = await self._gate.prove(dialled.proven, known=True)
         except BaseException:
             dialled.socket.abort()
             raise
@@ -417,71 +390,12 @@ class Federation:
         self._spawn(self._serve(session))
         return session
 
-    async def _note_dial(self, nid: NodeId, error: str) -> None:
-        now_ms = self._clock.now_ms()
-
-        def note(tx: Tx) -> None:
-            row = self._peers.find(tx, nid)
-            if row is not None:
-                self._peers.dialled(tx, row.pk, now_ms, error[:400])
-
-        with suppress(Rejected):
-            await self._db.write(note)
-
-    def _address_failed(self, nid: NodeId, url: str) -> None:
-        now_ms = self._clock.now_ms()
-
-        def note(tx: Tx) -> None:
-            row = self._peers.find(tx, nid)
-            if row is not None:
-                self._peers.address_failed(tx, row.pk, url, now_ms)
-
-        with suppress(Rejected):
-            self._db.submit(note, _report)
-
     # --- links ------------------------------------------------------------------------------------------
-
-    def _accept(self, who: Certified) -> None:
-        """Looks at an identity that we dialled, before we show ours. Raises HandshakeRefused."""
-        row = self._db.view(lambda tx: self._peers.find(tx, who.nid))
-        if row is not None and row.proved and who.order < (row.rotations, row.incarnation):
-            raise HandshakeRefused(Code.KEY_CHANGED, "this is an older copy of a node that has moved on")
-        self._accept_call(who)
-
-    def _accept_call(self, who: Certified) -> None:
-        """Looks at an identity that dialled us; an older copy is shown its later state once it is proved. Raises HandshakeRefused."""
-        row = self._db.view(lambda tx: self._peers.find(tx, who.nid))
-        if row is not None and row.proved and who.order == (row.rotations, row.incarnation) and who.op != row.op:
-            raise HandshakeRefused(Code.KEY_CHANGED, "a second op key at the same incarnation")
-
-    def _binding_required(self, nid: NodeId, url: str) -> bool:
-        def look(tx: Tx) -> bool:
-            row = self._peers.find(tx, nid)
-            return row is not None and any(one.url == url and one.tls for one in self._peers.addresses(tx, row.pk))
-
-        return self._db.view(look)
-
-    async def _prove(self, proven: Proven, *, known: bool = False) -> Peer:
-        """The pin moves forward, on disk. Raises Rejected."""
-        who = proven.who
-        proof = Proof(
-            nid=who.nid,
-            chain=proven.chain,
-            cert=proven.cert,
-            op=who.op,
-            rotations=who.rotations,
-            incarnation=who.incarnation,
-        )
-        now_ms = self._clock.now_ms()
-        row = await self._db.write(lambda tx: self._peers.prove(tx, proof, now_ms, known=known))
-        if row is None:
-            raise Rejected(Code.KEY_CHANGED, "This is an older copy of a node that has moved on.")
-        return row.peer
 
     async def _serve_accepted(self, socket: LinkSocket, proven: Proven, channel: Channel) -> None:
         """From the listener: runs the link to its end."""
         try:
-            peer = await self._prove(proven)
+            peer = await self._gate.prove(proven)
         except Rejected:
             self._send_away(socket, proven, channel)
             return
@@ -501,7 +415,7 @@ class Federation:
         socket.close()
 
     async def _serve(self, session: Session) -> None:
-        nid, pk = session.peer.nid, session.peer.pk
+        nid = session.peer.nid
         try:
             refusal = self._refusal(session)
             if refusal is not None:
@@ -522,14 +436,13 @@ class Federation:
         finally:
             self._left(session)
             if nid not in self._links:
-                with suppress(Rejected):
-                    self._db.submit(lambda tx: self._peers.forget_stranger(tx, pk), _report, peer=nid)
+                self.notes.gone(session.peer)
 
     def _refusal(self, session: Session) -> tuple[str, int] | None:
         """Why a proved link may not stay: reason and when to come back."""
         nid = session.peer.nid
         row = self._db.view(lambda tx: self._peers.find(tx, nid))
-        if row is None or self._shut(row):
+        if row is None or self._gate.shut(row):
             return "blocked", limits.BLOCKED_RETRY_S
         if self._stopping:
             return "restarting", limits.LINK_RETRY_S
@@ -556,16 +469,11 @@ class Federation:
         skew_ms = session.skew_ms
         self._campaigns.wake(session.peer.nid)
         if not self._is_stranger(session):
-            self._remember_host(session.address)
+            self.hosts.remember(session.address)
         if abs(skew_ms) > limits.CLOCK_SKEW_WARN_S * 1000:
             log.warning("The clock of a peer differs from ours", ms=skew_ms)
-        self._note_seen(session)
+        self.notes.seen(session.peer, session.skew_ms)
         self._inbox.linked(session.peer)  # also in the place of another link, on which things may have been lost
-
-    def _note_seen(self, session: Session) -> None:
-        now_ms, pk, skew_ms = self._clock.now_ms(), session.peer.pk, session.skew_ms
-        with suppress(Rejected):
-            self._db.submit(lambda tx: self._peers.seen(tx, pk, now_ms, skew_ms), _report)
 
     def _left(self, session: Session) -> None:
         nid = session.peer.nid
@@ -573,29 +481,12 @@ class Federation:
             return
         del self._links[nid]
         if session.announced:
-            self._note_seen(session)
+            self.notes.seen(session.peer, session.skew_ms)
             self._inbox.unlinked(session.peer)
         ending = session.ending
         assert ending is not None
         if ending.reason not in {"idle", "blocked", "superseded"}:
             self._campaign(nid, delay_s=self._entropy.uniform(0.0, max(1.0, 2.0 * ending.retry_s)))
-
-    # --- addresses of known peers -----------------------------------------------------------------------
-
-    def _is_known_host(self, address: str) -> bool:
-        return address in self._hosts
-
-    def _remember_host(self, address: str) -> None:
-        self._hosts.pop(address, None)
-        self._hosts[address] = None
-        if len(self._hosts) > HOSTS_REMEMBERED:
-            del self._hosts[next(iter(self._hosts))]
-
-    def _load_hosts(self, tx: Tx) -> None:
-        for row in self._peers.all(tx):
-            if row.known:
-                for address in self._peers.addresses(tx, row.pk):
-                    self._remember_host(urlsplit(address.url).hostname or "")
 
 
 def unreachable(reason: str) -> Rejected:
@@ -605,8 +496,3 @@ def unreachable(reason: str) -> Rejected:
 
 def _blocked() -> Rejected:
     return Rejected(Code.NODE_BLOCKED, "This node and the other one do not talk to each other.")
-
-
-def _report(result: object, error: Exception | None) -> None:
-    if error is not None and not isinstance(error, Rejected):
-        log.error("A note about a peer was not stored", error)

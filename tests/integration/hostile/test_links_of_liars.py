@@ -244,7 +244,7 @@ async def test_slow_handshakes_take_no_places_from_others(stage_set: Scene) -> N
 
 async def test_thirty_handshakes_a_minute_of_one_address(stage_set: Scene) -> None:
     s = stage_set
-    s.a.node.federation._hosts.clear()
+    s.a.node.federation.hosts.clear()
     statuses = []
     for _ in range(limits.HANDSHAKES_PER_MIN + 5):
         try:

@@ -132,7 +132,7 @@ async def test_a_stranger_who_asked_somebody_is_kept(stage_set: Scene, tmp_path:
 async def test_strangers_have_sixty_four_links_together(stage_set: Scene, tmp_path: Path) -> None:
     """And the honest nodes keep theirs. Handshakes of one address are few, so known addresses stand in for many networks."""
     s = stage_set
-    s.a.node.federation._remember_host("127.0.0.1")
+    s.a.node.federation.hosts.remember("127.0.0.1")
     now_s = s.a.clock.now_ms() // 1000
     async with AsyncExitStack() as stack:
         linked = 1  # the villain of the scene

@@ -194,7 +194,7 @@ class Nemesis:
         machine = self._machine()
         if machine is not None and machine.node is not None:
             machine.note("outboxes are swept")
-            machine.node.federation._sweep()
+            machine.node.federation.notes.sweep()
 
     def _lazy(self) -> None:
         device = self._random.choice(self._world.devices)
