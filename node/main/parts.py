@@ -282,6 +282,7 @@ def neighbours(on: Ground, people: People, posts: Posts) -> Neighbours:
 
 def _submissions(on: Ground, people: People, posts: Posts) -> Submissions:
     return Submissions(
+        db=on.db,
         rooms=on.rooms,
         log=on.log,
         users=on.users,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -26,7 +26,7 @@ from node.services.followers import Followers
 from node.services.signers import Signers
 from node.storage import contacts, refusals
 from node.storage.contacts import ContactState
-from node.storage.database import Tx
+from node.storage.database import Database, Tx
 from node.storage.log import Draft, Log
 from node.storage.peers import Peer
 from node.storage.refusals import Refusal
@@ -35,6 +35,8 @@ from node.storage.users import Users
 from node.wire import envelope
 from node.wire.envelope import Event, Key, Verified
 from node.wire.exchange import Reject, Submit
+
+AGREED_MAX: Final = 4_096  # peers
 
 
 class RoomLinks(Protocol):
@@ -79,7 +81,7 @@ class Submissions:
     """Sequences events of other nodes' users."""
 
     def __init__(
-        self, *, rooms: Rooms, log: Log, users: Users, appender: Appender, followers: Followers, signer: Signer, people: People,
+        self, *, db: Database, rooms: Rooms, log: Log, users: Users, appender: Appender, followers: Followers, signer: Signer, people: People,
         links: RoomLinks, signers: Signers, invitations: Budget, clock: Clock,
     ) -> None:  # fmt: skip
         self._rooms = rooms
@@ -93,6 +95,8 @@ class Submissions:
         self._signers = signers
         self._invitations = invitations  # of each node: who is invited may live on nodes that nobody here knows
         self._clock = clock
+        self._agreed: set[int] = set()  # peers of whom no post was refused
+        db.on_abort(self._agreed.clear)
         self.may_append: Callable[[RoomRow], None] = lambda row: None  # raises Rejected; set by the composition root
 
     def meet(self, peer: Peer) -> None:
@@ -123,15 +127,25 @@ class Submissions:
         pk = self._users.known(tx, author)
         if pk is not None and self._log.has_authored(tx, pk, event.author_seq):
             return
-        told = refusals.find(tx, peer.pk, author, event.author_seq)
+        told = None if peer.pk in self._agreed else self._told(tx, peer, author, event.author_seq)
         if told is None:
             try:
                 self._sequence(tx, submission)
             except Rejected as refusal:
                 told = Refusal(refusal.code, refusal.text[:300])
+                self._agreed.discard(peer.pk)
                 refusals.put(tx, peer.pk, author, event.author_seq, told, self._clock.now_ms())
         if told is not None:
             self._refuse(tx, peer, submission, told)
+
+    def _told(self, tx: Tx, peer: Peer, author: UserId, author_seq: int) -> Refusal | None:
+        """What was said to this post before; of a peer that was never refused anything is remembered that it need not be asked."""
+        told = refusals.find(tx, peer.pk, author, author_seq)
+        if told is None and not refusals.has_any(tx, peer.pk):
+            if len(self._agreed) >= AGREED_MAX:
+                self._agreed.clear()
+            self._agreed.add(peer.pk)
+        return told
 
     def _refuse(self, tx: Tx, peer: Peer, submission: Submission, told: Refusal) -> None:
         room_id, event_id = RoomId(submission.item.room), submission.event_id

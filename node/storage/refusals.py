@@ -29,6 +29,11 @@ def find(tx: Tx, peer_pk: int, author: UserId, author_seq: int) -> Refusal | Non
     return None if row is None else Refusal(*row)
 
 
+def has_any(tx: Tx, peer_pk: int) -> bool:
+    """Whether any post of this peer was refused and is remembered."""
+    return tx.one("SELECT 1 FROM refusals WHERE peer = ? LIMIT 1", (peer_pk,)) is not None
+
+
 def put(tx: Tx, peer_pk: int, author: UserId, author_seq: int, refusal: Refusal, now_ms: int) -> None:
     """Remembers the first answer to a post; the oldest of the peer beyond the bound, and what is too old of all, is forgotten."""
     tx.execute(

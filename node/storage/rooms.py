@@ -25,6 +25,7 @@ _encode_state: Final = msgspec.msgpack.Encoder().encode
 _decode_state: Final = msgspec.msgpack.Decoder(Room).decode
 _SELECT: Final = "SELECT id, room, kind, hub, state, epoch, head_idx, head_hash, head_seq, trouble FROM rooms"
 _SMALL: Final = "SELECT id, room, kind, hub, epoch, head_idx, head_hash, head_seq, trouble FROM rooms"
+_NONE: Final = RoomId(b"")
 _BEHIND: Final = "The log of a room has grown behind the writer's back."
 
 
@@ -52,6 +53,7 @@ class Rooms:
     def __init__(self, db: Database, users: Users) -> None:
         self._users = users
         self._rows: dict[RoomId, RoomRow] = {}
+        self._by_pk: dict[int, RoomId] = {}  # of these
         self._dirty: dict[RoomId, RoomRow] = {}
         self._seen: dict[int, RoomRow] = {}  # decoded for readers; never changed
         db.on_abort(self._forget)
@@ -71,6 +73,9 @@ class Rooms:
 
     def peek_pk(self, tx: Tx, pk: int) -> RoomRow:
         """For readers that have the number from a join."""
+        row = self._rows.get(self._by_pk.get(pk, _NONE))
+        if row is not None:
+            return row
         found = tx.one(f"{_SMALL} WHERE id = ?", (pk,))
         assert found is not None, "a foreign key names this room"
         row = self._rows.get(RoomId(found[1])) or self._look(tx, found)
@@ -112,7 +117,7 @@ class Rooms:
             tx.before_commit(self, lambda: self._flush(tx))
         if self._dirty.setdefault(row.room, row) is not row:
             raise RuntimeError(_BEHIND)
-        self._rows[row.room] = row
+        self._hold(row)
 
     def set_state(self, tx: Tx, row: RoomRow, state: Room, idx: int) -> None:
         """Replaces the state and makes ``members`` and ``invitations`` agree with it."""
@@ -247,11 +252,16 @@ class Rooms:
     def _remember(self, row: RoomRow) -> None:
         if len(self._rows) >= limits.ROOM_CACHE_MAX:
             for room in [room for room in self._rows if room not in self._dirty][: limits.ROOM_CACHE_MAX // 4]:
-                del self._rows[room]
+                del self._by_pk[self._rows.pop(room).pk]
+        self._hold(row)
+
+    def _hold(self, row: RoomRow) -> None:
         self._rows[row.room] = row
+        self._by_pk[row.pk] = row.room
 
     def _forget(self) -> None:
         self._rows.clear()
+        self._by_pk.clear()
         self._dirty.clear()
 
     def _flush(self, tx: Tx) -> None:

@@ -44,7 +44,9 @@ async def book(tmp_path: Path) -> AsyncIterator[Book]:
 async def test_the_first_answer_to_a_post_stays(book: Book) -> None:
     pk, other = await book.peer(FAR), await book.peer(OTHER)
     assert book.find(pk, 7) is None
+    assert not book.db.view(lambda tx: refusals.has_any(tx, pk))
     await book.put(pk, 7)
+    assert [book.db.view(lambda tx, one=one: refusals.has_any(tx, one)) for one in (pk, other)] == [True, False]  # type: ignore[misc]
     await book.put(pk, 7, Refusal("not_member", "Later."))
     assert book.find(pk, 7) == NO
     assert book.find(pk, 8) is book.find(other, 7) is book.find(pk, 7, EVE) is None
