@@ -7,37 +7,29 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect
 
 from tests.e2e.caller import Caller, see_each_other
-from tests.e2e.conftest import FLAGS, Meet
+from tests.e2e.conftest import CALLING, Meet, launch
 from tests.e2e.person import PHONE
-from tests.e2e.test_screens import load_axe, screen
 from tests.e2e.village import Village, Villager
 
 SMOOTH_FPS = 25
 # Four cameras and twelve pictures are as much as two cores can do. Where another worker has one of them, a second of each has to do.
 GROUP_FPS = 0 if "PYTEST_XDIST_WORKER" in os.environ else SMOOTH_FPS
 SMALL: Any = {"width": 600, "height": 500}
-FAKE = "--use-fake-device-for-media-stream"
-CALLING = [flag for flag in FLAGS if flag != FAKE] + [f"{FAKE}=fps=30", "--auto-select-desktop-capture-source=Entire"]
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """The browser with a camera of 30 frames a second and a screen that is shared without asking."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if not path:
-        pytest.fail("There is no chromium on PATH and CHROMIUM is not set.")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=CALLING)
-        yield browser
-        browser.close()
+def chromium(driver: Playwright) -> Iterator[Browser]:
+    """The browser with cameras, microphones and a screen that is shared without asking."""
+    browser = launch(driver, *CALLING)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -325,31 +317,3 @@ def test_no_microphone(village: Village, meet: Meet, name: str, words: str) -> N
     expect(ana.page.get_by_text(re.compile("^Calling"))).to_be_visible()
     ana.leaves()
     expect(ana.controls).to_have_count(0)
-
-
-LOOKS: dict[str, dict[str, Any]] = {
-    "light": {},
-    "dark-phone-zh": {"color_scheme": "dark", "viewport": PHONE, "has_touch": True, "locale": "zh-CN"},
-}
-
-
-@pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.timeout(180)
-def test_axe_finds_nothing(village: Village, meet: Meet, look: str) -> None:
-    ana, bo = meet("Ana Luz", **LOOKS[look]), meet("Bo Lind", **LOOKS[look])
-    one, other = Caller(ana, village.settle(ana)), Caller(bo, village.settle(bo))
-    room = a_chat(one, other.me)
-    findings: list[str] = []
-    for person in (ana, bo):
-        person.goes(f"/c/{room}")
-        load_axe(person)
-    ana.page.locator("header button").filter(visible=True).nth(-2).click()
-    findings += screen(ana, "call-outgoing", "main h1", look)
-    findings += screen(bo, "call-ring", "[role=alertdialog] button", look)
-    bo.page.locator("[role=alertdialog] button").nth(2).click()
-    findings += screen(ana, "call", "main time", look)
-    expect(bo.page.locator("figure video")).to_have_count(2, timeout=20_000)
-    findings += screen(bo, "call-other", "figure video", look)
-    bo.page.locator("main header button").first.click()
-    findings += screen(bo, "call-beside", "section[aria-label] button", look)
-    assert not findings, "\n".join(findings)
