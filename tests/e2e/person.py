@@ -6,7 +6,9 @@ Nothing here knows classes or ids of the page. A move that a person could not de
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Locator, Page, ViewportSize, expect
@@ -15,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 DESKTOP = ViewportSize(width=1280, height=800)
 PHONE = ViewportSize(width=390, height=844)
+WAIT_S = 15
 SHOT_MS = 30_000  # with a call running, a busy machine paints slowly
 PASSWORD = "four blue herons fly"
 _LOOK = {
@@ -76,6 +79,13 @@ class Person:
         self.page.screenshot(
             path=SCREENSHOTS / f"{name}.png", animations="disabled", caret="initial", timeout=SHOT_MS
         )  # makes its folder
+
+    def waits(self, holds: str, arg: Any = None) -> None:
+        """Until this JavaScript is true. (What the library has for it evaluates strings inside the page, which the page's policy forbids.)"""
+        end = time.monotonic() + WAIT_S
+        while not self.page.evaluate(holds, arg):
+            assert time.monotonic() < end, f"never true: {holds}"
+            self.page.wait_for_timeout(100)
 
     def sees(self, text: str | re.Pattern[str], *, exact: bool = False) -> None:
         """Somewhere on the page, visibly."""

@@ -89,7 +89,7 @@ def test_another_camera_and_microphone(apart: tuple[Caller, Caller, Cutter]) -> 
         names = choice.locator("option").all_inner_texts()
         other = next(name for name in reversed(names) if name not in before[kind])
         choice.select_option(label=other)
-        ana.page.wait_for_function(f"([kind, name]) => ({SENT})(kind).join() === name", arg=[kind, other])
+        ana.person.waits(f"([kind, name]) => ({SENT})(kind).join() === name", [kind, other])
     ana.person.shot("call/devices")
     dialog.get_by_role("button", name="Close").click()
     bo.hears()
@@ -108,14 +108,14 @@ def test_picture_in_picture(apart: tuple[Caller, Caller, Cutter]) -> None:
     assert ana.page.evaluate("document.pictureInPictureEnabled")
     ana.person.presses("More")
     ana.page.get_by_role("menuitem", name="Picture in picture").click()
-    ana.page.wait_for_function("document.pictureInPictureElement !== null")
+    ana.person.waits("document.pictureInPictureElement !== null")
     assert ana.page.evaluate(
         "document.pictureInPictureElement.closest('figure').getAttribute('aria-label')"
     ).startswith("Bo Lind")
     ana.sees(1, fps=MOVES)
     ana.person.presses("More")
     ana.page.get_by_role("menuitem", name="Picture in picture").click()
-    ana.page.wait_for_function("document.pictureInPictureElement === null")
+    ana.person.waits("document.pictureInPictureElement === null")
     ana.is_in()
 
 
