@@ -148,10 +148,10 @@ class Profile(Item, tag="profile", frozen=True):
 
 
 class SeenHead(Struct, frozen=True, array_like=True):
-    """A head that the hub signed at that incarnation."""
+    """A head that the hub signed at that incarnation; `idx` is that of an entry, since there is nothing to compare before the first."""
 
     epoch: Int
-    idx: Int
+    idx: Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
     hash: Id32
     incarnation: Int
     signature: Signature

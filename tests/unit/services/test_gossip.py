@@ -15,7 +15,8 @@ from node.runtime.clock import ManualClock
 from node.runtime.config import Config
 from node.runtime.entropy import SeededEntropy
 from node.services.gossip import Gossip
-from node.wire.exchange import Proof, Step
+from node.wire import exchange
+from node.wire.exchange import Proof, Seen, Shown, Step
 from tests.vectors import rooms
 
 NOW_MS = rooms.T0 + 10_000
@@ -59,3 +60,11 @@ async def test_a_bent_proof_does_not(gossip: Gossip, name: str) -> None:
     with pytest.raises(Rejected) as refusal:
         gossip.check(changed()[name])
     assert refusal.value.code is Code.BAD_SIGNATURE
+
+
+def test_a_head_before_the_first_entry_is_not_read() -> None:
+    """There is nothing it could be compared with, whoever signed it."""
+    head = replace(rooms.proof().one, idx=0)
+    with pytest.raises(Rejected) as refusal:
+        exchange.decode_seen(exchange.encode_item(Seen((Shown(bytes(32), rooms.B.nid, head),))))
+    assert refusal.value.code is Code.BAD_REQUEST
