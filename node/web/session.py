@@ -237,7 +237,7 @@ class DeviceSession:
             return
         if len(chunks) == 1 and chunks[0].first_seq > self._cursor:
             chunk = chunks[0]
-            self._socket.send_framed(chunk.frame(ws_frame))
+            self._write(chunk.frame(ws_frame))
             entries = len(chunk.raws)
         else:
             fresh = sorted(
@@ -245,7 +245,7 @@ class DeviceSession:
             )
             if not fresh:
                 return
-            self._socket.send(c2s.encode_frame(c2s.Entries(tuple(raw for _, raw in fresh))))
+            self._write(ws_frame(c2s.encode_frame(c2s.Entries(tuple(raw for _, raw in fresh)))))
             entries = len(fresh)
         self._cursor = max(chunk.last_seq for chunk in chunks)
         self._note(self._cursor, entries, tuple(Delivered(c.room_pk, c.last_idx, c.receipts) for c in chunks))
@@ -336,7 +336,11 @@ class DeviceSession:
         """A small frame; a signal is dropped when the socket is full."""
         signal = isinstance(frame, SIGNALS)
         if not (signal and self._socket.buffered > limits.SOCKET_BUFFER_BYTES_MAX):
-            self._socket.send(c2s.encode_frame(frame))
+            self._write(ws_frame(c2s.encode_frame(frame)))
+
+    def _write(self, framed: bytes) -> None:
+        """One message, and with it the answers to posts that wait: what a post leads to comes in the same turn, and a write is dear."""
+        self._socket.send_framed(framed + self._posted_frame() if self._acks else framed)
 
     def nodes(self, room: RoomId) -> None:
         """How far the nodes of a room have it; dropped when the socket is full, the card says it again."""
@@ -369,8 +373,12 @@ class DeviceSession:
 
     def _send_acks(self) -> None:
         self._acks_armed = False
+        if self._acks:
+            self._socket.send_framed(self._posted_frame())
+
+    def _posted_frame(self) -> bytes:
         items, self._acks = self._acks, []
-        self._socket.send(c2s.encode_frame(c2s.Posted(tuple(items))))
+        return ws_frame(c2s.encode_frame(c2s.Posted(tuple(items))))
 
     def _request(self, n: int, handle: partial[None]) -> None:
         try:
