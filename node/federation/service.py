@@ -114,21 +114,7 @@ class Federation:
         self._campaigns = Campaigns(
             clock=clock, entropy=entropy, spawn=self._spawn, worth=self._worth, linked=self.linked, dial=self._dial
         )
-        answers = Queries(
-            db=db, peers=peers, acquaintances=acquaintances, own=identity.nid, clock=clock, dialer=lambda: self._dialer
-        )
-        self._desk = Desk(
-            db=db,
-            peers=peers,
-            outbox=outbox,
-            cursors=Cursors(),
-            quarantine=quarantine,
-            inbox=inbox,
-            answers=answers,
-            hints=hints or NoHints(),
-            identity=identity,
-            clock=clock,
-        )
+        self._desk = self._new_desk(quarantine, acquaintances, hints or NoHints())
         self.listener: Final = Listener(
             identity=identity,
             clock=clock,
@@ -137,6 +123,16 @@ class Federation:
             is_known=self.hosts.__contains__,
             end=self._end_accepted,
         )
+
+    def _new_desk(self, quarantine: Quarantine, acquaintances: Acquaintances, hints: Hints) -> Desk:
+        answers = Queries(
+            db=self._db, peers=self._peers, acquaintances=acquaintances, own=self._identity.nid, clock=self._clock,
+            dialer=lambda: self._dialer,
+        )  # fmt: skip
+        return Desk(
+            db=self._db, peers=self._peers, outbox=self._outbox, cursors=Cursors(), quarantine=quarantine, inbox=self._inbox,
+            answers=answers, hints=hints, identity=self._identity, clock=self._clock,
+        )  # fmt: skip
 
     # --- life -------------------------------------------------------------------------------------------
 
