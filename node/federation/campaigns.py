@@ -84,11 +84,12 @@ class Campaigns:
             await campaign.pause(delay_s)
             while (renew or not self._linked(nid)) and (row := self._worth(nid)) is not None:
                 campaign.wake.clear()
+                renew = False  # one attempt; but if both links are gone after it, this goes on as for any lost link
                 try:
                     session = await self._dial(nid)
                     async with asyncio.timeout(limits.HELLO_S):
                         await session.ready.wait()
-                    if session.up or renew:
+                    if session.up:
                         return
                     delay_s = float(session.ending.retry_s) if session.ending is not None else 0.0
                 except (Rejected, TimeoutError):

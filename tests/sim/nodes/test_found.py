@@ -136,6 +136,28 @@ async def renew(one: Machine, other: Machine) -> None:
     one.node.federation._campaign(other.services.identity.nid, renew=True)
 
 
+def test_a_renewed_link_that_breaks_before_hello_is_dialled_again() -> None:
+    """The new link had ended the old one and broke before hello; the renewal was content, and its campaign stood in for another."""
+
+    async def story(world: Nodes, alice: Device, bob: Device) -> None:
+        room = await invited(alice, bob)
+        bob.wish(room, content.Join())
+        await until(lambda: bool(bob.rooms("member")))
+        a, b = world.machines
+        assert b.node is not None
+        links, nid = b.node.federation._links, a.services.identity.nid
+        old = links[nid]
+        await b.within(renew(b, a))
+        await until(lambda: links[nid] is not old, step_s=0.001)
+        for pipe in world.network.between(a.host, b.host):
+            pipe.cut(ours=True, theirs=True)
+        await until(lambda: nid not in links, step_s=0.001)
+        await asyncio.sleep(0.001)
+        assert b.node.federation.dialling == [nid]
+
+    on_two_nodes(story)
+
+
 def test_a_node_with_a_new_key_gets_back_what_it_signed_with_the_old_one() -> None:
     """The hub left the identity out, for the event was the receiver's own; but a renewed node does not know its earlier key there."""
 

@@ -27,6 +27,7 @@ NAMES: Final = "abcdefghijkl"
 SIZES: Final = {3: 60, 4: 24, 5: 10, 6: 3, 8: 2, 12: 1}
 THEMES: Final = {"": 66, "liar": 14, "two-faced": 10, "old copy": 6, "clone": 4}
 LIVE_S: Final = (8.0, 20.0)
+LAST_WORDS_S: Final = 2.0  # from one node's disk to another one's devices
 SHRUNK: Final[dict[str, tuple[int, ...]]] = {
     "WINDOW_ENTRIES": (1024, 1024, 5),
     "SYNC_PAGE_ENTRIES": (60, 60, 3),
@@ -140,7 +141,10 @@ class Nodes:
                 peers.address_ok(tx, row.pk, f"ws://{other.host}:{PORT}/s2s", "typed", now_ms, tls=False)
 
     async def end(self) -> None:
-        """Devices and helpers stop, then the nodes."""
+        """Whoever nobody waited for goes first, so that what it said last is read; then devices and helpers, then the nodes."""
+        if self.has_villain and self.machines[0].node is not None:
+            await self.machines[0].stop()
+            await asyncio.sleep(LAST_WORDS_S)
         await self._helpers.end()
         for machine in (*self.machines, *self.extra):
             if machine.node is not None:
