@@ -44,7 +44,6 @@ DIRECT_MESSAGES: Final = 40_000
 ONE_PAIR_MESSAGES: Final = 2_000
 LOGINS: Final = 3_000
 PASSWORD_LOGINS: Final = 20
-ACK_EVERY: Final = 32
 _decode = msgspec.msgpack.Decoder(list).decode
 Frame = list[Any]
 
@@ -98,7 +97,7 @@ class Load:
             elif frame[0] == "entries":
                 mine = device is devices[2 * pair + 1]
                 delivered += len(frame[1]) if mine else 0
-                device.send(c2s.Ack(frame[1][-1][0]))
+                device.acknowledge(frame[1][-1][0])
             elif frame[0] in {"refused", "error"}:
                 raise RuntimeError(str(frame))
             if delivered >= total and len(latencies) >= total and not finished.done():
@@ -131,7 +130,6 @@ class Load:
         body, room = encode({"text": "hello group"}), self.seed.groups[size]
         number, got, want = 0, 0, total * size
         devices: list[LoadSocket] = []
-        pending: dict[LoadSocket, int] = {}
         finished = asyncio.get_running_loop().create_future()
 
         def post(sender: int) -> None:
@@ -143,10 +141,7 @@ class Load:
             nonlocal got
             if frame[0] == "entries":
                 got += len(frame[1])
-                pending[device] = pending.get(device, 0) + len(frame[1])
-                if pending[device] >= ACK_EVERY:
-                    device.send(c2s.Ack(frame[1][-1][0]))
-                    pending[device] = 0
+                device.acknowledge(frame[1][-1][0])
                 if got >= want and not finished.done():
                     finished.set_result(None)
             elif frame[0] == "posted":

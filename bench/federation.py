@@ -221,14 +221,14 @@ class Conversations:
 
     def _on_author(self, device: LoadSocket, frame: Frame) -> None:
         if frame[0] == "entries":
-            device.send(c2s.Ack(frame[1][-1][0]))
+            device.acknowledge(frame[1][-1][0])
         elif frame[0] in {"refused", "error"}:
             raise RuntimeError(str(frame))
 
     def _on_reader(self, person: int, device: LoadSocket, frame: Frame) -> None:
         if frame[0] != "entries":
             return
-        device.send(c2s.Ack(frame[1][-1][0]))
+        device.acknowledge(frame[1][-1][0])
         now = time.perf_counter()
         for _ in frame[1]:
             self.latencies.append(now - self._began[person].pop(0))  # a chat is in order

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
+from node.base import limits
 from node.wire import c2s
 
 _MASK = b"\0\0\0\0"
@@ -39,6 +40,10 @@ class LoadSocket(asyncio.Protocol):
         self._upgraded = False
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._stored = self._acked = 0
+        self._acked_at = 0.0
+        self._ack_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sends the upgrade."""
@@ -96,8 +101,26 @@ class LoadSocket(asyncio.Protocol):
         assert self.transport is not None
         self.transport.write(client_frame(c2s.encode_frame(frame)))
 
+    def acknowledge(self, seq: int) -> None:
+        """Everything up to `seq` is stored: said as the clients of this project say it, once for what comes close together."""
+        self._stored = seq
+        wait_s = self._acked_at + limits.ACK_WITHIN_MS / 1000 - self._loop.time()
+        if wait_s <= 0 or seq - self._acked >= limits.ACK_ENTRIES_MAX:
+            self._acknowledge()
+        elif self._ack_timer is None:
+            self._ack_timer = self._loop.call_later(wait_s, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        self._acked, self._acked_at = self._stored, self._loop.time()
+        self.send(c2s.Ack(self._acked))
+
     def close(self) -> None:
         """Hangs up."""
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
         if self.transport is not None:
             self.transport.abort()
 

@@ -93,7 +93,7 @@ class Pair:
             if frame[0] == "welcome":
                 welcome.set_result(None)
             elif frame[0] == "entries":
-                device.send(c2s.Ack(frame[1][-1][0]))
+                device.acknowledge(frame[1][-1][0])
                 if device is self._reader and not self._arrived.done():
                     self._arrived.set_result(time.perf_counter())
             elif frame[0] in {"refused", "error"}:

@@ -399,7 +399,7 @@ class Client:
             await self._take(connection, frame)
         if self.cursor is None:
             self._view.cursor = welcome.head
-            await connection.send(c2s.Ack(welcome.head))
+            await connection.acknowledge(welcome.head)
         self._connection = connection
         self._ready.set()
         await self._outbox.flush(connection)
@@ -439,7 +439,7 @@ class Client:
             await self._readers.tell(event)
         if isinstance(frame, c2s.Entries):
             assert self.cursor is not None
-            await connection.send(c2s.Ack(self.cursor))
+            await connection.acknowledge(self.cursor)
 
 
 def _error_of(frame: c2s.Error) -> Exception:

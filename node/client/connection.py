@@ -33,6 +33,8 @@ class Connection:
         self._ws = ws
         self._clock = clock
         self._heard_at = self._pinged_at = clock.monotonic()
+        self._acked_at = float("-inf")
+        self._stored = self._acked = 0
 
     @classmethod
     async def open(cls, api: Api, *, cursor: int | None, program: str, clock: Clock) -> Connection:
@@ -62,8 +64,22 @@ class Connection:
         except (aiohttp.ClientError, OSError):
             return
 
+    async def acknowledge(self, seq: int) -> None:
+        """Everything up to `seq` is stored. What comes close together is acknowledged together, by `receive`."""
+        self._stored = seq
+        if seq - self._acked >= limits.ACK_ENTRIES_MAX or self._clock.monotonic() >= self._ack_due:
+            await self._acknowledge()
+
+    @property
+    def _ack_due(self) -> float:
+        return self._acked_at + limits.ACK_WITHIN_MS / 1000
+
+    async def _acknowledge(self) -> None:
+        self._acked, self._acked_at = self._stored, self._clock.monotonic()
+        await self.send(c2s.Ack(self._acked))
+
     async def receive(self) -> c2s.NodeFrame:
-        """The next frame; pings when it is time, so somebody must always be receiving. Raises Lost, SignedOut."""
+        """The next frame; pings and acknowledges when it is time, so somebody must always be receiving. Raises Lost, SignedOut."""
         every_s = self.welcome.heartbeat_s
         while True:
             now = self._clock.monotonic()
@@ -72,8 +88,14 @@ class Connection:
             if now - self._pinged_at >= every_s:
                 self._pinged_at = now
                 await self.send(c2s.Ping(self._clock.now_ms()))
+            due = self._pinged_at + every_s
+            if self._acked != self._stored:
+                if now >= self._ack_due:
+                    await self._acknowledge()
+                else:
+                    due = min(due, self._ack_due)
             try:
-                async with asyncio.timeout(max(0.001, self._pinged_at + every_s - now)):
+                async with asyncio.timeout(max(0.001, due - now)):
                     frame = await _receive(self._ws)
             except TimeoutError:
                 continue
@@ -81,7 +103,9 @@ class Connection:
             return frame
 
     async def close(self) -> None:
-        """Says goodbye."""
+        """Says what is stored, and goodbye."""
+        if self._acked != self._stored:
+            await self._acknowledge()
         await self._ws.close()
 
 

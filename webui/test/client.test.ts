@@ -110,6 +110,22 @@ describe('the feed', () => {
     expect([...node.acks]).toEqual([...node.acks].sort((a, b) => a - b));
   });
 
+  test('what comes close together is acknowledged together', async () => {
+    client = await start();
+    for (let i = 0; i < 100; i++) say(`m${i}`);
+    await vi.waitFor(() => expect(node.acks.at(-1)).toBe(100));
+    expect(node.acks.length).toBeLessThan(50);
+    expect(Math.max(...node.acks.map((seq, at) => seq - (node.acks[at - 1] ?? 0)))).toBeLessThanOrEqual(32);
+  });
+
+  test('a hidden tab, whose timers are slow, acknowledges at once', async () => {
+    vi.stubGlobal('document', { hidden: true });
+    client = await start();
+    for (let i = 0; i < 10; i++) say(`m${i}`);
+    await vi.waitFor(() => expect(node.acks.filter((seq) => seq > 0)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
+    vi.unstubAllGlobals();
+  });
+
   test('when the node has forgotten the cursor the cache is fetched anew', async () => {
     client = await start();
     await client.history.open(room);

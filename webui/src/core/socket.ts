@@ -37,6 +37,8 @@ const BACKOFF_MS = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000];
 const HEARTBEAT_MS = 25_000;
 const SILENCE_MS = 70_000;
 const REQUEST_MS = 30_000;
+const ACK_MS = 100;
+const ACK_ENTRIES = 32;
 const ANSWERS: ReadonlySet<string> = new Set(['page', 'done', 'refused', 'call_seat', 'call_sdp']);
 const SIGNED_OUT = 4401;
 const REPLACED = 4409;
@@ -58,6 +60,10 @@ export class Socket implements Link {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #heart: ReturnType<typeof setInterval> | undefined;
   #heardMs = 0;
+  #stored = 0;
+  #acked = 0;
+  #ackedMs = 0;
+  #ackTimer: ReturnType<typeof setTimeout> | undefined;
   #work: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -92,8 +98,20 @@ export class Socket implements Link {
     if (this.status.value === 'online') this.#send(frame);
   }
 
+  /** Everything up to `seq` is stored. What comes close together is acknowledged together; a hidden tab's timers are slow, so it never waits. */
   ack(seq: number): void {
-    this.#send({ t: 'ack', seq });
+    this.#stored = seq;
+    const waitMs = this.#ackedMs + ACK_MS - Date.now();
+    if (waitMs <= 0 || seq - this.#acked >= ACK_ENTRIES || globalThis.document?.hidden) this.#acknowledge();
+    else this.#ackTimer ??= setTimeout(() => this.#acknowledge(), waitMs);
+  }
+
+  #acknowledge(): void {
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    this.#acked = this.#stored;
+    this.#ackedMs = Date.now();
+    this.#send({ t: 'ack', seq: this.#acked });
   }
 
   close(): void {
@@ -175,6 +193,8 @@ export class Socket implements Link {
     const socket = this.#socket;
     this.#socket = null;
     clearInterval(this.#heart);
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
     if (socket && socket.readyState < 2) socket.close();
     for (const { fail, timer } of this.#waiting.values()) {
       clearTimeout(timer);
