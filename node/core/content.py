@@ -334,6 +334,7 @@ def _check_texts(body: Body) -> None:
             check_text(body.text, "text")
             if not body.text.strip():
                 raise Rejected(Code.BAD_REQUEST, "The message is empty.", field="text")
+            return
         case Unknown():
             check_text(body.fallback, "fallback")
         case Call():

@@ -90,14 +90,14 @@ def _check_alive(message: Message) -> None:
 
 def target_of(body: Body) -> EventId | None:
     """The message a mark acts on."""
-    if isinstance(body, Edit | Recall | Redact | Reaction):
+    if isinstance(body, (Edit, Recall, Redact, Reaction)):
         return EventId(body.target)
     return None
 
 
 def named_by(body: Body) -> EventId | None:
     """The message that a body acts on or replies to."""
-    if isinstance(body, content.Text | content.Unknown) and body.reply_to is not None:
+    if isinstance(body, (content.Text, content.Unknown)) and body.reply_to is not None:
         return EventId(body.reply_to.event)
     if isinstance(body, content.Call) and body.start is not None:
         return EventId(body.start)
@@ -130,7 +130,7 @@ def _react(reactions: dict[str, tuple[UserId, ...]], actor: UserId, body: Reacti
 
 def mentions(body: Body, actor: UserId) -> tuple[str, ...]:
     """Users named by the body, without repeats and without the author; ``all`` stands for everyone. A call names who missed it."""
-    if isinstance(body, content.Text | content.Unknown):
+    if isinstance(body, (content.Text, content.Unknown)):
         return tuple(dict.fromkeys(m.user for m in body.mentions if m.user != actor))
     if isinstance(body, content.Call):
         return tuple(dict.fromkeys(user for user in body.missed if user != actor))

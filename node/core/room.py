@@ -154,6 +154,8 @@ def evolve(room: Room, event: Command, at_ms: int, idx: int) -> Room:
     """The room after `event`, the entry `idx` of its log, accepted at `at_ms`."""
     actor, body = event.actor, event.body
     match body:
+        case content.Text() | content.Unknown():  # first, since they are nearly all
+            return room
         case content.Create():
             owner = {actor: Member(Role.OWNER, idx, at_ms)}
             return Room(kind=GROUP, name=body.name, topic=body.topic, members=owner)

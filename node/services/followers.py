@@ -112,7 +112,7 @@ class Followers:
 
     def send(self, tx: Tx, node: NodeId, item: exchange.Item) -> None:
         """Any item, by class 1 (a submission: class 0), after the commit."""
-        cls = exchange.CLASS_ROOM if isinstance(item, exchange.Submit | exchange.News) else exchange.CLASS_DIRECT
+        cls = exchange.CLASS_ROOM if isinstance(item, (exchange.Submit, exchange.News)) else exchange.CLASS_DIRECT
         self._outbox.enqueue(tx, self.pk(tx, node), cls, body=exchange.encode_item(item))
         self._wake(tx, node)
 

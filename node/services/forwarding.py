@@ -95,7 +95,7 @@ class Forwarding:
             return row.hub
         if isinstance(body, content.Join) and body.via == "link" and len(post.hub) == len(self._signer.nid):
             return NodeId(post.hub)
-        if isinstance(body, content.Join | content.Decline):
+        if isinstance(body, (content.Join, content.Decline)):
             offer = contacts.offer(tx, actor.user_pk, RoomId(post.room))
             if offer is not None:
                 return offer.hub

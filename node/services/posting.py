@@ -265,7 +265,7 @@ class Posting:
             self._invitations.spend(actor.user_pk)
 
     def _check_person(self, tx: Tx, body: Body) -> None:
-        if isinstance(body, content.Invite | content.Ban):
+        if isinstance(body, (content.Invite, content.Ban)):
             _check_user(body.user, "user")
             user = UserId(body.user)
             if parse_user(user)[1] != self._signer.nid:

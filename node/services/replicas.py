@@ -175,7 +175,7 @@ class Replicas:
             author_seq=event.author_seq,
         )
         entry = self._appender.append(tx, row, command, draft, item.at_ms, target)
-        if isinstance(command.body, content.Join | content.Decline) and parse_user(author)[1] == self._node:
+        if isinstance(command.body, (content.Join, content.Decline)) and parse_user(author)[1] == self._node:
             contacts.drop_offer(tx, draft.author_pk, row.room)
             self._feed.stage_card(tx, author, row.room)
         return entry

@@ -211,7 +211,7 @@ class Submissions:
 
     def _check_person(self, tx: Tx, body: Body) -> None:
         """Somebody of this node who is named must exist; of other nodes only their node knows."""
-        if not isinstance(body, content.Invite | content.Ban):
+        if not isinstance(body, (content.Invite, content.Ban)):
             return
         try:
             nid = parse_user(body.user)[1]
