@@ -16,12 +16,9 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
-import dns.asyncresolver
-import dns.exception
-import dns.rdatatype
 import msgspec
 from msgspec import Struct
 
@@ -33,6 +30,9 @@ from node.runtime.outgoing import Answer, Ask
 from node.wire.address import check_domain
 from node.wire.location import LocBody
 from node.wire.record import Record, Verifier
+
+if TYPE_CHECKING:
+    from dns.asyncresolver import Resolver
 
 PATH: Final = "/.well-known/startalk"
 LABEL: Final = "_startalk"
@@ -149,6 +149,9 @@ class Zone:
 
     async def ask(self, domain: str) -> ZoneWord | None:
         """The word of the zone's owner, None if there is none. Raises RemoteError for a malformed one."""
+        import dns.exception  # dnspython is 2 MiB, and most nodes are never told a domain
+        import dns.rdatatype
+
         try:
             resolver = self._resolver()
             answer = await resolver.resolve(
@@ -158,8 +161,10 @@ class Zone:
             return None
         return parse_txt([text for item in answer if (text := _text(getattr(item, "strings", ())))])
 
-    def _resolver(self) -> dns.asyncresolver.Resolver:
-        resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
+    def _resolver(self) -> Resolver:
+        from dns.asyncresolver import Resolver
+
+        resolver = Resolver(configure=not self._nameservers)
         if self._nameservers:
             resolver.nameservers = list(self._nameservers)
             resolver.port = self._port
