@@ -6,13 +6,13 @@ rooms with at most `PRESENCE_ROOM_MEMBERS_MAX` members and of direct chats; a fu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from node.base import limits
 from node.base.ids import UserId
 from node.services.feed import Feed, Subscriber
-from node.storage.database import Database
+from node.storage.database import Database, Tx
 from node.storage.rooms import Rooms
 from node.wire import c2s
 
@@ -45,8 +45,9 @@ class Presence:
         small = self._small(room_pks)
         for user in sorted(self._others_online(subscriber, small)):
             subscriber.send(c2s.PresenceSignal(user, self._state(user)))
-        for user, state in sorted(self._others_elsewhere(small)):
-            subscriber.send(c2s.PresenceSignal(user, state))
+        for user in sorted({user for members in small.values() for user in members}):
+            if (state := self._elsewhere.there(user)) != "offline":
+                subscriber.send(c2s.PresenceSignal(user, state))
         if first:
             self._tell(subscriber.actor.user, small, "online")
 
@@ -82,26 +83,20 @@ class Presence:
             return "offline"
         return "away" if all(socket in self._away for socket in sockets) else "online"
 
-    def _small(self, room_pks: Iterable[int]) -> list[int]:
-        def pick(pk: int) -> bool:
-            state = self._db.view(lambda tx: self._rooms.peek_pk(tx, pk)).state
-            return len(state.members) <= limits.PRESENCE_ROOM_MEMBERS_MAX
+    def _small(self, room_pks: Iterable[int]) -> dict[int, Collection[UserId]]:
+        """The rooms whose members hear of each other, and those."""
 
-        return [pk for pk in room_pks if pick(pk)]
+        def pick(tx: Tx) -> dict[int, Collection[UserId]]:
+            members = {pk: self._rooms.peek_pk(tx, pk).state.members for pk in room_pks}
+            return {pk: users for pk, users in members.items() if len(users) <= limits.PRESENCE_ROOM_MEMBERS_MAX}
 
-    def _others_online(self, subscriber: Subscriber, room_pks: list[int]) -> set[UserId]:
+        return self._db.view(pick)
+
+    def _others_online(self, subscriber: Subscriber, room_pks: Iterable[int]) -> set[UserId]:
         me = subscriber.actor.user
         return {other.actor.user for pk in room_pks for other in self._feed.of_room(pk) if other.actor.user != me}
 
-    def _others_elsewhere(self, room_pks: list[int]) -> set[tuple[UserId, str]]:
-        found = set()
-        for pk in room_pks:
-            for user in self._db.view(lambda tx, pk=pk: self._rooms.peek_pk(tx, pk)).state.members:  # type: ignore[misc]
-                if (state := self._elsewhere.there(user)) != "offline":
-                    found.add((user, state))
-        return found
-
-    def _tell(self, user: UserId, room_pks: list[int], state: str) -> None:
+    def _tell(self, user: UserId, room_pks: Collection[int], state: str) -> None:
         signal = c2s.PresenceSignal(user, state)
         followers = {other for pk in room_pks for other in self._feed.of_room(pk)}
         for other in followers:

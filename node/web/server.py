@@ -60,6 +60,7 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=(self)",
 }
+HOSTS_REMEMBERED: Final = 64  # names under which somebody asked
 _log = Log("web.server")
 
 
@@ -188,6 +189,7 @@ class WebServer:
             failures=self._failures,
             access_log=None,
             keepalive_timeout=KEEPALIVE_S,
+            tcp_keepalive=False,  # every connection here has a time-out of its own, hours before that of the kernel
             max_line_size=limits.HEADER_LINE_BYTES_MAX,
             max_field_size=limits.HEADER_LINE_BYTES_MAX,
             auto_decompress=False,
@@ -269,21 +271,19 @@ class WebServer:
             return self._failures.fault(error, method=request.method, route=route)
 
     async def _dress(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Headers of every answer, sockets and files too."""
+        """Headers of every answer, files too. That a socket opens shows nothing a browser could misuse."""
         headers = response.headers
         headers.popall("Server", None)
-        for name, value in _HEADERS.items():
-            headers[name] = value
+        if isinstance(response, web.WebSocketResponse):
+            return
+        headers.update(_HEADERS)
         headers["Content-Security-Policy"] = self._policy(request)
         if request.path.startswith("/api/"):
             headers.setdefault("Cache-Control", "no-store")
 
     def _policy(self, request: web.Request) -> str:
-        host = request.host.lower()
-        if not _HOST.fullmatch(host):
-            return _CSP.format(sockets="")
         secure = self._auth.peer(request).secure if request.transport is not None else True
-        return _CSP.format(sockets=f" {'wss' if secure else 'ws'}://{host}")
+        return _csp(request.host, secure=secure)
 
     async def _unknown(self, request: web.Request) -> web.StreamResponse:
         allowed = await allowed_methods(request.app, request, CATCH_ALL)
@@ -390,6 +390,15 @@ class _Connection(RequestHandler):
         response = _Plain(body=failure.body, status=failure.status, content_type=JSON, headers=_HEADERS)
         response.force_close()
         return response
+
+
+@functools.lru_cache(maxsize=HOSTS_REMEMBERED)
+def _csp(host: str, *, secure: bool) -> str:
+    """The policy of a page that was asked for under this name, which it may open sockets to."""
+    host = host.lower()
+    if not _HOST.fullmatch(host):
+        return _CSP.format(sockets="")
+    return _CSP.format(sockets=f" {'wss' if secure else 'ws'}://{host}")
 
 
 class _Plain(web.Response):

@@ -35,7 +35,7 @@ from node.services.presence import Presence
 from node.services.receipts import Receipts
 from node.services.settings import Settings
 from node.services.sync import Delivered, Sync, gone, to_mark
-from node.storage.database import Database
+from node.storage.database import Database, Tx
 from node.storage.devices import DeviceStore
 from node.storage.log import Appended
 from node.storage.rooms import Rooms
@@ -137,11 +137,10 @@ class DeviceSession:
         if frame.version != c2s.VERSION:
             raise Rejected(Code.UNSUPPORTED, f"This node speaks version {c2s.VERSION}.", limit=c2s.VERSION)
         desk = self.desk
-        if not desk.db.view(lambda tx: _DEVICES.is_alive(tx, self.actor.device_pk)):
-            # Signed out between the upgrade and hello, when the feed did not know this socket yet.
-            raise Rejected(Code.NOT_SIGNED_IN, "This device was signed out.")
         self._socket.hold()
-        desk.db.view(lambda _: self._greet(frame.cursor))  # one snapshot, or the cards would be newer than their head
+        desk.db.view(
+            lambda tx: self._greet(tx, frame.cursor)
+        )  # one snapshot, or the cards would be newer than their head
         self.ready = True
         first = desk.feed.attach(self, self._rooms.values())
         desk.presence.came(self, self._rooms.values(), first=first)
@@ -150,7 +149,10 @@ class DeviceSession:
         self._calls.came(self._rooms.values())
         self._socket.release()
 
-    def _greet(self, cursor: int | None) -> None:
+    def _greet(self, tx: Tx, cursor: int | None) -> None:
+        if not _DEVICES.is_alive(tx, self.actor.device_pk):
+            # Signed out between the upgrade and hello, when the feed did not know this socket yet.
+            raise Rejected(Code.NOT_SIGNED_IN, "This device was signed out.")
         sync = self.desk.sync
         head = sync.head()
         resumed = cursor is not None and cursor <= head

@@ -58,9 +58,10 @@ class SocketDoor:
         ws = web.WebSocketResponse(
             protocols=(c2s.SUBPROTOCOL,), max_msg_size=2 * limits.FRAME_BYTES_MAX, compress=False, timeout=1.0
         )
-        if not ws.can_prepare(request).ok:
-            raise Rejected(Code.BAD_REQUEST, "This address speaks WebSocket only.")
-        await ws.prepare(request)
+        try:
+            await ws.prepare(request)
+        except web.HTTPBadRequest:
+            raise Rejected(Code.BAD_REQUEST, "This address speaks WebSocket only.") from None
         transport = request.transport
         if transport is None:
             return ws
