@@ -281,6 +281,10 @@ class Exchange:
 
     def nacked(self, tx: Tx, peer: Peer, cls: int, body: bytes, code: str) -> None:
         """The peer cannot take one of ours, or it is given up: its author is told."""
+        if cls == exchange.CLASS_DIRECT and code == Code.BAD_SIGNATURE:
+            direct = exchange.decode_direct_item(body)
+            if isinstance(direct, Reject):  # of an earlier op key, which the peer knows no more
+                self.steps.submissions.refuse_again(tx, peer, direct)
         if cls != exchange.CLASS_ROOM or not body:
             return
         item = exchange.decode_room_item(body)

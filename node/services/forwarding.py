@@ -156,7 +156,8 @@ class Forwarding:
         self._followers.send(tx, hub_nid, Submit(post.room, event, signature, salt, post.body, post.token))
         if isinstance(body, content.Join):  # who comes in is shown by name at once
             name, since_ms = self._users.named(tx, actor.user) or (actor.name, 0)
-            self._followers.send(tx, hub_nid, self._signer.profile(actor.user, name, since_ms))
+            if name:
+                self._followers.send(tx, hub_nid, self._signer.profile(actor.user, name, since_ms))
             self._answer_offer(tx, actor.user, actor.user_pk, RoomId(post.room), accepted=True)
         self._tell(tx, waits)
         return waiting(RoomId(post.room), event_id, now_ms)

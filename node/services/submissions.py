@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from node.base.errors import Code, Rejected
 from node.base.ids import EventId, NodeId, RoomId, UserId, parse_user
@@ -151,6 +152,12 @@ class Submissions:
         room_id, event_id = RoomId(submission.item.room), submission.event_id
         signature = self._signer.sign_reject(room_id, event_id, told.code)
         self._followers.send(tx, peer.nid, Reject(room_id, event_id, told.code, told.text, signature))
+
+    def refuse_again(self, tx: Tx, peer: Peer, said: Reject) -> None:
+        """The same refusal under the present op key; nothing when it was signed by that (a signature of Ed25519 is always the same)."""
+        signature = self._signer.sign_reject(RoomId(said.room), EventId(said.event_id), said.code)
+        if signature != said.signature:
+            self._followers.send(tx, peer.nid, replace(said, signature=signature))
 
     def _sequence(self, tx: Tx, submission: Submission) -> None:
         """Every refusal comes before the first change."""

@@ -24,6 +24,7 @@ from tests.unit.core.chronicle import KIND_OF
 
 PING_S = 25.0
 ANSWER_S = 40.0  # nothing heard this long: the connection is dead
+GIVEN_UP = "undeliverable"  # the hub may have it all the same, and refuse it
 TRANSIENT = frozenset({"rate_limited", "read_only", "upgrading"})
 
 
@@ -279,7 +280,7 @@ class Device:
                 self.waiting.pop(item.event_id, None)
             elif item.event_id in self.known:
                 self._complain(f"a post waits ({item.code or 'no code'}) although its entry is here")
-            elif (before := self.waiting.get(item.event_id)) is not None and before.code and before.code != item.code:
+            elif (before := self.waiting.get(item.event_id)) is not None and before.code not in {"", GIVEN_UP, item.code}:
                 self._complain(f"a post that was refused with {before.code} is now {item.code or 'waiting'}")
             else:
                 self.waiting[item.event_id] = item

@@ -175,6 +175,39 @@ def test_a_node_with_a_new_key_gets_back_what_it_signed_with_the_old_one() -> No
     on_two_nodes(story)
 
 
+def test_a_refusal_that_an_earlier_key_signed_is_signed_again() -> None:
+    """It lay in the outbox while the hub changed its op key; the author's node could not verify it any more and waited for ever."""
+
+    async def story(world: Nodes, alice: Device, bob: Device) -> None:
+        room = await invited(alice, bob)
+        bob.wish(room, content.Join())
+        await until(lambda: bool(bob.rooms("member")))
+        a, b = world.machines
+        for pipe in world.network.between(a.host, b.host):
+            (pipe if pipe.local[0] == a.host else pipe.peer).lose()
+        again = bob.wish(room, content.Join())
+        await until(lambda: bool(a.services.db.view(lambda tx: tx.all("SELECT 1 FROM refusals"))))
+        await a.stop()
+        await renewed(a)
+        await until(lambda: again.posted is not None and bob.waiting[again.posted.event_id].code == "already_done")
+
+    on_two_nodes(story)
+
+
+def test_who_has_no_name_joins_without_a_word_that_nobody_can_take() -> None:
+    """The hub was told an empty name, which is poison, with each one who came in."""
+
+    async def story(world: Nodes, alice: Device, bob: Device) -> None:
+        room = await invited(alice, bob)
+        bob.wish(room, content.Join())
+        await until(lambda: bool(bob.rooms("member")))
+        await asyncio.sleep(5)
+        for machine in world.machines:
+            assert not machine.services.db.view(lambda tx: tx.all("SELECT code FROM quarantine"))
+
+    on_two_nodes(story)
+
+
 async def renewed(machine: Machine) -> None:
     """The same node with a new op key."""
     machine.open()
