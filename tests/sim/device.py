@@ -280,9 +280,10 @@ class Device:
                 self.waiting.pop(item.event_id, None)
             elif item.event_id in self.known:
                 self._complain(f"a post waits ({item.code or 'no code'}) although its entry is here")
-            elif (before := self.waiting.get(item.event_id)) is not None and before.code not in {"", GIVEN_UP, item.code}:
-                self._complain(f"a post that was refused with {before.code} is now {item.code or 'waiting'}")
             else:
+                before = self.waiting.get(item.event_id)
+                if before is not None and before.code not in {"", GIVEN_UP, item.code}:
+                    self._complain(f"a post that was refused with {before.code} is now {item.code or 'waiting'}")
                 self.waiting[item.event_id] = item
 
     def _paged(self, frame: c2s.Page) -> None:
