@@ -15,7 +15,7 @@ from node.base.errors import Code, Rejected
 from node.base.ids import RoomId, UserId
 from node.client import Client
 from node.client.connection import Connection
-from node.client.errors import Lost
+from node.client.errors import Lost, SignedOut
 from node.runtime.clock import SystemClock
 from node.wire import c2s, calling
 
@@ -147,7 +147,7 @@ class Handset:
         await self._connection.close()
 
     async def listen(self) -> None:
-        with suppress(Lost):
+        with suppress(Lost, SignedOut):
             while True:
                 self._take(await self._connection.receive())
                 async with self._news:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import UserId, parse_user
-from node.core import content, message
+from node.core import callend, content, message
 from node.core.content import Body
 from node.core.message import Message
 from node.core.roles import Capability, Role, outranks
@@ -80,13 +80,10 @@ def _decide_post(
 
 
 def _decide_call(room: Room, actor: UserId, body: content.Call, now_ms: int, target: Message | None) -> None:
-    """The end belongs to a start of the same person, who may have lost their voice meanwhile."""
     if body.state == "start":
         require(room, actor, Capability.CALL, now_ms)
-        return
-    require(room, actor, Capability.READ, now_ms)
-    if target is None or target.kind != "call" or target.author != actor:
-        raise Rejected(Code.BAD_REQUEST, "This call did not begin in this chat.", field="start")
+    else:
+        callend.check(room, actor, target, now_ms)
 
 
 def _decide_mark(room: Room, actor: UserId, body: Body, now_ms: int, target: Message | None) -> None:

@@ -354,7 +354,16 @@ def _calls(on: Ground, people: People, posts: Posts) -> Calls:
     db, node = on.db, on.identity.nid
     errands = Errands()
     focus = Focus(db=db, node=node, rooms=on.rooms, nodes=on.followers, limits=on.settings, clock=on.clock)
-    entries = CallEntries(db=db, posting=posts.posting, accounts=people.accounts, clock=on.clock, entropy=on.entropy)
+    entries = CallEntries(
+        db=db,
+        node=node,
+        rooms=on.rooms,
+        users=on.users,
+        posting=posts.posting,
+        accounts=people.accounts,
+        clock=on.clock,
+        entropy=on.entropy,
+    )
     home = Home(
         db=db,
         node=node,

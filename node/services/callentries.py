@@ -1,4 +1,5 @@
-"""The start and the end of a call in its room's log, posted by the node of whoever began it, in that person's name.
+"""The start and the end of a call in its room's log, posted by the node of whoever began it, in that person's name. When they are not in
+the room any more at its end, the end is in the name of somebody else there, and posted by their node (core/callend.py).
 
 The start is remembered with its entry, so that a crash leaves no call open for ever: what the node finds unfinished when it is back, and no
 other node goes on with, it ends as failed. In a room of another hub both entries wait for it like every post.
@@ -9,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from msgspec.structs import replace
+
 from node.base.errors import Rejected
-from node.base.ids import ClientId, RoomId
+from node.base.ids import ClientId, EventId, NodeId, RoomId, UserId, parse_user
 from node.core import call as rules
-from node.core import content
+from node.core import callend, content
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.runtime.log import Log as Diary
@@ -22,10 +25,13 @@ from node.services.posting import Posting
 from node.storage import calls
 from node.storage.calls import OpenCall
 from node.storage.database import Database, Tx
+from node.storage.rooms import Rooms
+from node.storage.users import Users
 from node.wire.focus import CallNow
 
 MISSED: Final = frozenset({rules.MISSED, rules.UNREACHABLE, rules.CANCELLED, rules.BUSY})
 FALLBACK: Final = "A call"
+NO_DEVICE: Final = 0  # an entry that no device asked for
 _diary: Final = Diary("calls")
 
 
@@ -39,8 +45,14 @@ class Accounts(Protocol):
 class CallEntries:
     """Writes calls into logs."""
 
-    def __init__(self, *, db: Database, posting: Posting, accounts: Accounts, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, *, db: Database, node: NodeId, rooms: Rooms, users: Users, posting: Posting, accounts: Accounts, clock: Clock,
+        entropy: Entropy,
+    ) -> None:  # fmt: skip
         self._db = db
+        self._node = node
+        self._rooms = rooms
+        self._users = users
         self._posting = posting
         self._accounts = accounts
         self._clock = clock
@@ -58,11 +70,23 @@ class CallEntries:
         self._submit(write)
 
     def end(self, now: CallNow) -> None:
-        """A call is over; nothing happens unless it began here and its end is not in the log."""
+        """A call is over; nothing happens unless its end is to be said by somebody here, and is not in the log."""
         missed = tuple(one.user for one in now.invited if one.state in MISSED)
         ms = max(0, now.ended_ms - now.live_ms) if now.live_ms else 0
         result = rules.ANSWERED if now.result == rules.ENDED else now.result
-        self._submit(lambda tx: self._end(tx, now.call, result=result, ms=ms, joined=now.joined, missed=missed))
+        body = content.Call(
+            call=now.call, state="end", media=now.media, ms=ms, joined=now.joined, result=result, missed=missed,
+            fallback=FALLBACK,
+        )  # fmt: skip
+
+        def write(tx: Tx) -> None:
+            found = calls.find(tx, now.call)
+            if found is not None:
+                self._end_own(tx, found, body)
+            else:
+                self._end_for(tx, RoomId(now.room), UserId(now.by), body, None)
+
+        self._submit(write)
 
     @property
     def unfinished(self) -> bool:
@@ -75,24 +99,40 @@ class CallEntries:
         def write(tx: Tx) -> None:
             for found in calls.unfinished(tx):
                 if found.call not in going_on:
-                    self._end(tx, found.call, result=rules.FAILED, ms=0, joined=0, missed=())
+                    body = content.Call(
+                        call=found.call, state="end", media=found.media, result=rules.FAILED, fallback=FALLBACK
+                    )
+                    self._end_own(tx, found, body)
 
         if self.unfinished:
             self._submit(write)
 
-    def _end(self, tx: Tx, call: bytes, *, result: str, ms: int, joined: int, missed: tuple[str, ...]) -> None:
-        found = calls.find(tx, call)
-        if found is None:
+    def _end_own(self, tx: Tx, found: OpenCall, body: content.Call) -> None:
+        """Of a call that began here."""
+        calls.drop(tx, found.call)
+        by, row = self._accounts.later(tx, found.account, found.device).user, self._rooms.load(tx, found.room)
+        if row is not None and by not in row.state.members:
+            self._end_for(tx, found.room, by, body, found.event)
+        else:
+            self._note(tx, found.account, found.device, found.room, replace(body, start=found.event))
+
+    def _end_for(self, tx: Tx, room: RoomId, by: UserId, body: content.Call, start: EventId | None) -> None:
+        """In the name of somebody here, if `by` is not in the room any more and it is for nobody elsewhere to say it."""
+        row, pk = self._rooms.load(tx, room), self._users.known(tx, by)
+        if row is None or pk is None or by in row.state.members:
             return
-        calls.drop(tx, call)
-        body = content.Call(
-            call=call, state="end", media=found.media, start=found.event, ms=ms, joined=joined, result=result, missed=missed,
-            fallback=FALLBACK,
-        )  # fmt: skip
-        actor = self._accounts.later(tx, found.account, found.device)
+        closer = callend.closer(row.state, row.hub, by, body.missed, self._clock.now_ms())
+        if closer is None or parse_user(closer)[1] != self._node:
+            return
+        start = start or calls.start_of(tx, row.pk, pk, body.call, row.head.idx)
+        if start is not None:
+            self._note(tx, self._users.pk(tx, closer), NO_DEVICE, room, replace(body, start=start))
+
+    def _note(self, tx: Tx, account: int, device: int, room: RoomId, body: content.Call) -> None:
         try:
-            self._posting.post_in(tx, actor, self._post(found.room, body))
-        except Rejected as refusal:  # whoever began it is not in the chat any more: nobody can say it there
+            actor = self._accounts.later(tx, account, device)
+            self._posting.post_in(tx, actor, self._post(room, body))
+        except Rejected as refusal:  # the chat takes nothing any more, or its hub never had the start
             _diary.info("end of a call not noted", code=refusal.code)
 
     def _post(self, room: RoomId, body: content.Call) -> Post:

@@ -1,10 +1,13 @@
-"""Calls that people here began and whose end is not in the log yet: what a crash would leave open."""
+"""Calls that people here began and whose end is not in the log yet: what a crash would leave open. And where a call begins in a log."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
+from node.base import limits
+from node.base.errors import Rejected
 from node.base.ids import EventId, RoomId
+from node.core import content
 from node.storage.database import Tx
 
 
@@ -41,6 +44,21 @@ def drop(tx: Tx, call: bytes) -> None:
 def unfinished(tx: Tx) -> list[OpenCall]:
     """All of them."""
     return [_call(row) for row in tx.all("SELECT call, room, event, account, device, media FROM calls ORDER BY call")]
+
+
+def start_of(tx: Tx, room_pk: int, author_pk: int, call: bytes, head_idx: int) -> EventId | None:
+    """The entry with which this call of that person begins, if it is not too far back."""
+    sql = """SELECT event_id, body FROM entries WHERE room = ? AND idx > ? AND counts = 0 AND author = ? AND kind = 'call'
+             AND body IS NOT NULL ORDER BY idx DESC LIMIT ?"""
+    first = head_idx - limits.CALL_START_BACK
+    for event, raw in tx.execute(sql, (room_pk, first, author_pk, limits.CALL_STARTS_MAX)):
+        try:
+            body = content.decode_body("call", bytes(raw))
+        except Rejected:
+            continue
+        if isinstance(body, content.Call) and body.call == call and body.state == "start":
+            return EventId(bytes(event))
+    return None
 
 
 def _call(row: tuple[bytes, bytes, bytes, int, int, str]) -> OpenCall:

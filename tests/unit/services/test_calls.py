@@ -15,7 +15,7 @@ from node.core import content
 from node.core import room as rules
 from node.core.roles import Role
 from node.core.room import Member
-from node.services.seats import Mine, Table
+from node.services.seats import Mine, Table, There
 from node.services.settings import Change
 from node.storage import calls as open_calls
 from node.storage.calls import OpenCall
@@ -41,12 +41,15 @@ class Wire(Deaf):
         super().__init__()
         self.up = True
         self.asked: list[focus.Ask] = []
+        self.reports: list[focus.SeatsNow] = []
         self.answer: Callable[[focus.Ask], CallNow] | None = None
         self.held = asyncio.Event()  # answers wait until it is set
         self.held.set()
 
     def whisper(self, nid: NodeId, topic: str, body: bytes) -> bool:
         super().whisper(nid, topic, body)
+        if topic == focus.SEATS:
+            self.reports.append(focus.decode_seats(body))
         return self.up
 
     def linked(self, nid: NodeId) -> bool:
@@ -100,6 +103,26 @@ def test_whoever_takes_a_seat_cannot_take_one_elsewhere_meanwhile() -> None:
         assert refusal.value.code is Code.BUSY
     with table.sitting(BOB, OTHER):
         pass
+
+
+async def test_a_node_that_knows_too_many_calls_begins_no_more(
+    stage: Stage, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await group_of_hub(stage)
+    monkeypatch.setattr(limits, "CALLS_MAX", 3)
+    for number in range(limits.CALLS_MAX):
+        stage.calls._table.calls[bytes([number]) * 16] = There(now(stage, call=bytes([number]) * 16), HUB, stage.row)
+    with pytest.raises(Rejected) as refusal:
+        await stage.calls.start(stage.phone, calling.CallStart(1, other.room, "audio", ()))
+    assert (refusal.value.code, refusal.value.detail["limit"]) == (Code.LIMIT_REACHED, 3)
+    assert not wire.asked, "nobody is asked, and nobody rings"
+    assert not stage.calls._table.seated(stage.bob, b"")
+    stage.calls._table.calls.popitem()
+    wire.answer = lambda ask: CallNow(
+        ask.call, ask.room, 1, "audio", ask.user, 1_000, 0, (SeatNow(getattr(ask, "seat", SEAT), ask.user, "connecting"),), ()
+    )  # fmt: skip
+    await stage.calls.start(stage.phone, calling.CallStart(1, other.room, "audio", ()))
+    assert len(wire.asked) == 1
 
 
 async def test_two_calls_begun_at_once_are_one(stage: Stage, wire: Wire) -> None:
@@ -186,6 +209,26 @@ async def test_whoever_blocked_the_caller_sees_nothing_of_the_call(stage: Stage)
     assert not stage.phone.frames
 
 
+async def test_who_leaves_a_chat_leaves_all_its_calls(stage: Stage, wire: Wire) -> None:
+    """There are two for a while when two nodes made one each."""
+    home = stage.calls._home
+    stage.told(now(stage))
+    home.learn(LIAR, now(stage, call=OTHER, invited=()), stage.row)
+    assert len(stage.calls.known) == 2
+    mine = sit(stage, call=OTHER)
+    relay = home.relay
+    assert isinstance(relay, Tape)
+    relay.seats.add((OTHER, mine.seat))
+    home._departed(stage.bob, stage.row.room)
+    overs = {over.call: over.reason for over in stage.heard(calling.CallOver) if isinstance(over, calling.CallOver)}
+    assert overs == {CALL: "cancelled", OTHER: "removed"}
+    assert not relay.seats
+    assert not any(there.mine or there.rung for there in stage.calls.known)
+    stage.calls.tick()
+    assert {said.call for said in wire.reports} == {CALL, OTHER}, "both focuses hear of it"
+    assert not any(said.seats or said.ringing for said in wire.reports)
+
+
 # --- what is said again -----------------------------------------------------------------------------------------
 
 
@@ -263,6 +306,31 @@ async def test_a_device_that_does_not_follow_the_chat_yet_is_rung_when_it_comes(
     assert [type(frame) for frame in late.frames] == [calling.CallRoster, calling.Ring]
 
 
+@pytest.mark.parametrize("how", ["accepts", "calls back"])
+async def test_a_report_that_crosses_an_accept_names_its_seat(stage: Stage, wire: Wire, how: str) -> None:
+    """It is newer than what was asked: without the seat the focus would take it for one that left."""
+    stage.told(now(stage))
+    wire.held.clear()
+    if how == "accepts":
+        taking = asyncio.ensure_future(stage.calls.join(stage.phone, calling.CallJoin(1, CALL)))
+    else:
+        begin = calling.CallStart(1, stage.row.room, "audio", ())
+        taking = asyncio.ensure_future(stage.calls.start(stage.phone, begin))
+    while not wire.asked:
+        await asyncio.sleep(0)
+    (asked,) = wire.asked
+    assert isinstance(asked, focus.AskJoin | focus.AskStart)
+    stage.calls.ringing(stage.phone, calling.CallRinging(CALL))
+    said = wire.reports[-1]
+    assert said.count > asked.count
+    assert [one.seat for one in said.seats] == [asked.seat]
+    seats = (SeatNow(SEAT, ZOE, "live"), SeatNow(asked.seat, stage.bob, "connecting"))
+    wire.answer = lambda ask: both(stage, 2, seats=seats)
+    wire.held.set()
+    assert (await taking).seat == asked.seat
+    assert [one.seat for one in stage.calls._table.calls[CALL].report(0).seats] == [asked.seat]
+
+
 # --- the end ----------------------------------------------------------------------------------------------------
 
 
@@ -298,3 +366,24 @@ async def test_a_node_does_not_spend_the_calls_of_people_elsewhere(stage: Stage)
             with pytest.raises(Rejected) as refusal:
                 await stage.calls.serve(peer, focus.ASK, asked)
             assert refusal.value.code is code
+
+
+@pytest.mark.parametrize("where", ["near", "far back", "behind many calls"])
+async def test_where_a_call_begins_is_looked_for_so_far_and_no_further(stage: Stage, where: str) -> None:
+    """Ends of calls and calls of others are passed over."""
+    ledger = stage.ledger
+    room = (await ledger.post("alice", b"", content.Create(name="Well"), guests=("bob",))).room
+    posting, db, alice = ledger.services.posting, ledger.services.db, ledger.actors["alice"]
+    body = content.Call(call=CALL, state="start", media="audio")
+    begun = await db.write(lambda tx: posting.post_in(tx, alice, ledger.command(room, body)))
+    end = content.Call(call=CALL, state="end", media="audio", start=begun.event_id, result="missed")
+    await db.write(lambda tx: posting.post_in(tx, alice, ledger.command(room, end)))
+    for number in range(1, limits.CALL_STARTS_MAX + (1 if where == "behind many calls" else 0)):
+        other = content.Call(call=number.to_bytes(16, "big"), state="start", media="audio")
+        await db.write(lambda tx, other=other: posting.post_in(tx, alice, ledger.command(room, other)))  # type: ignore[misc]
+    row = db.view(lambda tx: ledger.services.rooms.peek(tx, RoomId(room)))
+    assert row is not None
+    head = begun.idx + limits.CALL_START_BACK - (0 if where == "far back" else 1)
+    found = db.view(lambda tx: open_calls.start_of(tx, row.pk, alice.user_pk, CALL, head))
+    assert found == (begun.event_id if where == "near" else None)
+    assert db.view(lambda tx: open_calls.start_of(tx, row.pk, ledger.actors["bob"].user_pk, CALL, head)) is None

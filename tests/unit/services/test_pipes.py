@@ -174,3 +174,63 @@ async def test_who_is_gone_is_closed(ends: tuple[End, End]) -> None:
     assert a.tape.closed == [B]
     a.pipes.end(OTHER)
     assert a.tape.closed == [B], "the relay ends a call as a whole"
+
+
+class Slow(Tape):
+    """A relay that takes its time to make a half, or to take the other's."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(name="b")
+        self.step = step
+        self.reached, self.go = asyncio.Event(), asyncio.Event()
+
+    async def pipe(self, call: bytes, node: NodeId) -> bytes:
+        if self.step == "make":
+            await self._wait()
+        return await super().pipe(call, node)
+
+    async def pipe_joined(self, call: bytes, node: NodeId, half: bytes) -> None:
+        if self.step == "join":
+            await self._wait()
+        await super().pipe_joined(call, node, half)
+
+    async def _wait(self) -> None:
+        self.reached.set()
+        await self.go.wait()
+
+
+@pytest.mark.parametrize("step", ["make", "join"])
+@pytest.mark.parametrize("how", ["the last seat went", "the call is over"])
+async def test_a_pipe_that_is_closed_while_it_is_made_is_not_left_open(
+    ends: tuple[End, End], step: str, how: str
+) -> None:
+    """Else the relay would keep one that nobody closes any more, and send into it."""
+    _, b = ends
+    slow = b.pipes.relay = Slow(step)
+    b.pipes.sync(CALL, {A: []})
+    serving = asyncio.ensure_future(b.pipes.serve(CALL, A, b"half of a"))
+    await slow.reached.wait()
+    if how == "the last seat went":
+        b.pipes.sync(CALL, {})
+    else:
+        b.pipes.end(CALL)
+    before = len(slow.closed)
+    slow.go.set()
+    with pytest.raises(Rejected) as refusal:
+        await serving
+    assert refusal.value.code is Code.NOT_FOUND
+    assert slow.closed[before:] == [A]
+    assert not b.pipes._made
+
+
+async def test_another_pipe_that_is_closed_meanwhile_changes_nothing(ends: tuple[End, End]) -> None:
+    _, b = ends
+    slow = b.pipes.relay = Slow("make")
+    for call in (CALL, OTHER):
+        b.pipes.sync(call, {A: []})
+    serving = asyncio.ensure_future(b.pipes.serve(CALL, A, b"half of a"))
+    await slow.reached.wait()
+    b.pipes.end(OTHER)
+    slow.go.set()
+    assert await serving == b"half 1 of b"
+    assert b.pipes._made == {(CALL, A)}
