@@ -1,6 +1,8 @@
 """*A campaign* is the effort to link one peer: dial, wait with jitter, dial again, until there is a link or nobody wants one.
 
-There is at most one for each peer. News about the peer, or about our own network, ends a wait at once.
+There is at most one for each peer, so none may end, or hang, while its peer is still wanted. News about the peer, or about our own
+network, ends a wait at once. When all addresses of the peer are still waiting out an earlier failure, the campaign waits as long as they
+do: two waits of their own would miss each other again and again.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ from contextlib import suppress
 from node.base import limits
 from node.base.errors import Rejected
 from node.base.ids import NodeId
+from node.federation.dialer import Resting
 from node.federation.proto.backoff import Backoff
 from node.federation.session import Session
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
+from node.runtime.log import Log
 from node.storage.peers import PeerRow
+
+log = Log("federation.campaigns")
 
 
 class _Campaign:
@@ -66,6 +72,10 @@ class Campaigns:
             self._running[nid] = _Campaign(Backoff(self._entropy.uniform))
             self._spawn(self._pursue(nid, renew=renew, delay_s=delay_s))
 
+    def forget(self) -> None:
+        """Their tasks are gone. (One that was cancelled before its first step had no chance to say so itself.)"""
+        self._running.clear()
+
     def nudge(self, nid: NodeId | None = None) -> None:
         """Something new is known of a peer (None: of our network): who waits dials now, and from the shortest wait on."""
         for name, campaign in self._running.items():
@@ -85,16 +95,28 @@ class Campaigns:
             while (renew or not self._linked(nid)) and (row := self._worth(nid)) is not None:
                 campaign.wake.clear()
                 renew = False  # one attempt; but if both links are gone after it, this goes on as for any lost link
-                try:
-                    session = await self._dial(nid)
-                    async with asyncio.timeout(limits.HELLO_S):
-                        await session.ready.wait()
-                    if session.up:
-                        return
-                    delay_s = float(session.ending.retry_s) if session.ending is not None else 0.0
-                except (Rejected, TimeoutError):
-                    delay_s = 0.0
-                seen_ago_s = (self._clock.now_ms() - row.seen_ms) / 1000
-                await campaign.pause(max(delay_s, campaign.backoff.failed(seen_ago_s=seen_ago_s)))
+                wait_s = await self._attempt(nid, campaign, row)
+                if wait_s is None:
+                    return
+                await campaign.pause(wait_s)
         finally:
-            del self._running[nid]
+            if self._running.get(nid) is campaign:
+                del self._running[nid]
+
+    async def _attempt(self, nid: NodeId, campaign: _Campaign, row: PeerRow) -> float | None:
+        """One dial: None when it led to a link, else seconds until the next one."""
+        asked_s = 0.0
+        try:
+            session = await self._dial(nid)
+            async with asyncio.timeout(limits.HELLO_S):
+                await session.ready.wait()
+            if session.up:
+                return None
+            asked_s = float(session.ending.retry_s) if session.ending is not None else 0.0
+        except Resting as resting:
+            return resting.wait_s
+        except (Rejected, TimeoutError):
+            pass
+        except Exception as error:  # noqa: BLE001 - the boundary of one peer: what is said of it must not end the links of the others
+            log.error("A dial failed", error)
+        return max(asked_s, campaign.backoff.failed(seen_ago_s=(self._clock.now_ms() - row.seen_ms) / 1000))

@@ -2,7 +2,7 @@
 
 Candidates start 250 ms apart (RFC 8305) and the first whose handshake proves the nid wins; the others are dropped. What answers with
 another identity only loses. Attempts at one address are spaced by a back-off of the address, whatever nid names it, so that records
-cannot aim many nodes at a victim.
+cannot aim many nodes at a victim. Whoever dials without haste and finds all addresses *resting* is told how long they do.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import cached_property
 from ipaddress import ip_address
 from typing import Final, Protocol
@@ -51,6 +51,19 @@ class Dialled(Struct, frozen=True):
     proven: Proven
     channel: Channel
     candidate: Candidate
+
+
+class Resting(Rejected):
+    """Nothing was tried: every address failed a moment ago and waits for its next turn."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(
+            Code.PEER_UNREACHABLE,
+            "The other node cannot be reached.",
+            reason="its addresses failed a moment ago",
+            cause=str(Cause.TIMEOUT),
+        )
+        self.wait_s = wait_s
 
 
 class Opener(Protocol):
@@ -188,7 +201,7 @@ class Dialer:
     ) -> Dialled:
         """The first proved connection. `eager`: somebody waits, addresses that failed are tried all the same.
 
-        Raises Rejected: `peer_unreachable`, or `key_changed` when only other identities answered.
+        Raises Rejected: `peer_unreachable`, `Resting` among them, or `key_changed` when only other identities answered.
         """
         race = _Race()
         try:
@@ -220,9 +233,12 @@ class Dialer:
         """Starts a runner for each candidate, a little after the one before."""
         try:
             async for candidate in found:
-                if eager or self._may_try(candidate.url):
-                    runners.append(group.create_task(self._attempt(nid, candidate, race)))
-                    await race.wait(limits.DIAL_STAGGER_MS / 1000)
+                wait_s = 0.0 if eager else self._rest_s(candidate.url)
+                if wait_s > 0:
+                    race.rests(wait_s)
+                    continue
+                runners.append(group.create_task(self._attempt(nid, candidate, race)))
+                await race.wait(limits.DIAL_STAGGER_MS / 1000)
         except (OSError, RemoteError, Rejected) as error:
             race.failed(str(error), cause_of(error))
         finally:
@@ -241,6 +257,10 @@ class Dialer:
             self._space(candidate.url, nid)
         except (OSError, RemoteError, TimeoutError, ValueError) as error:  # ssl.SSLError is an OSError
             race.lost(f"{candidate.url}: {str(error) or type(error).__name__}", cause_of(error))
+            self._space(candidate.url, nid)
+        except Exception as error:  # noqa: BLE001 - the boundary of one address: somebody else named it, and it must not end the race
+            log.error("An address could not be tried", error)
+            race.lost(f"{candidate.url}: {type(error).__name__}", Cause.OTHER)
             self._space(candidate.url, nid)
         else:
             self._spaced.pop(candidate.url, None)
@@ -274,9 +294,10 @@ class Dialer:
 
     # --- back-off by address ----------------------------------------------------------------------------
 
-    def _may_try(self, url: str) -> bool:
+    def _rest_s(self, url: str) -> float:
+        """Seconds until this address may be tried without haste; 0 or less: now."""
         spaced = self._spaced.get(url)
-        return spaced is None or self._clock.monotonic() >= spaced.not_before
+        return 0.0 if spaced is None else spaced.not_before - self._clock.monotonic()
 
     def _space(self, url: str, nid: NodeId) -> None:
         spaced = self._spaced.pop(url, None) or _Spaced(Backoff(self._entropy.uniform))
@@ -286,9 +307,14 @@ class Dialer:
             self._spaced.popitem(last=False)
         self._failed(nid, url)
 
-    def forgive(self) -> None:
-        """The network changed: every address may be tried at once."""
-        self._spaced.clear()
+    def forgive(self, urls: Iterable[str] | None = None) -> None:
+        """Something changed there, or (None) in our own network: these addresses, or all, may be tried at once."""
+        if urls is None:
+            self._spaced.clear()
+            return
+        for url in urls:
+            if url in self._spaced:
+                self._spaced[url].not_before = 0.0  # if it fails again it waits no shorter than it would have
 
 
 class _Race:
@@ -298,6 +324,7 @@ class _Race:
         self.won: Dialled | None = None
         self._errors: list[str] = []
         self._causes: list[Cause] = []
+        self._resting: list[float] = []
         self._event = asyncio.Event()
 
     def win(self, dialled: Dialled) -> None:
@@ -307,6 +334,10 @@ class _Race:
     def failed(self, error: str, cause: Cause) -> None:
         self._errors.append(error)
         self._causes.append(cause)
+
+    def rests(self, wait_s: float) -> None:
+        """An address is not tried yet."""
+        self._resting.append(wait_s)
 
     def lost(self, error: str, cause: Cause) -> None:
         self.failed(error, cause)
@@ -328,6 +359,8 @@ class _Race:
             return
 
     def refusal(self) -> Rejected:
+        if self._resting and not self._errors:
+            return Resting(max(limits.DIAL_DELAY_S_MIN, min(self._resting)))
         cause = str(most_telling(self._causes))
         if self._causes and all(one is Cause.OTHER_NODE for one in self._causes):
             return Rejected(

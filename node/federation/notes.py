@@ -5,6 +5,7 @@ Notes are no part of any effect: one that the disk does not take now is lost.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from node.base import limits
@@ -12,6 +13,7 @@ from node.base.errors import Code, Rejected
 from node.base.ids import NodeId
 from node.runtime.clock import Clock
 from node.runtime.log import Log
+from node.services.causes import Cause, tell
 from node.services.ports import PeerInbox
 from node.storage.database import Database, Tx
 from node.storage.outbox import Outbox
@@ -64,16 +66,38 @@ class Notes:
         with suppress(Rejected):
             self._db.submit(note, _report)
 
+    def turned_away(self, peer: Peer, reason: str) -> None:
+        """A dial led to the peer, but not to a link: the word of its farewell, or what else came between."""
+        now_ms, pk, error = self._clock.now_ms(), peer.pk, tell(Cause.CLOSED, reason)
+        with suppress(Rejected):
+            self._db.submit(lambda tx: self._peers.dialled(tx, pk, now_ms, error), _report)
+
+    def waits(self, nid: NodeId) -> bool:
+        """Whether something is in the outbox for this node."""
+        row = self._db.view(lambda tx: self._peers.find(tx, nid))
+        return row is not None and self._db.view(lambda tx: self._outbox.waiting(tx, row.pk)) > 0
+
+    def proved_addresses(self, nid: NodeId) -> list[str]:
+        """Where this very node was before: nobody else is dialled for its sake when these are tried."""
+        row = self._db.view(lambda tx: self._peers.find(tx, nid))
+        found = [] if row is None else self._db.view(lambda tx: self._peers.addresses(tx, row.pk))
+        return [one.url for one in found if one.ok_ms]
+
     def seen(self, peer: Peer, skew_ms: int) -> None:
         """The peer is linked, or was until now."""
         now_ms, pk = self._clock.now_ms(), peer.pk
         with suppress(Rejected):
             self._db.submit(lambda tx: self._peers.seen(tx, pk, now_ms, skew_ms), _report)
 
-    def gone(self, peer: Peer) -> None:
-        """A stranger that leaves is forgotten."""
+    def gone(self, peer: Peer, *, is_back: Callable[[], bool]) -> None:
+        """A stranger that leaves is forgotten, unless it came back before this is on disk."""
+
+        def forget(tx: Tx) -> None:
+            if not is_back():
+                self._peers.forget_stranger(tx, peer.pk)
+
         with suppress(Rejected):
-            self._db.submit(lambda tx: self._peers.forget_stranger(tx, peer.pk), _report, peer=peer.nid)
+            self._db.submit(forget, _report, peer=peer.nid)
 
     def sweep(self) -> None:
         """Outboxes over their bounds, and refused items that were kept long enough."""

@@ -21,7 +21,7 @@ from node.base import limits
 from node.base.errors import Code, Rejected
 from node.base.ids import NodeId
 from node.federation.campaigns import Campaigns
-from node.federation.dialer import Dialer, Opener
+from node.federation.dialer import Dialer, Opener, Resting
 from node.federation.gate import Gate
 from node.federation.hosts import Hosts
 from node.federation.listener import Listener
@@ -29,7 +29,7 @@ from node.federation.notes import Notes
 from node.federation.proto.handshake import Channel, OwnIdentity, Proven
 from node.federation.proto.link import Link
 from node.federation.queries import Acquaintances, Queries
-from node.federation.session import Desk, Hints, LinkSocket, Session, offline
+from node.federation.session import Desk, Hints, LinkSocket, NoHints, Session, offline
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.runtime.log import Log
@@ -39,25 +39,14 @@ from node.services.ports import Candidate, PeerInbox, Resolver
 from node.storage.cursors import Cursors
 from node.storage.database import Database, Tx
 from node.storage.outbox import Outbox
-from node.storage.peers import Peer, PeerRow, PeerStore, Quarantine
+from node.storage.peers import PeerRow, PeerStore, Quarantine
 from node.wire import s2s
 from node.wire.address import Place
-from node.wire.keys import Chain, OpCert
 
 TICK_S: Final = 1.0
 SWEEP_S: Final = 600.0  # outboxes over their bounds, old quarantine
 REACH_ATTEMPTS: Final = 3
 log = Log("federation")
-
-
-class NoHints:
-    """Implements `session.Hints` where nobody listens."""
-
-    def heard(self, peer: Peer, hello: s2s.Hello, *, dialled: bool) -> None:
-        """A peer said hello."""
-
-    def superseded(self, peer: Peer, chain: Chain, cert: OpCert) -> None:
-        """A peer shows our later state."""
 
 
 class Federation:
@@ -139,6 +128,7 @@ class Federation:
     async def run(self, ready: Callable[[], None]) -> None:
         """Links and keeps links until cancelled."""
         self._stopping = self.listener.stopping = False
+        self._campaigns.forget()
         async with asyncio.TaskGroup() as group:
             self._group = group
             try:
@@ -294,6 +284,7 @@ class Federation:
             self._dialer.forgive()
         else:
             self._close_shut(nid)
+            self._dialer.forgive(self.notes.proved_addresses(nid))
         self._campaigns.nudge(nid)
 
     def drop(self, nid: NodeId, reason: str = "closed") -> None:
@@ -352,6 +343,8 @@ class Federation:
         """A link on its way. Raises Rejected."""
         try:
             dialled = await self._dialer.dial(nid, places=places, domain=domain, eager=eager)
+        except Resting:
+            raise  # the note of what failed before stays
         except Rejected as error:
             reason = str(error.detail.get("reason") or error.text)
             await self.notes.dial(nid, tell(str(error.detail.get("cause") or Cause.OTHER), reason))
@@ -432,13 +425,15 @@ class Federation:
         finally:
             self._left(session)
             if nid not in self._links:
-                self.notes.gone(session.peer)
+                self.notes.gone(session.peer, is_back=lambda: nid in self._links)
 
     def _refusal(self, session: Session) -> tuple[str, int] | None:
         """Why a proved link may not stay: reason and when to come back."""
         nid = session.peer.nid
         row = self._db.view(lambda tx: self._peers.find(tx, nid))
-        if row is None or self._gate.shut(row):
+        if row is None or row.pk != session.peer.pk:
+            return "duplicate", 1  # a stranger whose earlier link ended now, and who was forgotten with it
+        if self._gate.shut(row):
             return "blocked", limits.BLOCKED_RETRY_S
         if self._stopping:
             return "restarting", limits.LINK_RETRY_S
@@ -481,7 +476,10 @@ class Federation:
             self._inbox.unlinked(session.peer)
         ending = session.ending
         assert ending is not None
-        if ending.reason not in {"idle", "blocked", "superseded"}:
+        if session.dialled and not session.announced and ending.reason != "duplicate" and not self._stopping:
+            self.notes.turned_away(session.peer, ending.reason)
+        # An idle link is not missed, and whoever turned us away is left alone, unless something waits: nothing else would make us dial.
+        if ending.reason not in {"idle", "blocked", "superseded"} or (self._worth(nid) and self.notes.waits(nid)):
             self._campaign(nid, delay_s=self._entropy.uniform(0.0, max(1.0, 2.0 * ending.retry_s)))
 
 

@@ -86,6 +86,16 @@ class Hints(Protocol):
         """A peer sends us away as an old copy and shows this as our later state; nothing of it is verified yet."""
 
 
+class NoHints:
+    """Implements `Hints` where nobody listens."""
+
+    def heard(self, peer: Peer, hello: s2s.Hello, *, dialled: bool) -> None:
+        """A peer said hello."""
+
+    def superseded(self, peer: Peer, chain: Chain, cert: OpCert) -> None:
+        """A peer shows our later state."""
+
+
 class Desk(Struct, frozen=True, kw_only=True):
     """What every session of a node works with."""
 

@@ -11,7 +11,7 @@ import pytest
 from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
 from node.base.ids import NodeId
-from node.federation.dialer import Connector, Dialer, KnownAddresses
+from node.federation.dialer import Connector, Dialer, KnownAddresses, Resting
 from node.federation.proto.handshake import HandshakeRefused
 from node.runtime.clock import ManualClock
 from node.runtime.entropy import SeededEntropy
@@ -144,6 +144,45 @@ def test_an_address_that_failed_is_spaced_whatever_nid_names_it(simulate: Simula
         with pytest.raises(Rejected):
             await many.dial(NID)
         assert len(opener.tried) == before + 2
+
+    simulate(story)
+
+
+def test_who_is_in_no_hurry_learns_how_long_the_addresses_rest(simulate: Simulate) -> None:
+    """It was told that no address is known, and the peers page showed that instead of the real cause."""
+
+    async def story(town: Town) -> None:
+        one = dialer(town, Slow(town, set()), Told(["ws://away.test/s2s"]))
+        while True:  # the first rest is drawn from 0 to 1 s
+            with pytest.raises(Rejected) as refused:
+                await one.dial(NID)
+            if isinstance(refused.value, Resting):
+                break
+        assert limits.DIAL_DELAY_S_MIN <= refused.value.wait_s <= limits.DIAL_DELAY_S_MAX
+        await asyncio.sleep(refused.value.wait_s)
+        with pytest.raises(Rejected) as refused:
+            await one.dial(NID)
+        assert not isinstance(refused.value, Resting)
+        one.forgive(["ws://away.test/s2s", "ws://never-seen.test/s2s"])
+        with pytest.raises(Rejected) as refused:
+            await one.dial(NID)
+        assert not isinstance(refused.value, Resting)
+
+    simulate(story)
+
+
+def test_an_address_that_makes_this_node_fail_is_one_that_failed(simulate: Simulate) -> None:
+    class Broken(Slow):
+        async def open(self, candidate: Candidate) -> MemorySocket:
+            if "odd" in candidate.url:
+                raise ZeroDivisionError
+            return await super().open(candidate)
+
+    async def story(town: Town) -> None:
+        b = await town.home("b")
+        dialled = await dialer(town, Broken(town, set()), Told(["ws://odd.test/s2s", b.url])).dial(b.nid)
+        assert dialled.candidate.url == b.url
+        dialled.socket.close()
 
     simulate(story)
 
