@@ -164,6 +164,7 @@ def _check_database(folder: Path, clock: Clock, *, verify_log: bool) -> Iterator
     if damages:
         return
     yield Finding(Level.OK, f"The database file is sound, schema {checkup.schema(folder)}.")
+    yield from _check_restored(folder)
     ahead_ms = checkup.last_entry_ms(folder) - clock.now_ms()
     if ahead_ms > CLOCK_AHEAD_MS:
         yield Finding(
@@ -178,6 +179,17 @@ def _check_database(folder: Path, clock: Clock, *, verify_log: bool) -> Iterator
                 Level.OK,
                 f"The hash chains of {logs.rooms} rooms with {logs.entries} entries hold, and so do the signed heads.",
             )
+
+
+def _check_restored(folder: Path) -> Iterator[Finding]:
+    from node.storage.database import RESTORED
+
+    if (folder / RESTORED).exists():
+        yield Finding(
+            Level.WARN,
+            "This copy came from a backup: each chat that this node orders takes messages again once a majority of its other nodes was "
+            "asked what the backup lacks. If they are gone for good, stop the node and run `startalk identity move --alone`.",
+        )
 
 
 def _signer(folder: Path) -> Signer:

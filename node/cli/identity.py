@@ -32,6 +32,8 @@ This machine becomes the only place where node {node} runs.
 It gets new running keys at incarnation {next}. Every other copy of the node, and every backup made until now, is
 refused by others from then on. Messages that only such a copy has stay there: stop it first, and restore its newest
 backup here if this one is older."""
+_ALONE: Final = """Nobody is asked what this backup lacks. Chats that this node orders go on where the backup ends, and nodes that have
+more of them keep what they have and take nothing new there. Do this only if too many of the other nodes are gone for good."""
 _ROTATE: Final = """\
 The root key of node {node} is replaced by the next one (rotation {rotation} of {rotations_max}), and its running keys too.
 
@@ -89,17 +91,29 @@ def show(data: Data = None) -> None:
 
 
 @app.command("move")
-def move(data: Data = None, yes: Yes = False) -> None:
+def move(
+    data: Data = None,
+    alone: Annotated[
+        bool,
+        typer.Option("--alone", help="After a restore: do not wait for the other nodes of each chat, who may be gone."),
+    ] = False,
+    yes: Yes = False,
+) -> None:
     """Make this machine the one place where the node runs: new running keys. Asks for the recovery phrase.
 
     For a node that moved here, that came back from a backup, that is read-only because others have seen a later copy, or whose
     certificate ends soon. The node must be stopped.
     """
     from node.runtime.entropy import SystemEntropy
+    from node.storage.database import RESTORED
 
-    with _stopped(load(data)) as identity:
-        _explain(_MOVE.format(node=identity.text, next=identity.next_incarnation), yes=yes)
+    config = load(data)
+    with _stopped(config) as identity:
+        text = _MOVE.format(node=identity.text, next=identity.next_incarnation)
+        _explain(f"{text}\n\n{_ALONE}" if alone else text, yes=yes)
         identity.renew(_ask_phrase(), entropy=SystemEntropy())
+        if alone:  # after the new incarnation: what both copies wrote is a roll-back then, and no lie
+            (config.folder / RESTORED).unlink(missing_ok=True)
         print(f"The node lives here now, at incarnation {identity.incarnation}. Make a new backup, then: startalk run")
 
 

@@ -6,7 +6,7 @@ the chain proves them, and signatures of third nodes are checked once more. Mean
 a part in, or there would be two histories. A room opens once a majority of its other nodes have no more than we do.
 
 ``restored`` in the data directory says that this is such a copy: `startalk restore` makes it, and so does being shown a later state. It
-goes away with the last room that waited.
+goes away with the last room that waited, or at the owner's word (`startalk identity move --alone`), when the others are gone for good.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Restoring:
         if row.room in self._open:
             raise Rejected(
                 Code.READ_ONLY,
-                "This node came back from a backup and first asks the other nodes of this chat what it lacks; try again later.",
+                "This node came back from a backup and first asks the other nodes of this chat what it lacks; try again later, or ask the admin.",
             )
 
     # --- what others say ----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from node.cli.findings import Level, Report
 from node.core.room import Room
 from node.runtime import tls
 from node.runtime.clock import ManualClock, SystemClock
+from node.storage.database import RESTORED
 from node.storage.keys import Fence, KeyFolder
 
 if TYPE_CHECKING:
@@ -81,6 +82,15 @@ def test_an_old_copy_is_named(casa: Startalk, data: Path, tmp_path: Path) -> Non
     said = casa("doctor", "--data", str(old))
     assert said.status == ExitStatus.FAILED
     assert "old copy" in faults(said.out)[0]
+
+
+def test_a_restored_copy_says_what_it_waits_for(casa: Startalk, data: Path) -> None:
+    (data / RESTORED).touch()
+    said = casa("doctor")
+    assert said.status == 0
+    assert "identity move --alone" in said.out
+    (data / RESTORED).unlink()
+    assert "came from a backup" not in casa("doctor").out
 
 
 def test_a_damaged_database(casa: Startalk, data: Path) -> None:

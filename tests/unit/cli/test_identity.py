@@ -13,6 +13,7 @@ from node.base.errors import ExitStatus
 from node.runtime.clock import SystemClock
 from node.runtime.entropy import SeededEntropy
 from node.services.identity import Identity, ShownCert
+from node.storage.database import RESTORED
 from node.storage.keys import KeyFolder
 from node.storage.lock import DataLock
 from node.wire import keys, record
@@ -158,6 +159,21 @@ def test_a_fenced_copy_says_so_and_is_moved(owned: Owned, tmp_path: Path) -> Non
     assert said.status == 0, said.err
     assert "incarnation 3" in said.out
     assert "READ-ONLY" not in owned.startalk("identity", "show", "--data", str(restored)).out
+
+
+def test_the_owner_s_word_ends_the_waiting_for_others_after_a_restore(owned: Owned) -> None:
+    """A group whose other nodes are gone for good took nothing any more, and there was no way out."""
+    marker = owned.data / RESTORED
+    marker.touch()
+    assert owned.startalk("identity", "move", "--yes", stdin=owned.phrase).status == 0
+    assert marker.exists()
+    said = owned.startalk("identity", "move", "--alone", "--yes", stdin="wrong words")
+    assert said.status != 0
+    assert marker.exists()
+    said = owned.startalk("identity", "move", "--alone", "--yes", stdin=owned.phrase)
+    assert said.status == 0, said.err
+    assert "go on where the backup ends" in said.out
+    assert not marker.exists()
 
 
 @pytest.mark.slow
