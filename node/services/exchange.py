@@ -95,7 +95,7 @@ class Exchange:
         self.steps = steps
         self._tasks: asyncio.TaskGroup | None = None
         self._wakes: dict[NodeId, asyncio.Event] = {}
-        self._loops: dict[NodeId, asyncio.Task[None]] = {}
+        self._loops: dict[NodeId, tuple[Peer, asyncio.Task[None]]] = {}
         self._later: asyncio.TimerHandle | None = None
         self._work = (
             steps.statements.tell,
@@ -121,7 +121,7 @@ class Exchange:
                 try:
                     await asyncio.get_running_loop().create_future()
                 finally:
-                    for task in self._loops.values():  # in the order in which they began; a group knows none
+                    for _, task in self._loops.values():  # in the order in which they began; a group knows none
                         task.cancel()
         finally:
             self._tasks = None
@@ -158,19 +158,24 @@ class Exchange:
         self.steps.catchup.forget(peer.nid)
         self.steps.acks.linked(peer)
         self.steps.calls.linked(peer)
-        if self._tasks is None or peer.nid in self._loops:
+        before = self._loops.get(peer.nid)
+        if self._tasks is None or (before is not None and before[0] == peer):
             self.nudge(peer.nid)
             return
+        if (
+            before is not None
+        ):  # it comes back with a new key while its old link still seems alive: nothing old verifies any more
+            before[1].cancel()
         self._wakes[peer.nid] = asyncio.Event()
-        self._loops[peer.nid] = self._tasks.create_task(self._tend(peer))
+        self._loops[peer.nid] = peer, self._tasks.create_task(self._tend(peer))
         self.steps.signals.linked(peer)
 
     def unlinked(self, peer: Peer) -> None:
         """The last link is gone."""
-        task = self._loops.pop(peer.nid, None)
+        tended = self._loops.pop(peer.nid, None)
         self._wakes.pop(peer.nid, None)
-        if task is not None:
-            task.cancel()
+        if tended is not None:
+            tended[1].cancel()
         self.steps.signals.unlinked(peer)
 
     def nudge(self, nid: NodeId) -> None:

@@ -297,23 +297,24 @@ class Watch:
         services = machine.services
         acks = services.exchange.steps.acks
 
-        def marks(tx: Tx) -> list[tuple[bytes, NodeId, int, bytes, tuple[NodeId, ...]]]:
+        def marks(tx: Tx) -> list[tuple[bytes, NodeId, int, bytes, tuple[NodeId, ...], tuple[int, ...]]]:
             found = []
             for row in services.rooms.everyone(tx):
                 idx = acks.stable_idx(tx, row)
                 at = services.log.hash_at(tx, row.pk, idx) or b""
-                found.append((bytes(row.room), row.hub, idx, at, tuple(nodes_of(row.state))))
+                since = tuple(member.joined_idx for member in row.state.members.values())
+                found.append((bytes(row.room), row.hub, idx, at, tuple(nodes_of(row.state)), since))
             return found
 
-        for room, hub_nid, idx, at, voters in services.db.view(marks):
+        for room, hub_nid, idx, at, voters, since in services.db.view(marks):
             others = [nid for nid in voters if nid != hub_nid][: limits.VOTERS_MAX - 1]
             holding = sum(nid == villain or nid not in held or held[nid].get((room, idx)) == at for nid in others)
             if idx and hub_nid != villain and holding < hub.acks_needed(len(others) + 1):
                 yield f"{machine.name} called entry {idx} stable, {holding} of {len(others)} other voters hold it"
             before = self._stable.get((machine.name, room))
-            if before is not None and before[2] == voters and idx < before[0]:
+            if before is not None and before[2] == (voters, since) and idx < before[0]:
                 yield f"{machine.name}: the stable mark of a room fell from {before[0]} to {idx}"
-            self._stable[machine.name, room] = idx, at, voters
+            self._stable[machine.name, room] = idx, at, (voters, since)
 
     def check(self, ledgers: Sequence[Ledger], villain: NodeId | None) -> Iterator[str]:
         """What was stable is in every honest replica as it was."""

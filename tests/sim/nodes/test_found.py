@@ -208,6 +208,34 @@ def test_who_has_no_name_joins_without_a_word_that_nobody_can_take() -> None:
     on_two_nodes(story)
 
 
+def test_a_node_that_comes_back_with_a_new_key_before_its_old_link_is_missed() -> None:
+    """What a node did beside the link, such as fetching entries, went on with the old key, and nothing verified until the link was lost."""
+
+    async def story(world: Nodes, alice: Device, bob: Device) -> None:
+        room = await invited(alice, bob)
+        bob.wish(room, content.Join())
+        await until(lambda: bool(bob.rooms("member")))
+        mover, other = sorted(
+            world.machines, key=lambda machine: machine.services.identity.nid
+        )  # links of the smaller nid stay
+        nid = mover.services.identity.nid
+        assert mover.node is not None
+        assert other.node is not None
+        links = other.node.federation._links
+        await mover.within(renew(mover, other))
+        await until(lambda: nid in links and links[nid].up and not links[nid].dialled)
+        for pipe in world.network.between(mover.host, other.host):
+            pipe.cut(ours=pipe.local[0] == mover.host, theirs=pipe.local[0] != mover.host)
+        await mover.stop()
+        assert links[nid].up
+        await renewed(mover)
+        await until(lambda: links[nid].peer.incarnation == 2)
+        await until(lambda: other.services.exchange._loops[nid][0].incarnation == 2, step_s=0.001)
+        assert [link.nid for link in other.node.federation.open_links()] == [nid]
+
+    on_two_nodes(story)
+
+
 async def renewed(machine: Machine) -> None:
     """The same node with a new op key."""
     machine.open()
