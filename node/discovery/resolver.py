@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from ipaddress import ip_address
 from typing import Final, Protocol, TypeVar
@@ -235,14 +235,21 @@ class Resolver:
 
     async def _search(self, search: _Search) -> None:
         try:
+            self._recall(search)  # costs nothing, so it waits for no other search
             async with self._searches:
-                self._recall(search)
                 async with asyncio.TaskGroup() as group:
                     for source in (self._ask_lan, self._ask_web, self._ask_dht):
-                        group.create_task(source(search))
-                await self._ask_gossip(search)
+                        group.create_task(self._guarded(source, search))
+                await self._guarded(self._ask_gossip, search)
         finally:
             search.end()
+
+    async def _guarded(self, source: Callable[[_Search], Awaitable[None]], search: _Search) -> None:
+        """What one source says of one node must end neither the others nor the searches of other nodes."""
+        try:
+            await source(search)
+        except Exception as error:  # noqa: BLE001 - the boundary of one source
+            log.error("A source of addresses failed", error)
 
     def _recall(self, search: _Search) -> None:
         """Step 2, and what the cache holds."""

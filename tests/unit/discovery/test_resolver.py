@@ -321,6 +321,38 @@ async def test_searches_at_once_are_few() -> None:
         assert {task.result() for task in waiting} == {None}
 
 
+async def test_known_addresses_wait_for_no_search_of_others() -> None:
+    """After a start with many nodes that are away, those that are there were dialled only when the searches for the others had ended."""
+    world = World()
+    world.slow.clear()
+    async with resolving(world) as resolver:
+        others = [resolver.find(nid=ALICE, domain=DOMAIN) for _ in range(limits.SEARCHES_MAX)]
+        async with asyncio.TaskGroup() as group:
+            waiting = [group.create_task(_first(search)) for search in others]
+            while world.asked.count("web") < limits.SEARCHES_MAX:
+                await asyncio.sleep(0)
+            world.stored = [Candidate("wss://9.9.9.9:8443/s2s", "last")]
+            search = resolver.find(nid=ALICE, domain=DOMAIN)
+            assert await anext(search) == world.stored[0]
+            assert world.asked.count("web") == limits.SEARCHES_MAX
+            await search.aclose()
+            world.slow.set()
+        assert {task.result() for task in waiting} == {None}
+
+
+async def test_a_source_that_fails_ends_neither_the_others_nor_later_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(nid: NodeId) -> Sequence[Claim]:
+        raise ZeroDivisionError
+
+    world = World()
+    world.announced = announce()
+    monkeypatch.setattr(world, "look_for", broken)
+    async with resolving(world) as resolver:
+        for _ in range(2):
+            urls = [one.url async for one in resolver.find(nid=ALICE, domain=DOMAIN)]
+            assert "wss://casa.example/s2s" in urls
+
+
 async def _first(search: AsyncIterator[Candidate]) -> Candidate | None:
     return await anext(search, None)
 
