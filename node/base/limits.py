@@ -269,6 +269,7 @@ CALL_BYSTANDERS: Final = 100  # devices of a room beyond which those outside of 
 CALL_BYSTANDERS_PER_S: Final = 1_000  # rosters a second to them, of one call: 4 MB/s
 CALL_SILENT_S: Final = 16  # a node that said nothing of its seats this long counts as away: three repeats
 CALL_FORGOTTEN_S: Final = 60  # a call of another node that is not heard of is forgotten by those who are not in it
+CALL_VERSIONS_AHEAD: Final = 1_000_000  # so much newer the word of whoever stood in for a focus may be: a day's changes
 CALL_START_BACK: Final = 50_000  # entries of a log among which the beginning of a call is looked for: some ms
 CALL_STARTS_MAX: Final = 64  # calls of one person that are looked at for it
 CALL_HALF_BYTES_MAX: Final = 4_096  # half of a pipe between two relays

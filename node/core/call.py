@@ -199,6 +199,7 @@ def _seated(call: Call, event: Seated, now_ms: int) -> Call:
         live_ms=live,
         empty_ms=0,
         invited={user: one for user, one in call.invited.items() if user != event.user},
+        gone={number: reason for number, reason in call.gone.items() if number != event.seat},
         joined=call.joined if event.user in call.joined else (*call.joined, event.user),
     )
 

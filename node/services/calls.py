@@ -110,6 +110,7 @@ class Calls:
         now = self._clock.monotonic()
         for there in list(self._table.calls.values()):
             self._home.tell_late(there)
+            self._home.tend(there)
             self._tick_silent(there, now)
             if not self._focus.is_at_home(there.focus):
                 if there.mine and now - there.said_at >= limits.CALL_REPEAT_S:
@@ -141,7 +142,7 @@ class Calls:
         row = self._home.row_for(actor.user, RoomId(frame.room))
         self._attempts.spend(actor.user_pk)
         self._db.view(lambda tx: self._forwarding.check_consent(tx, actor, row))
-        present = self._table.of_room(row.room)
+        present = self._home.present(row)
         call, mine = self._entropy.token_bytes(CALL_BYTES), self._new(device)
         count = self._clock.now_ms() if present is None else present.next_count(self._clock.now_ms())
         ask = AskStart(call, row.room, actor.user, mine.seat, count, frame.media, frame.targets)
@@ -159,7 +160,7 @@ class Calls:
     async def _begin(self, row: RoomRow, ask: AskStart, present: There | None, mine: Mine) -> There:
         """Asks the focus. It answers with the new call, or with one that rings for them: then this accepts it."""
         relay, call, actor = self._relay(), ask.call, mine.actor
-        target = self._home.focus_of(row) if present is None else present.focus
+        target = await self._home.focus_of(row) if present is None else present.focus
         if present is not None and present.waits_for(actor.user):
             present.mine[mine.seat] = mine  # from now on reports name it
         asked = call if present is None else present.now.call
@@ -211,12 +212,13 @@ class Calls:
             there.mine[mine.seat] = mine  # from now on reports name it
             count = there.next_count(self._clock.now_ms())
             ask = AskJoin(now.call, now.room, actor.user, mine.seat, count, old)
+            asked = there.focus
             try:
-                told = await self._ask(there.focus, ask, mine, now.call)
+                told = await self._ask(asked, ask, mine, now.call)
             except BaseException:
                 self._home.unseat(there, mine)
                 raise
-            self._home.learn(there.focus, told, row)
+            self._home.learn(asked, told, row)
             return self._sit(there, mine)
 
     @property

@@ -1,5 +1,5 @@
-"""The focus: the node that keeps the calls of a room and decides about them (core/callcommands.py). It is the room's hub; in a direct chat
-whose hub cannot be reached, the caller's home node.
+"""The focus: the node that keeps the calls of a room and decides about them (core/callcommands.py). It is the room's hub; while that
+cannot be reached, the caller's home node or one that stands in (services/standins.py).
 
 Everything here is plain and on the loop: a request or report comes in with the node that makes it, the machine decides, and every node of
 the room is told how the call stands now. A node speaks only for its own people, who must be members. Nothing is stored: calls that a
@@ -45,7 +45,7 @@ class Limits(Protocol):
 class _Held:
     """A call that is kept here, and when each of its homes spoke last."""
 
-    __slots__ = ("adopted_at", "call", "counts", "ended_at", "heard", "room_pk", "since", "told_at", "untold")
+    __slots__ = ("adopted_at", "back", "call", "counts", "ended_at", "heard", "room_pk", "since", "told_at", "untold")
 
     def __init__(self, call: Call, room_pk: int) -> None:
         self.call = call
@@ -53,6 +53,7 @@ class _Held:
         self.counts: dict[NodeId, int] = {}
         self.since: dict[bytes, int] = {}  # the count with which a seat was asked for
         self.heard: dict[NodeId, float] = {}
+        self.back: dict[NodeId, float] = {}  # when a home that was silent, or never heard, spoke again
         self.told_at = float("-inf")
         self.untold = False  # a change that other nodes did not hear of yet
         self.ended_at = 0.0
@@ -102,7 +103,7 @@ class Focus:
         row = self._db.view(lambda tx: self._rooms.peek(tx, room_id))
         if row is None:
             raise Rejected(Code.NOT_FOUND, "This chat does not exist, or you are not in it.")
-        if row.hub != self._node and not (row.kind == room.DIRECT and node == self._node) and not self._keeps(room_id):
+        if self._node not in {row.hub, node} and not self._keeps(room_id):
             raise Rejected(Code.NOT_HUB, "This chat is ordered by another node.")
         return row
 
@@ -210,7 +211,11 @@ class Focus:
         row = self._db.view(lambda tx: self._rooms.peek(tx, RoomId(said.room)))
         if row is None or (node != self._node and node not in self._nodes.of(row)):
             return
-        held = self._held.get(said.call) or self._adopt(node, row, said)
+        held = self._held.get(said.call)
+        if held is not None and held.call.ended and held.call.room == row.room and _was_given_up(held.call, said):
+            del self._held[said.call]
+            held = None
+        held = held or self._adopt(node, row, said)
         if held is None or held.call.room != row.room:
             return
         if held.call.ended:
@@ -219,17 +224,25 @@ class Focus:
         if said.count <= held.counts.get(node, -1):
             return
         held.counts[node] = said.count
-        held.heard[node] = self._clock.monotonic()
-        if held.heard[node] - held.adopted_at < limits.CALL_SILENT_S:
+        now = self._clock.monotonic()
+        if now - held.heard.get(node, float("-inf")) > limits.CALL_SILENT_S:
+            held.back[node] = now
+            ahead = said.seen - held.call.version  # of another node that stood in: what is told next is newer still
+            if 0 < ahead <= limits.CALL_VERSIONS_AHEAD:
+                held.call = replace(held.call, version=said.seen + 1)
+        held.heard[node] = now
+        if now - max(held.adopted_at, held.back.get(node, float("-inf"))) < limits.CALL_SILENT_S:
             self._seat_again(node, row, held, said)
         for command in self._commands(node, held, said):
             with suppress(Rejected):  # an earlier one of them ended the call, or this seat
                 self._run(held, command)
 
     def _seat_again(self, node: NodeId, row: RoomRow, held: _Held, said: SeatsNow) -> None:
-        """Seats that this focus forgot: the other homes of a call that was taken back from one of them."""
+        """Seats that this focus forgot (the other homes of a call that was taken back from one of them), or gave up since it heard
+        nothing of them, or never knew because another node stood in."""
         for one in said.seats:
-            known = one.seat in held.call.seats or one.seat in held.call.gone
+            given_up = held.call.gone.get(one.seat) == rules.FAILED and one.state == rules.LIVE
+            known = one.seat in held.call.seats or (one.seat in held.call.gone and not given_up)
             if known or parse_user(one.user)[1] != node or not self._has_voice(row, UserId(one.user)):
                 continue
             held.since[one.seat] = said.count
@@ -282,9 +295,27 @@ class Focus:
         held.adopted_at = self._clock.monotonic()
         return held
 
+    def take_over(self, now: CallNow, row: RoomRow) -> None:
+        """Stands in for the focus of a call, which is away, with what it told last. Its homes speak soon, or are silent."""
+        if row.room in self._by_room or len(self._held) >= limits.CALLS_MAX:
+            return
+        call = from_now(
+            now, direct=row.kind == room.DIRECT, now_ms=self._clock.now_ms(), hours=self._limits.call_limit("hours")
+        )
+        held = self._hold(call, row)
+        self._tell(held)
+
+    def hand_over(self, call: bytes) -> None:
+        """Another node keeps this call from now on."""
+        held = self._held.pop(call, None)
+        if held is not None and self._by_room.get(held.call.room) == call:
+            del self._by_room[held.call.room]
+
     def _may_adopt(self, node: NodeId, row: RoomRow, said: SeatsNow) -> bool:
         """What would let a new call begin and its people come in."""
         if row.room in self._by_room or self._full(node) or len(said.seats) > self._limits.call_limit("participants"):
+            return False
+        if said.seen > limits.INTEGER_MAX - limits.CALL_VERSIONS_AHEAD:  # its versions could not rise any more
             return False
         own = all(parse_user(one.user)[1] == node and one.user in row.state.members for one in said.seats)
         return own and Capability.CALL in room.capabilities(row.state, UserId(said.by), self._clock.now_ms())
@@ -416,4 +447,36 @@ def over(said: SeatsNow) -> CallNow:
     gone = {one.seat: rules.ENDED for one in said.seats}
     return CallNow(
         said.call, said.room, said.seen + 1, said.media, said.by, said.started_ms, 0, (), (), gone, rules.ENDED
+    )
+
+
+def from_now(now: CallNow, *, direct: bool, now_ms: int, hours: int) -> Call:
+    """The call that nodes were told of, to go on with."""
+    seats = {
+        one.seat: rules.Seat(
+            user=UserId(one.user), state=one.state, joined_ms=one.joined_ms, since_ms=now_ms, muted=one.muted,
+            flags=Flags(one.mic, one.camera, one.screen, one.hand, tuple(one.sources)),
+        )
+        for one in now.seats
+    }  # fmt: skip
+    call = rules.start(
+        call=now.call,
+        room=RoomId(now.room),
+        direct=direct,
+        media=now.media,
+        by=UserId(now.by),
+        now_ms=now.started_ms,
+        hours=hours,
+    )
+    return replace(
+        call, seats=seats, version=now.version + 1, live_ms=now.live_ms, gone=dict(now.gone),
+        invited={UserId(one.user): rules.Invitee(one.state, one.at_ms) for one in now.invited},
+        joined=tuple(dict.fromkeys(UserId(one.user) for one in now.seats)),
+    )  # fmt: skip
+
+
+def _was_given_up(call: Call, said: SeatsNow) -> bool:
+    """Whether a group call ended here only because nothing was heard of its homes, and goes on there."""
+    return not call.direct and any(
+        call.gone.get(one.seat) == rules.FAILED and one.state == rules.LIVE for one in said.seats
     )

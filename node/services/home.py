@@ -25,6 +25,7 @@ from node.services.pipes import Pipes
 from node.services.ports import PeerLinks
 from node.services.relay import CallRelay
 from node.services.seats import Device, Mine, Table, There, ended, may_tell, waiting_here, why_gone, why_silent
+from node.services.standins import Standins, is_given_up
 from node.storage import contacts
 from node.storage.contacts import ContactState
 from node.storage.database import Database, Tx
@@ -64,8 +65,10 @@ class Home:
         self._errands = errands
         self.table = Table()
         self.pipes = Pipes(node=node, errands=errands)
+        self.standins = Standins(node=node, table=self.table, focus=focus, linked=self._linked, clock=clock)
         self.relay: CallRelay | None = None
         self.links: PeerLinks | None = None
+        self._seeking: set[NodeId] = set()
         focus.tell = self._told
         feed.departed = self._departed
 
@@ -82,12 +85,28 @@ class Home:
             raise Rejected(Code.NOT_FOUND, "This chat does not exist, or you are not in it.")
         return row
 
-    def focus_of(self, row: RoomRow) -> NodeId:
-        """Who keeps a new call: the hub; in a direct chat whose hub is away, this node."""
-        if row.hub == self._node or self.links is None or self.links.linked(row.hub) or row.kind != room.DIRECT:
+    def _linked(self, node: NodeId) -> bool:
+        return node == self._node or (self.links is not None and self.links.linked(node))
+
+    async def focus_of(self, row: RoomRow) -> NodeId:
+        """Who keeps a new call: the hub; when it is away, this node. In a direct chat that is not waited for: half of it is there."""
+        if self.links is None or self._linked(row.hub):
             return row.hub
-        self.links.wake(row.hub)
-        return self._node
+        if row.kind == room.DIRECT:
+            self.links.wake(row.hub)
+            return self._node
+        with suppress(Rejected, RemoteError, TimeoutError):
+            async with asyncio.timeout(limits.CALL_REACH_S):
+                await self.links.reach(row.hub)
+        return row.hub if self._linked(row.hub) else self._node
+
+    def present(self, row: RoomRow) -> There | None:
+        """The call of a room; one that nobody keeps any more is forgotten."""
+        there = self.table.of_room(row.room)
+        if there is not None and self.standins.is_forsaken(there, row):
+            self.forget(there)
+            return None
+        return there
 
     async def ask(self, node: NodeId, ask: focus.Ask) -> CallNow:
         """The answer of a focus. Raises Rejected."""
@@ -130,10 +149,11 @@ class Home:
 
     async def say(self, there: There, ask: focus.Ask) -> None:
         """Asks, and takes the answer as news. Raises Rejected."""
-        now = await self.ask(there.focus, ask)
+        asked = there.focus
+        now = await self.ask(asked, ask)
         row = self.row(RoomId(there.now.room))
         if row is not None:
-            self.learn(there.focus, now, row)
+            self.learn(asked, now, row)
 
     def report(self, there: There) -> None:
         """Tells the focus of the seats here: at once, or with the next tick if it was told a moment ago."""
@@ -151,6 +171,20 @@ class Home:
             said = there.report(self._clock.now_ms())
             heard = self.links.whisper(there.focus, focus.SEATS, focus.encode_said(said))
             there.unsaid = not heard and not there.mine  # the last seat left: nothing repeats it
+
+    def tend(self, there: There) -> None:
+        """Now and then: whether the focus of a group call is away, or its hub is there again."""
+        now = self._clock.monotonic()
+        if there.direct or not there.mine or now - there.handed_at < limits.CALL_REPEAT_S:
+            return
+        row = self.row(RoomId(there.now.room))
+        if row is None:
+            return
+        self.standins.stand_in(there, row)
+        if self.standins.is_to_be_handed_back(there, row) and self.links is not None:
+            there.handed_at = now
+            said = there.report(self._clock.now_ms())
+            self.links.whisper(row.hub, focus.SEATS, focus.encode_said(said))
 
     def tell_late(self, there: There) -> None:
         """What was gathered since the last tick; seats that the focus does not name for too long are lost."""
@@ -191,11 +225,31 @@ class Home:
             return
         if any(parse_user(one.user)[1] == node for one in now.invited if one.state in rules.WAITING):
             self.links.wake(node)  # somebody there is called: when the link is open, it is told again
+        row = self.row(RoomId(now.room))
+        if row is not None and row.kind != room.DIRECT and self._node != row.hub != node:
+            self._seek(node)  # what stands between the two, the hub, is away
+
+    def _seek(self, node: NodeId) -> None:
+        """Opens a link to a node that this one perhaps never spoke to; then it is told."""
+        if node not in self._seeking and self._errands.spawn(self._reach(node)):
+            self._seeking.add(node)
+
+    async def _reach(self, node: NodeId) -> None:
+        assert self.links is not None
+        try:
+            with suppress(Rejected, RemoteError, TimeoutError):
+                async with asyncio.timeout(limits.CALL_REACH_S):
+                    await self.links.reach(node)
+        finally:
+            self._seeking.discard(node)
 
     def heard(self, node: NodeId, now: CallNow) -> None:
         """The focus elsewhere tells this node. What it may not say is ignored."""
         row = self.row(RoomId(now.room))
-        if row is not None and may_tell(row, node, now, known=now.call in self.table.calls):
+        if row is None:
+            return
+        stands_in = node != row.hub and self.standins.may_tell(node, now, row)
+        if may_tell(row, node, now, known=now.call in self.table.calls, stands_in=stands_in):
             self.learn(node, now, row)
 
     def learn(self, teller: NodeId, now: CallNow, row: RoomRow) -> There:
@@ -207,7 +261,14 @@ class Home:
                 return there
             self._meet(there, row)
             fresh = True
-        elif there.focus != teller or there.now.room != now.room or now.version < there.now.version:
+        elif there.now.room != now.room:
+            return there
+        elif there.focus != teller:
+            if not self.standins.may_take_over(there, teller, now, row):
+                return there
+            self._follow(there, teller)
+            fresh = True
+        elif now.version < there.now.version:
             return there
         else:
             fresh = now.version > there.now.version
@@ -217,6 +278,14 @@ class Home:
             self._derive(there, row)
         return there
 
+    def _follow(self, there: There, teller: NodeId) -> None:
+        """Another node keeps the call from now on, and its versions count; the seats here are said to it."""
+        there.keep_nodes(self._node, self._clock.monotonic() + limits.CALL_SILENT_S)
+        if there.focus == self._node:
+            self._focus.hand_over(there.now.call)
+        there.focus = teller
+        there.unsaid = bool(there.mine) and teller != self._node
+
     def _meet(self, there: There, row: RoomRow) -> None:
         """A new call. Another one of the room is over if the same focus kept it, or this node keeps it with a larger id."""
         others = [other for other in self.table.calls.values() if other.now.room == row.room]
@@ -224,6 +293,8 @@ class Home:
         for other in others:
             if other.focus == there.focus:  # it has one call of a room at a time: we missed the end of that one
                 self.learn(other.focus, ended(other.now, self._clock.now_ms()), row)
+            elif not other.mine and self.standins.is_away(other, row):
+                self.forget(other)
             elif other.focus == self._node and rules.winner(other.now.call, there.now.call) == there.now.call:
                 self._focus.merge(other.now.call)
 
@@ -241,7 +312,7 @@ class Home:
             if one is not None:
                 mine.missing_at = None
                 self._obey(there, mine, muted=one.muted)
-            elif mine.taken and (now.result or mine.seat in now.gone):
+            elif mine.taken and (now.result or mine.seat in now.gone) and not self._contests(now, mine):
                 self._lose(there, mine)
             elif mine.taken and mine.missing_at is None:  # a focus that forgot it may take it back
                 mine.missing_at = moment
@@ -250,6 +321,10 @@ class Home:
             self._end(there, row)
         else:
             self.join_pipes(there)
+
+    def _contests(self, now: CallNow, mine: Mine) -> bool:
+        """Whether a seat that was given up because nothing was heard of it is well: it is said again for a while."""
+        return is_given_up(now, mine.seat) and mine.state == rules.LIVE
 
     def _audience(self, there: There, row: RoomRow) -> list[Device]:
         """The devices of the room. Those of a direct chat without a message do not follow it yet; whoever blocked the caller sees
@@ -357,7 +432,8 @@ class Home:
 
     def join_pipes(self, there: There) -> None:
         """The relays of the other nodes with seats are joined while there are seats here."""
-        self.pipes.sync(there.now.call, there.nodes(self._node) if there.mine else {})
+        kept = there.kept if self._clock.monotonic() < there.kept_until else {}
+        self.pipes.sync(there.now.call, kept | there.nodes(self._node) if there.mine else {})
 
     # --- the end ----------------------------------------------------------------------------------------
 

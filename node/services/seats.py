@@ -120,7 +120,10 @@ class There:
         "declined",
         "direct",
         "focus",
+        "handed_at",
         "heard_at",
+        "kept",
+        "kept_until",
         "mine",
         "now",
         "ringing",
@@ -146,6 +149,9 @@ class There:
         self.declined: dict[UserId, int] = {}  # who said no to a call of that time, until the focus says it, too
         self.count = 0
         self.heard_at = 0.0
+        self.handed_at = float("-inf")  # when the hub, which is not its focus, heard of the seats here
+        self.kept: dict[NodeId, list[Track]] = {}  # nodes in the call when another focus took it over, which may
+        self.kept_until = 0.0  # not know all of them before that time
         self.said_at = self.shown_at = self.spread_at = float("-inf")
         self.spread_due = float("inf")  # when those outside of the call are shown what they did not see yet
         self.unsaid = self.unshown = False  # changes that the focus, or devices here, did not hear of yet
@@ -198,6 +204,10 @@ class There:
         """The confirmed seat of a device."""
         return next((one for one in self.mine.values() if one.taken and one.actor.device_pk == device_pk), None)
 
+    def keep_nodes(self, own: NodeId, until: float) -> None:
+        """Another focus takes it over: media with the nodes it does not name at once goes on meanwhile."""
+        self.kept, self.kept_until = self.nodes(own), until
+
     def has_seats_of(self, node: NodeId) -> bool:
         """Whether somebody of that node is in."""
         return any(parse_user(one.user)[1] == node for one in self.now.seats)
@@ -222,10 +232,10 @@ def _shown(state: str) -> str:
     return "missed" if state == rules.CANCELLED else state
 
 
-def may_tell(row: RoomRow, teller: NodeId, now: CallNow, *, known: bool) -> bool:
+def may_tell(row: RoomRow, teller: NodeId, now: CallNow, *, known: bool, stands_in: bool = False) -> bool:
     """Whether `teller` may be the focus of this call, and everybody in it is in the room. A call that is `known`, or for which nobody is
-    rung, goes on without who began it."""
-    if teller != row.hub and not (row.kind == room.DIRECT and parse_user(now.by)[1] == teller):
+    rung, goes on without who began it. `stands_in`: it may, although it is not the hub (services/standins.py)."""
+    if teller != row.hub and not stands_in and not (row.kind == room.DIRECT and parse_user(now.by)[1] == teller):
         return False
     members = row.state.members
     if now.result:

@@ -308,6 +308,56 @@ async def test_late_words_are_answered_with_the_end_for_a_minute(desk: Desk) -> 
     assert refusal(desk, AskAnswer(CALL, desk.room, YAN)) is Code.NOT_FOUND
 
 
+# --- another node stood in ---------------------------------------------------------------------------------------
+
+
+async def test_a_home_that_was_silent_brings_its_seats_back(desk: Desk) -> None:
+    """With those that came in meanwhile, while another node kept the call."""
+    desk.start(desk.alice)
+    desk.join(ZOE)
+    desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"))
+    desk.says(desk.here, SeatNow(seat(desk.alice), desk.alice, "live"))
+    desk.later(limits.CALL_SILENT_S + 1)
+    desk.later(limits.CALL_RECONNECT_S)
+    assert seat(ZOE) in desk.now.gone
+    before = desk.now.version
+    desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), count=11, seen=before + 500)
+    desk.says(ELSEWHERE, SeatNow(seat(YAN), YAN, "live"), seen=before + 500)
+    assert [one.user for one in desk.now.seats] == [desk.alice, ZOE, YAN]
+    assert desk.now.version > before + 500, "devices take it for newer than what the other node said"
+    assert seat(ZOE) not in desk.now.gone
+
+
+async def test_versions_do_not_leap_as_far_as_somebody_likes(desk: Desk) -> None:
+    desk.start(desk.alice)
+    before = desk.now.version
+    far = before + limits.CALL_VERSIONS_AHEAD + 1
+    desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), seen=far)
+    assert before < desk.now.version < far
+    desk.ask(AskLeave(CALL, desk.room, desk.alice, seat(desk.alice), everybody=True))
+    desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), call=OTHER_CALL, seen=limits.INTEGER_MAX)
+    assert desk.now.result == "ended"
+
+
+@pytest.mark.parametrize("why", ["given up", "by somebody"])
+async def test_a_call_that_was_given_up_goes_on(desk: Desk, why: str) -> None:
+    desk.start(ZOE)
+    desk.join(YAN)
+    live = {ZOE: SeatNow(seat(ZOE), ZOE, "live"), YAN: SeatNow(seat(YAN), YAN, "live")}
+    desk.says(THERE, live[ZOE])
+    desk.says(ELSEWHERE, live[YAN])
+    if why == "given up":
+        desk.later(limits.CALL_SILENT_S + 1)
+        desk.later(limits.CALL_RECONNECT_S)
+        desk.later(limits.CALL_EMPTY_S)
+    else:
+        desk.ask(AskLeave(CALL, desk.room, ZOE, seat(ZOE), everybody=True))
+    assert desk.now.result
+    desk.says(THERE, live[ZOE], count=11, seen=99)
+    desk.says(ELSEWHERE, live[YAN], count=11, seen=99)
+    assert [one.user for one in desk.now.seats] == ([ZOE, YAN] if why == "given up" else [])
+
+
 # --- telling ----------------------------------------------------------------------------------------------------
 
 

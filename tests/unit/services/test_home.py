@@ -32,20 +32,22 @@ CALL, SEAT = b"c" * 16, b"s" * 8
 
 
 class Deaf:
-    """Links on which nothing is heard. Implements `services.ports.PeerLinks`."""
+    """Links on which nothing is heard, to the nodes `reached`. Implements `services.ports.PeerLinks`."""
 
     def __init__(self) -> None:
         self.whispered: list[tuple[NodeId, str]] = []
+        self.woken: list[NodeId] = []
+        self.reached: set[NodeId] = set()
 
     def wake(self, nid: NodeId) -> None:
-        """Nobody comes."""
+        self.woken.append(nid)
 
     def whisper(self, nid: NodeId, topic: str, body: bytes) -> bool:
         self.whispered.append((nid, topic))
         return True
 
     def linked(self, nid: NodeId) -> bool:
-        return False
+        return nid in self.reached
 
     async def reach(
         self, nid: NodeId | None, *, domain: str = "", places: Sequence[Place] = (), admit: bool = False
@@ -109,6 +111,7 @@ async def test_only_the_hub_tells_of_a_group_and_only_of_members(stage: Stage) -
     assert not may_tell(row, LIAR, now(stage, by=LEN), known=False), "in a group the starter's node is nobody special"
     assert not may_tell(row, HUB, now(stage, by=make_user("stranger", HUB)), known=False)
     assert not may_tell(row, HUB, now(stage, seats=(SeatNow(SEAT, make_user("stranger", HUB), "live"),)), known=False)
+    stage.links.reached.add(HUB)
     stage.told(now(stage, by=LEN), teller=LIAR)
     assert not stage.phone.frames
 
