@@ -165,6 +165,7 @@ class Session:
             is_stranger=self.is_stranger,
         )
         self.greeted: Callable[[], None] = lambda: None  # called once hello went both ways
+        self._renewing = False  # the numbering is made anew, so nothing that comes under the old one counts
 
     @property
     def dialler(self) -> NodeId:
@@ -304,6 +305,8 @@ class Session:
     # --- what arrives -----------------------------------------------------------------------------------
 
     def _take(self, data: bytes) -> None:
+        if self._renewing:
+            return
         self.link.receive(data, self.desk.clock.monotonic())
         self._drain()
         self.flush()
@@ -378,6 +381,7 @@ class Session:
         def done(run: bytes | None, error: Exception | None) -> None:
             self.end("new_run", 1)
 
+        self._renewing = True
         try:
             self.desk.db.submit(lambda tx: self.desk.outbox.renew(tx, self.peer.pk), done)
         except Rejected:

@@ -43,6 +43,7 @@ from node.services.posting import Posting
 from node.services.reach import Reach
 from node.services.receipts import Receipts
 from node.services.replicas import Replicas
+from node.services.resending import Resending
 from node.services.restoring import Restoring
 from node.services.roomkeys import RoomKeys
 from node.services.sessions import Sessions
@@ -272,6 +273,7 @@ def neighbours(on: Ground, people: People, posts: Posts) -> Neighbours:
         signals=signals,
         statements=Statements(db=db, peers=on.peers, own=on.identity, clock=on.clock),
         restoring=restoring,
+        resending=Resending(db=db, outbox=on.outbox, followers=on.followers, signer=on.keys),
         calls=calls,
     )
     posts.posting.may_append = steps.submissions.may_append = restoring.check

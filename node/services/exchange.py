@@ -34,6 +34,7 @@ from node.services.naming import Naming
 from node.services.offers import Offers
 from node.services.ports import PeerLinks
 from node.services.replicas import Checked, Replicas
+from node.services.resending import Resending
 from node.services.restoring import Restoring
 from node.services.signals import Signals
 from node.services.statements import Dropper, Statements
@@ -82,6 +83,7 @@ class Steps(Struct, frozen=True, kw_only=True):
     signals: Signals
     statements: Statements
     restoring: Restoring
+    resending: Resending
     calls: Calls
 
 
@@ -119,7 +121,10 @@ class Exchange:
                 self._tasks = tasks
                 ready()
                 try:
-                    await asyncio.get_running_loop().create_future()
+                    while True:
+                        await asyncio.sleep(limits.UNANSWERED_LOOK_S)
+                        for peer, _ in list(self._loops.values()):
+                            await self._attempt(peer, self.steps.resending.look)
                 finally:
                     for _, task in self._loops.values():  # in the order in which they began; a group knows none
                         task.cancel()
@@ -176,6 +181,7 @@ class Exchange:
         self._wakes.pop(peer.nid, None)
         if tended is not None:
             tended[1].cancel()
+        self.steps.resending.forget(peer.nid)
         self.steps.signals.unlinked(peer)
 
     def nudge(self, nid: NodeId) -> None:

@@ -133,6 +133,8 @@ class Submissions:
             try:
                 self._sequence(tx, submission)
             except Rejected as refusal:
+                if refusal.code is Code.READ_ONLY:
+                    return  # the room waits for what others kept; the author's node sends this again until there is an answer
                 told = Refusal(refusal.code, refusal.text[:300])
                 self._agreed.discard(peer.pk)
                 refusals.put(tx, peer.pk, author, event.author_seq, told, self._clock.now_ms())

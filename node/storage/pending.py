@@ -54,7 +54,7 @@ class NewPending(Struct, frozen=True, kw_only=True):
 
 
 class Unsent(Struct, frozen=True):
-    """What has to be signed again when the op key changed."""
+    """What is sent again."""
 
     pk: int
     hub: NodeId
@@ -122,9 +122,12 @@ def ordered(tx: Tx, author_pk: int, author_seq: int) -> tuple[int, ClientId] | N
     return None if row is None else (int(row[0]), ClientId(row[1]))
 
 
-def unsent(tx: Tx) -> list[Unsent]:
-    """Posts without an answer, oldest first."""
-    rows = tx.all("SELECT id, hub, event, salt, body, token FROM pending WHERE code = '' ORDER BY id")
+def unsent(tx: Tx, hub: NodeId | None = None) -> list[Unsent]:
+    """Posts without an answer, of one hub or of all, oldest first."""
+    sql = (
+        "SELECT id, hub, event, salt, body, token FROM pending WHERE code = '' AND (?1 IS NULL OR hub = ?1) ORDER BY id"
+    )
+    rows = tx.all(sql, (hub,))
     return [Unsent(row[0], NodeId(row[1]), *row[2:]) for row in rows]
 
 

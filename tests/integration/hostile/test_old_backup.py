@@ -112,6 +112,39 @@ async def test_what_an_old_backup_lacks_comes_back_from_the_others(tmp_path: Pat
             assert b.node.federation.linked(new.nid)
 
 
+async def test_what_was_written_while_the_hub_was_away_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It arrived before the hub had asked what its backup lacks, and each message was refused for good: every author had to send anew."""
+    monkeypatch.setattr(limits, "UNANSWERED_LOOK_S", 0.3)
+    now_ms = SystemClock().now_ms()
+    async with AsyncExitStack() as stack:
+        b = await stack.enter_async_context(stage(tmp_path / "b", now_ms=now_ms))
+        bob = await b.person("bob")
+        async with stage(tmp_path / "a", now_ms=now_ms) as a:
+            words = a.services.identity.phrase()
+            await acquaint(a, b)
+            alice = await a.person("alice")
+            room = await group(alice, bob)
+            await alice.say(room, "before")
+            await hears(bob, room, "before")
+            backup.pack(tmp_path / "a", tmp_path / "old.tar", clock=SystemClock())
+            for text in texts(30):
+                await alice.say(room, text)
+            await hears(bob, room, "before", *texts(30))
+        for n in range(5):
+            await bob.say(room, f"while you were away {n}")
+        backup.unpack(tmp_path / "old.tar", tmp_path / "restored")
+        move(tmp_path / "restored", words)
+        b.clock.advance(seconds=LATER_S)
+        new = await stack.enter_async_context(stage(tmp_path / "restored", now_ms=now_ms))
+        await acquaint(new, b)
+        with suppress(Rejected):
+            await new.node.federation.reach(b.nid)
+        await hears(bob, room, "before", *texts(30), *(f"while you were away {n}" for n in range(5)))
+        assert logs(new, room) == logs(b, room)
+
+
 async def until_fenced(node: Node) -> None:
     async with asyncio.timeout(20):
         while not node.services.identity.fenced:
