@@ -304,11 +304,22 @@ describe('lost and found', () => {
     expect(session.phase.value).not.toBe('over');
   });
 
-  test('a call that is gone is over', async () => {
+  test.each([
+    ['not_found', 'cut_off'],
+    ['gone', 'cut_off'],
+    ['not_member', 'ended'],
+  ])('a call that is %s when this page is back is over: %s', async (code, reason) => {
     const session = await live();
-    refuse.call_up = refuse.call_join = 'not_found';
+    refuse.call_up = refuse.call_join = code;
     node.drop();
-    await vi.waitFor(() => expect(session.ended.value?.reason).toBe('ended'), 5_000);
+    await vi.waitFor(() => expect(session.ended.value?.reason).toBe(reason), 5_000);
+  });
+
+  test('a node that began anew and forgot the call', async () => {
+    const session = await live();
+    refuse.call_join = 'not_found';
+    tell(['call_over', CALL, fromText(room), 'restarting']);
+    await vi.waitFor(() => expect(session.ended.value?.reason).toBe('cut_off'), 5_000);
   });
 
   test('lost media is restarted in both directions and heals', async () => {

@@ -21,6 +21,7 @@ import { remember } from '../src/features/call/unfinished.ts';
 import { setLang } from '../src/i18n/index.ts';
 import { go } from '../src/routes.ts';
 import { client } from '../src/session.ts';
+import { Toasts } from '../src/ui/Toast/Toast.tsx';
 import { ALICE, BOB, DEVICE, FakeNode } from './fake-node.ts';
 import { fakeMedia } from './fake-rtc.ts';
 
@@ -129,6 +130,47 @@ describe('somebody calls', () => {
   });
 });
 
+describe('a call that was cut off', () => {
+  const cutOff = async (who: readonly string[]) => {
+    const { Session } = await import('../src/features/call/engine/session.ts');
+    const mine = client.value as Client;
+    const ended = new Session(mine, { how: 'start', room, media: 'audio', targets: [] });
+    const [bob] = roster().participants;
+    ended.roster.value = roster({ participants: who.map((user) => ({ ...(bob as Participant), user })) });
+    session.value = ended;
+    render(
+      <>
+        <Layer />
+        <Toasts />
+      </>,
+    );
+    await ended.leave(false, 'cut_off');
+    await waitFor(() => expect(screen.getByText(/The connection was lost, and the call ended/)).toBeTruthy());
+  };
+  const tap = () => fireEvent.click(screen.getByText('Call again'));
+
+  test('one tap calls the same people again', async () => {
+    await cutOff([ALICE, BOB]);
+    tap();
+    await vi.waitFor(() => expect(asked.map(([name]) => name)).toContain('call_start'));
+    expect(asked.find(([name]) => name === 'call_start')?.slice(3)).toEqual(['audio', [BOB]]);
+  });
+
+  test('or comes into the call that somebody else began meanwhile', async () => {
+    await cutOff([ALICE, BOB]);
+    client.value?.calls.apply(roster(), Date.now());
+    tap();
+    await vi.waitFor(() => expect(asked.map(([name]) => name)).toContain('call_join'));
+    expect(asked.some(([name]) => name === 'call_start')).toBe(false);
+  });
+
+  test('or asks whom to call, when nobody is known', async () => {
+    await cutOff([]);
+    tap();
+    expect(ask.value).toMatchObject({ what: 'ring' });
+  });
+});
+
 describe('in a chat', () => {
   test('buttons stand where calls are allowed', () => {
     const { rerender } = render(<CallButtons room={card()} />);
@@ -174,6 +216,13 @@ describe('words', () => {
     [{ reason: 'busy' }, 'Bob is in another call', true],
     [{ reason: 'unreachable' }, 'No device of Bob could be reached', true],
     [{ reason: 'missed' }, 'No answer', true],
+    [{ reason: 'cut_off' }, 'The connection was lost, and the call ended. You can call again.', true],
+    [{ reason: 'refused', error: new Refusal('not_found', '') }, 'This call is over', true],
+    [
+      { reason: 'refused', error: new Refusal('peer_offline', '') },
+      'The node that keeps this call does not answer. In half a minute another one takes over; then try again.',
+      true,
+    ],
     [{ reason: 'something new' }, 'This call is over', false],
     [
       { reason: 'refused', error: new Refusal('unavailable', 'off') },
@@ -183,7 +232,7 @@ describe('words', () => {
     [
       { reason: 'refused', error: new Refusal('busy', '', { call: 'x' }) },
       'There is a call in this chat already. Join it.',
-      false,
+      true,
     ],
     [{ reason: 'refused', error: new Refusal('busy', '') }, 'You are in another call. Leave it first.', false],
     [

@@ -13,13 +13,12 @@ import { Problem, Skeleton } from '../../ui/Parts/Parts.tsx';
 import picker from '../contacts/Picker.module.css';
 import shell from '../shell/Shell.module.css';
 import { DeviceTest } from './DeviceTest.tsx';
-import { ask, enter } from './model.ts';
+import { ask, enter, TARGETS_MAX } from './model.ts';
 import { unfinished } from './unfinished.ts';
 
 const close = () => {
   ask.value = null;
 };
-const TARGETS_MAX = 32; // people rung at once; the others see that there is a call
 
 export function RingWhom({ room }: { room: Room }) {
   const { state } = here();

@@ -19,7 +19,7 @@ import { DeviceTest } from './DeviceTest.tsx';
 import type { Session } from './engine/session.ts';
 import { Since } from './Head.tsx';
 import { placesOf, viewOf } from './layout.ts';
-import { call as callAgain, session as current } from './model.ts';
+import { callAgain, session as current } from './model.ts';
 import { Picture } from './Picture.tsx';
 import { Stage } from './Stage.tsx';
 import { barsOf, causeOf, endedText, isNews, mayRepeat, phaseText, qualityText, troubleText } from './text.ts';
@@ -408,7 +408,7 @@ function Ended({ session, room }: { session: Session; room: Room | undefined }) 
             icon={session.begin.media === 'video' ? 'video' : 'phone'}
             onClick={() => {
               current.value = null;
-              callAgain(room, session.begin.media);
+              callAgain(room, session);
             }}
           >
             {t('calls.call_again')}

@@ -12,7 +12,7 @@ import { CallPage, Front } from './CallPage.tsx';
 import type { Session } from './engine/session.ts';
 import * as tones from './engine/tones.ts';
 import { Mini } from './Mini.tsx';
-import { ask, comeBack, session } from './model.ts';
+import { ask, callAgain, comeBack, session } from './model.ts';
 import { Ringing } from './Ringing.tsx';
 import { endedText, isNews } from './text.ts';
 import { forget, unfinished } from './unfinished.ts';
@@ -56,8 +56,11 @@ function Sounds({ session: mine, whole }: { session: Session; whole: boolean }) 
   useEffect(() => {
     if (phase !== 'over' || whole) return;
     const ended = mine.ended.value;
-    const peer = state.rooms.value.get(mine.room)?.peer;
-    if (ended && isNews(ended)) toast(endedText(ended, peer ? state.nameOf(peer) : ''));
+    const room = state.rooms.value.get(mine.room);
+    const again = room &&
+      ended?.reason === 'cut_off' && { label: t('calls.call_again'), run: () => callAgain(room, mine) };
+    const text = ended && isNews(ended) && endedText(ended, room?.peer ? state.nameOf(room.peer) : '');
+    if (text) toast(text, again || undefined, true);
     if (session.value === mine) session.value = null;
   }, [phase, whole]);
   return null;

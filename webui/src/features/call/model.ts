@@ -26,6 +26,7 @@ export const present = computed(
 );
 
 const LEAVE_MS = 2_000;
+export const TARGETS_MAX = 32; // people rung at once; the others see that there is a call
 
 export const rosterOf = (room: string): Roster | null => client.value?.calls.rosters.value.get(room) ?? null;
 
@@ -58,6 +59,18 @@ export function call(room: Room, media: 'audio' | 'video'): void {
   else if (running) ask.value = { what: 'join', roster: running };
   else if (room.kind === 'group') ask.value = { what: 'ring', room };
   else void enter({ how: 'start', room: room.room, media, targets: [] }, { mic: true, camera: media === 'video' });
+}
+
+/** With one tap: into the call that somebody else began meanwhile, else the same people are called as before. */
+export function callAgain(room: Room, { begin, roster }: Session): void {
+  const { media } = begin;
+  const running = rosterOf(room.room);
+  const before = (roster.peek()?.participants ?? []).map(({ user }) => user);
+  const targets = room.kind === 'group' ? [...new Set(before)].filter((user) => user !== client.value?.state.me) : [];
+  const wanted = { mic: true, camera: media === 'video' };
+  if (running) void enter({ how: 'join', room: room.room, media, call: running.call, seat: '' }, wanted);
+  else if (room.kind === 'group' && !targets.length) call(room, media);
+  else void enter({ how: 'start', room: room.room, media, targets: targets.slice(0, TARGETS_MAX) }, wanted);
 }
 
 /** Back into the call that this page was in when it was loaded anew. */

@@ -11,6 +11,7 @@ const REASONS: ReadonlySet<string> = new Set([
   'accepted_elsewhere',
   'declined_elsewhere',
   'cancelled',
+  'cut_off',
   'missed',
   'declined',
   'busy',
@@ -26,7 +27,10 @@ const REFUSALS: Readonly<Record<string, Key>> = {
   not_found: 'call.over.ended',
   gone: 'call.over.ended',
   already_done: 'call.over.accepted_elsewhere',
+  peer_offline: 'call.focus_away',
+  peer_unreachable: 'call.focus_away',
 };
+const PASSING: ReadonlySet<string> = new Set(['not_found', 'gone', 'peer_offline', 'peer_unreachable']);
 
 const keyOf = ({ code, detail }: Refusal): Key | undefined =>
   code === 'busy' ? (detail.call ? 'call.room_busy' : 'call.self_busy') : REFUSALS[code];
@@ -40,8 +44,9 @@ export function endedText({ reason, error }: Ended, name: string): string {
 /** Ends that a person should read before the screen goes away. */
 export const isNews = ({ reason }: Ended): boolean => reason !== 'left' && reason !== 'ended' && reason !== 'moved';
 /** Ends after which one may want to try again. */
-export const mayRepeat = ({ reason }: Ended): boolean =>
-  ['missed', 'busy', 'declined', 'unreachable', 'failed'].includes(reason);
+export const mayRepeat = ({ reason, error }: Ended): boolean =>
+  ['missed', 'busy', 'declined', 'unreachable', 'failed', 'cut_off'].includes(reason) ||
+  (reason === 'refused' && error instanceof Refusal && (PASSING.has(error.code) || keyOf(error) === 'call.room_busy'));
 
 export const troubleText = ({ kind, why }: { kind: 'mic' | 'camera' | 'screen'; why: Why }): string =>
   t(why === 'insecure' ? 'call.trouble.insecure' : (`call.trouble.${kind}_${why}` as Key));

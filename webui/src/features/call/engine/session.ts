@@ -38,6 +38,9 @@ const UNOFFERED_MS = 1_500;
 const RECONNECT_S = 30;
 const GONE: ReadonlySet<string> = new Set(['not_found', 'gone', 'already_done', 'forbidden', 'not_member', 'conflict']);
 
+// nobody told why: it ended while this page was away, or the node began anew and knows nothing of it
+const FORGOTTEN: ReadonlySet<string> = new Set(['not_found', 'gone']);
+
 export class Session {
   readonly begin: Begin;
   readonly room: string;
@@ -294,7 +297,8 @@ export class Session {
 
   #lost(): void {
     if (this.phase.value !== 'calling') this.phase.value = 'reconnecting';
-    this.#giveUp ??= setTimeout(() => void this.leave(false, 'failed'), this.#reconnectS * 1000);
+    const reason = this.liveMs.peek() ? 'cut_off' : 'failed';
+    this.#giveUp ??= setTimeout(() => void this.leave(false, reason), this.#reconnectS * 1000);
     this.#later(SHAKY_MS);
   }
 
@@ -352,8 +356,8 @@ export class Session {
       this.#say();
       this.wishes.again();
     } catch (error) {
-      if (error instanceof Refusal && GONE.has(error.code)) this.#over({ reason: 'ended' });
-      else this.#again();
+      if (!(error instanceof Refusal && GONE.has(error.code))) this.#again();
+      else this.#over({ reason: FORGOTTEN.has(error.code) ? 'cut_off' : 'ended' });
     }
   }
 
