@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from node.base import limits
 from node.base.errors import Code, Rejected, RemoteError
-from node.base.ids import NodeId, RoomId
+from node.base.ids import NodeId, RoomId, format_id
 from node.runtime.clock import Clock
 from node.runtime.entropy import Entropy
 from node.services.budget import Budget, Rates
@@ -24,7 +24,7 @@ from node.services.callmedia import CallMedia
 from node.services.errands import Errands
 from node.services.focus import Focus, Limits
 from node.services.forwarding import Forwarding
-from node.services.home import Home, over, ring_of
+from node.services.home import REFUSALS, Home, over, ring_of
 from node.services.ports import PeerLinks
 from node.services.relay import CallRelay, RelayReport, Standing, Track, Wanted
 from node.services.seats import Device, Flags, Mine, There
@@ -160,11 +160,11 @@ class Calls:
     async def _begin(self, row: RoomRow, ask: AskStart, present: There | None, mine: Mine) -> There:
         """Asks the focus. It answers with the new call, or with one that rings for them: then this accepts it."""
         relay, call, actor = self._relay(), ask.call, mine.actor
-        target = await self._home.focus_of(row) if present is None else present.focus
         if present is not None and present.waits_for(actor.user):
             present.mine[mine.seat] = mine  # from now on reports name it
         asked = call if present is None else present.now.call
         try:
+            target = await self._keeper(row) if present is None else present.focus
             now = await self._ask(target, ask, mine, asked)
             if not any(one.seat == mine.seat for one in now.seats) and not now.result:
                 raise Rejected(Code.ALREADY_DONE, "Another device of yours is in this call.")
@@ -181,6 +181,14 @@ class Calls:
         if now.call == call and not now.result:
             self._entries.begin(actor, row.room, call, ask.media)
         return there
+
+    async def _keeper(self, row: RoomRow) -> NodeId:
+        """Who keeps a new call. Raises Rejected: the hub is away, and another node told of a call while that was found out."""
+        node = await self._home.focus_of(row)
+        other = self._table.of_room(row.room)
+        if node != row.hub and other is not None:
+            raise Rejected(Code.BUSY, REFUSALS[Code.BUSY], call=format_id(other.now.call))
+        return node
 
     async def _seat_other(self, target: NodeId, now: CallNow, mine: Mine) -> None:
         try:

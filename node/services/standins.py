@@ -64,14 +64,20 @@ class Standins:
         return not now.result and self._may_begin(teller, now, row)
 
     def _may_begin(self, teller: NodeId, now: CallNow, row: RoomRow) -> bool:
-        """A new call while the hub is away: of somebody of that node who may call, and if there is no other in the room."""
+        """A new call while the hub is away: of somebody of that node who may call, and if there is no other in the room that stays."""
         others = [there for there in self._table.calls.values() if there.now.room == row.room]
-        if self._linked(row.hub) or any(there.mine or not self.is_away(there, row) for there in others):
+        if self._linked(row.hub) or any(self._stays(there, now, row) for there in others):
             return False
         may = parse_user(now.by)[1] == teller and Capability.CALL in room.capabilities(
             row.state, UserId(now.by), self._clock.now_ms()
         )
         return may and self._focus.affords((teller, now.by))
+
+    def _stays(self, there: There, now: CallNow, row: RoomRow) -> bool:
+        """Whether a call of the room goes on although there is another: somebody keeps it, and they did not begin at the same time."""
+        if there.focus == self._node and not there.now.live_ms:
+            return rules.winner(there.now.call, now.call) == there.now.call
+        return bool(there.mine) or not self.is_away(there, row)
 
     def stand_in(self, there: There, row: RoomRow) -> None:
         """Takes the call over if that is for this node."""

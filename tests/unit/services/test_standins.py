@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from node.base import limits
 from node.base.errors import Code, Rejected
-from node.base.ids import NodeId, RoomId, make_user
+from node.base.ids import NodeId, RoomId, format_id, make_user
 from node.core import room as rules
 from node.core.roles import Role
 from node.core.room import Member
@@ -125,6 +125,40 @@ async def test_a_call_that_begins_while_the_hub_is_away(stage: Stage, but: str) 
     stage.told(said, teller=LIAR)
     assert bool(stage.heard(calling.Ring)) is not bool(but)
     assert (CALL in stage.calls._table.calls) is not bool(but)
+
+
+@pytest.mark.parametrize("case", ["the other id is smaller", "the other id is larger", "people talk already"])
+async def test_two_calls_begun_at_once_while_the_hub_is_away_become_one(stage: Stage, case: str) -> None:
+    stage.calls.attach(Tape())
+    stage.calls.connect(Refusing())
+    async with stage.calls._errands.running():
+        mine = await stage.calls.start(stage.phone, calling.CallStart(1, stage.row.room, "audio", (LEN,)))
+    if case == "people talk already":
+        stage.calls._focus.ask(LIAR, focus.AskJoin(mine.call, stage.row.room, LEN, LENS, 1))
+    theirs = bytes([255] * 16) if case == "the other id is larger" else bytes(16)
+    stage.told(replace(now(stage, by=LEN, call=theirs), seats=(SeatNow(SEAT, LEN, "connecting"),)), teller=LIAR)
+    merged = case == "the other id is smaller"
+    overs = [over.reason for over in stage.heard(calling.CallOver) if isinstance(over, calling.CallOver)]
+    assert overs == (["moved"] if merged else [])
+    assert [there.now.call for there in stage.calls.known] == [theirs if merged else mine.call]
+    assert bool(stage.heard(calling.Ring)) is merged
+
+
+async def test_a_call_that_is_told_of_while_the_hub_is_tried_is_the_one(stage: Stage) -> None:
+    class Telling(Refusing):
+        async def reach(self, nid: NodeId | None, **_: object) -> NodeId:
+            stage.told(replace(now(stage, by=LEN), seats=(SeatNow(LENS, LEN, "connecting"),)), teller=LIAR)
+            return await super().reach(nid)
+
+    tape = Tape()
+    stage.calls.attach(tape)
+    stage.calls.connect(Telling())
+    async with stage.calls._errands.running():
+        with pytest.raises(Rejected) as refusal:
+            await stage.calls.start(stage.phone, calling.CallStart(1, stage.row.room, "audio", ()))
+    assert (refusal.value.code, refusal.value.detail["call"]) == (Code.BUSY, format_id(CALL))
+    assert not stage.calls._focus.calls
+    assert not tape.seats
 
 
 async def test_this_node_stands_in_and_hands_back(stage: Stage) -> None:
