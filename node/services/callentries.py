@@ -118,13 +118,13 @@ class CallEntries:
 
     def _end_for(self, tx: Tx, room: RoomId, by: UserId, body: content.Call, start: EventId | None) -> None:
         """In the name of somebody here, if `by` is not in the room any more and it is for nobody elsewhere to say it."""
-        row, pk = self._rooms.load(tx, room), self._users.known(tx, by)
-        if row is None or pk is None or by in row.state.members:
+        row = self._rooms.load(tx, room)
+        if row is None or by in row.state.members:
             return
         closer = callend.closer(row.state, row.hub, by, body.missed, self._clock.now_ms())
         if closer is None or parse_user(closer)[1] != self._node:
             return
-        start = start or calls.start_of(tx, row.pk, pk, body.call, row.head.idx)
+        start = start or calls.start_of(tx, row.pk, by, body.call, row.head.idx)
         if start is not None:
             self._note(tx, self._users.pk(tx, closer), NO_DEVICE, room, replace(body, start=start))
 

@@ -22,6 +22,7 @@ from node.core import callcommands, room
 from node.core.call import Call, Flags
 from node.core.roles import Capability
 from node.runtime.clock import Clock
+from node.storage import calls
 from node.storage.database import Database
 from node.storage.rooms import RoomRow, Rooms
 from node.wire import focus as wire
@@ -318,7 +319,16 @@ class Focus:
         if said.seen > limits.INTEGER_MAX - limits.CALL_VERSIONS_AHEAD:  # its versions could not rise any more
             return False
         own = all(parse_user(one.user)[1] == node and one.user in row.state.members for one in said.seats)
-        return own and Capability.CALL in room.capabilities(row.state, UserId(said.by), self._clock.now_ms())
+        by = UserId(said.by)
+        if by not in row.state.members:
+            return own and self._began(node, row, by, said.call)
+        return own and Capability.CALL in room.capabilities(row.state, by, self._clock.now_ms())
+
+    def _began(self, node: NodeId, row: RoomRow, by: UserId, call: bytes) -> bool:
+        """Whether the log says that somebody who is not in the room any more began this call; looked up as often as one may be begun."""
+        return self.affords((node, by)) and self._db.view(
+            lambda tx: calls.start_of(tx, row.pk, by, call, row.head.idx) is not None
+        )
 
     def _full(self, node: NodeId) -> bool:
         """Whether no more calls are kept, or no more of people of that node."""

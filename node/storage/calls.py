@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from node.base import limits
 from node.base.errors import Rejected
-from node.base.ids import EventId, RoomId
+from node.base.ids import EventId, RoomId, UserId
 from node.core import content
 from node.storage.database import Tx
 
@@ -46,12 +46,12 @@ def unfinished(tx: Tx) -> list[OpenCall]:
     return [_call(row) for row in tx.all("SELECT call, room, event, account, device, media FROM calls ORDER BY call")]
 
 
-def start_of(tx: Tx, room_pk: int, author_pk: int, call: bytes, head_idx: int) -> EventId | None:
+def start_of(tx: Tx, room_pk: int, author: UserId, call: bytes, head_idx: int) -> EventId | None:
     """The entry with which this call of that person begins, if it is not too far back."""
-    sql = """SELECT event_id, body FROM entries WHERE room = ? AND idx > ? AND counts = 0 AND author = ? AND kind = 'call'
-             AND body IS NOT NULL ORDER BY idx DESC LIMIT ?"""
+    sql = """SELECT event_id, body FROM entries WHERE room = ? AND idx > ? AND counts = 0 AND kind = 'call' AND body IS NOT NULL
+             AND author = (SELECT id FROM users WHERE user = ?) ORDER BY idx DESC LIMIT ?"""
     first = head_idx - limits.CALL_START_BACK
-    for event, raw in tx.execute(sql, (room_pk, first, author_pk, limits.CALL_STARTS_MAX)):
+    for event, raw in tx.execute(sql, (room_pk, first, author, limits.CALL_STARTS_MAX)):
         try:
             body = content.decode_body("call", bytes(raw))
         except Rejected:

@@ -384,6 +384,6 @@ async def test_where_a_call_begins_is_looked_for_so_far_and_no_further(stage: St
     row = db.view(lambda tx: ledger.services.rooms.peek(tx, RoomId(room)))
     assert row is not None
     head = begun.idx + limits.CALL_START_BACK - (0 if where == "far back" else 1)
-    found = db.view(lambda tx: open_calls.start_of(tx, row.pk, alice.user_pk, CALL, head))
+    found = db.view(lambda tx: open_calls.start_of(tx, row.pk, alice.user, CALL, head))
     assert found == (begun.event_id if where == "near" else None)
-    assert db.view(lambda tx: open_calls.start_of(tx, row.pk, ledger.actors["bob"].user_pk, CALL, head)) is None
+    assert db.view(lambda tx: open_calls.start_of(tx, row.pk, stage.bob, CALL, head)) is None

@@ -288,6 +288,22 @@ async def test_a_made_up_call_is_not_taken(desk: Desk, lie: str) -> None:
     assert [call.id for call in desk.focus.calls] == ([CALL] if lie == "second of the room" else [])
 
 
+async def test_a_call_whose_starter_left_is_taken_back_if_the_log_knows_it(desk: Desk) -> None:
+    ledger, bob = desk.ledger, desk.ledger.actors["bob"]
+    body = content.Call(call=CALL, state="start", media="audio")
+    posting = ledger.services.posting
+    await ledger.services.db.write(lambda tx: posting.post_in(tx, bob, ledger.command(desk.room, body)))
+    await ledger.post("bob", desk.room, content.Leave())
+    desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), by=desk.bob, call=OTHER_CALL)
+    assert desk.now.result == "ended", "that one he did not begin"
+    desk.focus.affords = lambda who: False
+    desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), by=desk.bob)
+    assert not desk.focus.calls
+    desk.focus.affords = lambda who: True
+    desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"), by=desk.bob)
+    assert [(call.id, call.by) for call in desk.focus.calls] == [(CALL, desk.bob)]
+
+
 async def test_a_call_is_not_taken_back_more_often_than_one_may_be_begun(desk: Desk) -> None:
     desk.focus.affords = lambda who: who != (THERE, ZOE)
     desk.says(THERE, SeatNow(seat(ZOE), ZOE, "live"))
