@@ -40,6 +40,11 @@ class Village:
         """Where browsers go."""
         return self._program.origin
 
+    def crashes(self) -> None:
+        """Its node is killed and starts anew, where browsers find it again."""
+        self._program.kill()
+        self._program.start()
+
     def _found(self, owner: Person) -> Villager:
         token = address.parse_link(self._program.owner_link)[1].token
         me = self._register(owner, base64.urlsafe_b64encode(token).decode().rstrip("="), "olga")
