@@ -204,6 +204,7 @@ LINK_PROBE_S: Final = 5  # a link whose peer dials again has this long to show t
 DIAL_DELAY_S_MIN: Final = 1  # bound of the first jittered delay; doubles
 DIAL_DELAY_S_MAX: Final = 600  # for peers seen within DIAL_RECENT_S
 DIAL_DELAY_RARE_S_MAX: Final = 3600  # for the others
+DIAL_WANTED_S: Final = 300  # after the last dial, something new for the peer is a reason not to wait any longer
 DIAL_RECENT_S: Final = 24 * 3600  # a peer seen within this time is likely to come back soon
 LINK_WAITING_MAX: Final = 1_000  # items of one peer waiting for the disk before reading pauses
 LINK_WAITING_BYTES_MAX: Final = 4 * 1024 * 1024  # the same in bytes

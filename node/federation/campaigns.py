@@ -1,7 +1,7 @@
 """*A campaign* is the effort to link one peer: dial, wait with jitter, dial again, until there is a link or nobody wants one.
 
 There is at most one for each peer, so none may end, or hang, while its peer is still wanted. News about the peer, or about our own
-network, ends a wait at once. When all addresses of the peer are still waiting out an earlier failure, the campaign waits as long as they
+network, ends a wait at once; that there is more to send ends a long one, but not one that the peer asked for. When all addresses of the peer are still waiting out an earlier failure, the campaign waits as long as they
 do: two waits of their own would miss each other again and again.
 """
 
@@ -28,9 +28,11 @@ log = Log("federation.campaigns")
 class _Campaign:
     """One of them."""
 
-    def __init__(self, backoff: Backoff) -> None:
+    def __init__(self, backoff: Backoff, now: float, *, sent_away: bool) -> None:
         self.backoff = backoff
         self.wake = asyncio.Event()
+        self.tried = now  # when the last dial began
+        self.sent_away = sent_away  # the peer itself said when to come back
 
     async def pause(self, seconds: float) -> None:
         if seconds > 0:
@@ -68,9 +70,13 @@ class Campaigns:
 
     def begin(self, nid: NodeId, *, renew: bool = False, delay_s: float = 0.0) -> None:
         """One for `nid`, unless there is one; `renew`: although there is a link."""
-        if nid not in self._running:
-            self._running[nid] = _Campaign(Backoff(self._entropy.uniform))
+        campaign = self._running.get(nid)
+        if campaign is None:
+            now = self._clock.monotonic()
+            self._running[nid] = _Campaign(Backoff(self._entropy.uniform), now, sent_away=delay_s > 0)
             self._spawn(self._pursue(nid, renew=renew, delay_s=delay_s))
+        elif not campaign.sent_away and self._clock.monotonic() - campaign.tried >= limits.DIAL_WANTED_S:
+            campaign.wake.set()  # somebody has more for the peer: it may be back and have no way to dial us
 
     def forget(self) -> None:
         """Their tasks are gone. (One that was cancelled before its first step had no chance to say so itself.)"""
@@ -105,7 +111,7 @@ class Campaigns:
 
     async def _attempt(self, nid: NodeId, campaign: _Campaign, row: PeerRow) -> float | None:
         """One dial: None when it led to a link, else seconds until the next one."""
-        asked_s = 0.0
+        asked_s, campaign.tried, campaign.sent_away = 0.0, self._clock.monotonic(), False
         try:
             session = await self._dial(nid)
             async with asyncio.timeout(limits.HELLO_S):
@@ -113,6 +119,7 @@ class Campaigns:
             if session.up:
                 return None
             asked_s = float(session.ending.retry_s) if session.ending is not None else 0.0
+            campaign.sent_away = asked_s > 0
         except Resting as resting:
             return resting.wait_s
         except (Rejected, TimeoutError):

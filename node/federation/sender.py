@@ -95,8 +95,17 @@ class Sender:
 
     def _page(self, tx: Tx, limit: int) -> tuple[list[OutRow], list[bytes | None]]:
         rows = self._fitting(self._outbox.page(tx, self._peer.pk, self._link.sent, limit))
-        rendered = iter(self._inbox.render(tx, self._peer, [row for row in rows if row.by_reference]))
+        rendered = iter(self._rendered(tx, [row for row in rows if row.by_reference]))
         return rows, [next(rendered) if row.by_reference else row.body for row in rows]
+
+    def _rendered(self, tx: Tx, rows: list[OutRow]) -> list[bytes | None]:
+        """Bytes of entries. One that makes this node fail is skipped, or everything behind it would wait for ever: the peer misses it,
+        and asks for its room."""
+        try:
+            return self._inbox.render(tx, self._peer, rows)
+        except Exception as error:  # noqa: BLE001 - the boundary of one row: the queue goes on
+            log.error("An item for a peer could not be made and is skipped", error)
+            return [None] if len(rows) == 1 else [one for row in rows for one in self._rendered(tx, [row])]
 
     def _fitting(self, rows: list[OutRow]) -> list[OutRow]:
         """Those for which there is credit: what is rendered must be sent, since rendering remembers what was told."""

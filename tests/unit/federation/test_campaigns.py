@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from node.base import limits
+from node.base.errors import Code, Rejected
 from node.base.ids import NodeId
 from node.federation.campaigns import Campaigns
 from node.federation.session import Session
@@ -62,9 +63,11 @@ def test_an_idle_link_that_nobody_needs_stays_closed(simulate: Simulate) -> None
     simulate(story)
 
 
-@pytest.mark.slow
-def test_what_waits_for_a_node_that_blocked_us_goes_out_when_it_does_no_longer(simulate: Simulate) -> None:
+def test_what_waits_for_a_node_that_blocked_us_goes_out_when_it_does_no_longer(
+    simulate: Simulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story(town: Town) -> None:
+        monkeypatch.setattr(limits, "BLOCKED_RETRY_S", 900)
         a, b = await town.home("a"), await town.home("b")
         await a.knows(b)
         await b.knows(a, url=False)
@@ -75,6 +78,7 @@ def test_what_waits_for_a_node_that_blocked_us_goes_out_when_it_does_no_longer(s
         await a.post(b, b"2")
         await asyncio.sleep(60)
         await set_policy(b, a, OPEN)  # and b has no address of a
+        await asyncio.sleep(2 * limits.DIAL_WANTED_S)
         await b.until(lambda: len(b.noted()) == 2, patience_s=2 * limits.BLOCKED_RETRY_S + 60)
 
     simulate(story)
@@ -126,6 +130,39 @@ def test_news_of_a_peer_end_the_rest_of_the_addresses_where_it_was(simulate: Sim
         before = town.loop.time()
         await b.until(b.noted)
         assert town.loop.time() - before < 2
+
+    simulate(story)
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["a wait of our own", "a wait that the peer asked for"])
+def test_something_new_for_a_peer_ends_a_long_wait_of_our_own(simulate: Simulate, *, asked: bool) -> None:
+    """A peer that came back behind a router cannot dial us: what people wrote then waited up to an hour."""
+
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        dials = list[float]()
+
+        async def dial(nid: NodeId) -> Session:
+            dials.append(town.clock.monotonic())
+            raise Rejected(Code.PEER_UNREACHABLE, "Nobody is there.")
+
+        campaigns = Campaigns(
+            clock=town.clock, entropy=SeededEntropy("x"), spawn=a.federation._spawn, worth=lambda nid: row_of(a, nid),
+            linked=lambda nid: False, dial=dial,
+        )  # fmt: skip
+        campaigns.begin(b.nid, delay_s=7200.0 if asked else 0.0)
+        await asyncio.sleep(2 * 3600 - 60)
+        campaigns._running[b.nid].backoff.failures = 20
+        while (
+            dials and town.clock.monotonic() - dials[-1] < limits.DIAL_WANTED_S
+        ):  # a long wait, and some of it is over
+            campaigns.begin(b.nid)
+            await asyncio.sleep(1)
+        before = len(dials)
+        campaigns.begin(b.nid)
+        await asyncio.sleep(1)
+        assert len(dials) == (0 if asked else before + 1)
 
     simulate(story)
 

@@ -8,7 +8,7 @@ import pytest
 
 from node.base import limits
 from node.base.errors import Code
-from node.storage.outbox import DIRECT, HEAD
+from node.storage.outbox import DIRECT, HEAD, OutRow
 from tests.unit.federation.conftest import Town
 from tests.unit.federation.stranger import Simulate
 
@@ -22,6 +22,25 @@ def test_rows_by_reference_get_their_bytes_when_they_are_sent(simulate: Simulate
         await a.refer(b, 7, 11)
         await b.until(lambda: len(b.noted()) == 3)
         assert b.noted() == [b"0/7/2", b"0/7/4", b"direct"]
+        await a.until(lambda: not a.waiting())
+
+    simulate(story)
+
+
+def test_an_entry_that_cannot_be_made_holds_up_nothing(simulate: Simulate) -> None:
+    """The pump failed at it, and again after every link: nothing behind it reached that peer any more."""
+
+    def broken(row: OutRow) -> bytes | None:
+        return b"%d" % (row.idx // (row.idx - 4))
+
+    async def story(town: Town) -> None:
+        a, b = await town.home("a"), await town.home("b")
+        await a.knows(b)
+        a.inbox.rendered = broken
+        await a.refer(b, 7, 2, 4, 6)
+        await a.post(b, b"behind it")
+        await b.until(lambda: len(b.noted()) == 3)
+        assert b.noted() == [b"-1", b"3", b"behind it"]
         await a.until(lambda: not a.waiting())
 
     simulate(story)
