@@ -21,13 +21,13 @@ from tests.e2e.program import LOOPBACK, Program
 from tests.e2e.village import Village
 
 PACKAGES = "chromium fonts-noto-cjk fonts-noto-color-emoji"
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
-).split()
 # Three cameras of 30 frames a second (the second one sees depth, which no browser sends), microphones, and a screen that is shared
 # without asking.
-CALLING = ("--use-fake-device-for-media-stream=fps=30,device-count=3", "--auto-select-desktop-capture-source=Entire")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream=fps=30,device-count=3 "
+    "--auto-select-desktop-capture-source=Entire"
+).split()
 BUILT = ROOT / "node" / "web" / "_webui" / "index.html"
 TRACES = ROOT / "build" / "traces"
 PATIENCE_MS = 10_000
@@ -85,7 +85,7 @@ def launch(driver: Playwright, *flags: str) -> Browser:
 
 @pytest.fixture(scope="module")
 def chromium(driver: Playwright) -> Iterator[Browser]:
-    """The browser of most tests."""
+    """The browser of the tests of a file."""
     browser = launch(driver)
     yield browser
     browser.close()

@@ -5,13 +5,12 @@ that is lost and comes back while sound and picture flow past it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Playwright, WebSocketRoute, expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from tests.e2e.caller import Caller
-from tests.e2e.conftest import CALLING, Meet, launch
+from tests.e2e.conftest import Meet
 from tests.e2e.test_calls import a_chat, talk
 from tests.e2e.village import Village
 
@@ -19,14 +18,6 @@ MOVES = 1  # frames a second: that pictures come, not how many; a busy machine p
 BACK_MS = 20_000  # a lost socket is tried again with a growing wait
 SENT = """(kind) => window.connections.flatMap((one) => one.getSenders())
     .filter(({ track }) => track && track.kind === kind && track.readyState === 'live').map(({ track }) => track.label)"""
-
-
-@pytest.fixture(scope="module")
-def chromium(driver: Playwright) -> Iterator[Browser]:
-    """The browser with several cameras and microphones."""
-    browser = launch(driver, *CALLING)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Playwright, expect
+from playwright.sync_api import Locator, expect
 
 from tests.e2e.caller import Caller
-from tests.e2e.conftest import CALLING, Meet, launch
+from tests.e2e.conftest import Meet
 from tests.e2e.person import PHONE, ROOT, Person
 from tests.e2e.test_screens import load_axe, screen
 from tests.e2e.village import Village
@@ -26,14 +25,6 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 WORDS = ROOT / "webui" / "src" / "i18n"
 PICTURE_MS = 20_000
-
-
-@pytest.fixture(scope="module")
-def chromium(driver: Playwright) -> Iterator[Browser]:
-    """The browser with a camera and a microphone."""
-    browser = launch(driver, *CALLING)
-    yield browser
-    browser.close()
 
 
 class Viewer:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Playwright, expect
+from playwright.sync_api import expect
 
 from tests.e2e.caller import Caller, see_each_other
-from tests.e2e.conftest import CALLING, Meet, launch
+from tests.e2e.conftest import Meet
 from tests.e2e.person import PHONE
 from tests.e2e.village import Village, Villager
 
@@ -22,14 +21,6 @@ SMOOTH_FPS = 25
 # Four cameras and twelve pictures are as much as two cores can do. Where another worker has one of them, a second of each has to do.
 GROUP_FPS = 0 if "PYTEST_XDIST_WORKER" in os.environ else SMOOTH_FPS
 SMALL: Any = {"width": 600, "height": 500}
-
-
-@pytest.fixture(scope="module")
-def chromium(driver: Playwright) -> Iterator[Browser]:
-    """The browser with cameras, microphones and a screen that is shared without asking."""
-    browser = launch(driver, *CALLING)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture
