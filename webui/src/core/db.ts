@@ -46,6 +46,7 @@ export interface Commit {
 
 const CACHE = ['meta', 'rooms', 'entries', 'ranges', 'people', 'receipts'] as const;
 const WRITTEN = [...CACHE, 'outbox'] as const;
+const AT_ONCE = 12; // entries written before a page may draw: a long page of them takes longer than a frame
 const ROOM_END = Number.MAX_SAFE_INTEGER;
 
 export class Store {
@@ -118,7 +119,11 @@ export class Store {
     const of = <N extends (typeof WRITTEN)[number]>(name: N) => tx.objectStore(name);
     for (const room of change.dropped ?? []) void of('entries').delete(IDBKeyRange.bound([room, 0], [room, ROOM_END]));
     for (const room of change.rooms ?? []) void of('rooms').put(room);
-    for (const entry of change.entries ?? []) void of('entries').put(entry);
+    let written = 0;
+    for (const entry of change.entries ?? []) {
+      const put = of('entries').put(entry);
+      if (++written % AT_ONCE === 0) await put;
+    }
     const dropped = new Set(change.dropped);
     for (const range of change.ranges ?? []) {
       const before = dropped.has(range.room) ? undefined : await of('ranges').get(range.room);

@@ -38,7 +38,7 @@ export function MessageMenu({ entry, room, may, at, onClose, onRedact, onReaders
       ? { label: t('message.details'), icon: 'info', run: onReaders }
       : mine && room.kind === 'group' && { label: t('message.readers'), icon: 'check-check', run: onReaders },
     may.recall && { label: t('message.recall'), icon: 'undo-2', run: () => void recall(entry) },
-    may.redact && { label: t('message.redact'), icon: 'trash-2', danger: true, run: onRedact },
+    may.redact && !(mine && may.recall) && { label: t('message.redact'), icon: 'trash-2', danger: true, run: onRedact },
   ];
   const bar = may.react && (
     <MenuBar label={t('message.react')}>

@@ -2,7 +2,7 @@
  * The virtualised timeline. It opens at the first unread message, follows new ones only within 40 px of the end, and
  * otherwise never moves the reader; older pages are put above without a shift.
  */
-import { defaultRangeExtractor, type Range } from '@tanstack/virtual-core';
+import { defaultRangeExtractor, measureElement, type Range } from '@tanstack/virtual-core';
 import { memo } from 'preact/compat';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Entry, Pending, Room } from '../../core/types.ts';
@@ -20,7 +20,7 @@ import { CallRow } from '../call/CallRow.tsx';
 import { faceOf, roomName } from '../chats/model.ts';
 import { MessageRow, PendingChange, PendingRow } from '../message/MessageRow.tsx';
 import { jump, pulse } from './jump.ts';
-import { newAfter, type Row, rowsOf } from './model.ts';
+import { Heights, newAfter, type Row, rowsOf } from './model.ts';
 import { noticeOf } from './notices.ts';
 import s from './Timeline.module.css';
 
@@ -30,17 +30,6 @@ const READ_MS = 1_000;
 const SETTLE_FRAMES = 6; // the virtualiser moves the reader by what it measures for some frames after a change
 const SETTLE_MS = 400;
 const MORE_AT_ROW = 10;
-const ESTIMATE: Record<Row['type'], number> = {
-  start: 180,
-  gap: 48,
-  day: 46,
-  unread: 40,
-  notice: 32,
-  call: 40,
-  message: 52,
-  pending: 52,
-  change: 32,
-};
 
 /** Nothing is to be read before one is in. */
 export const Timeline = ({ room, target }: { room: Room; target: string | undefined }) =>
@@ -109,20 +98,30 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   );
   const box = useRef<HTMLDivElement>(null);
   const [focused, setFocused] = useState<string | null>(null);
-  const focusIndex = rows.findIndex((row) => row.key === focused);
-  const v = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => box.current,
-    estimateSize: (i) => ESTIMATE[rows[i]?.type ?? 'message'],
-    getItemKey: useCallback((i: number) => rows[i]?.key ?? i, [rows]),
-    rangeExtractor: useCallback((range: Range) => withFocus(defaultRangeExtractor(range), focusIndex), [focusIndex]),
-    overscan: 8,
-    paddingStart: 8,
-    paddingEnd: 12,
-    anchorTo: 'end',
-    followOnAppend: end,
-    scrollEndThreshold: END_PX,
-  });
+  const focusIndex = focused === null ? -1 : rows.findIndex((row) => row.key === focused);
+  const [heights] = useState(() => new Heights());
+  const v = useVirtualizer(
+    {
+      count: rows.length,
+      getScrollElement: () => box.current,
+      estimateSize: (i) => (rows[i] ? heights.guess(rows[i]) : 0),
+      measureElement: (element, entry, virtualizer) => {
+        const px = measureElement(element, entry, virtualizer);
+        const row = rows[virtualizer.indexFromElement(element)];
+        if (row) heights.learn(row, px);
+        return px;
+      },
+      getItemKey: useCallback((i: number) => rows[i]?.key ?? i, [rows]),
+      rangeExtractor: useCallback((range: Range) => withFocus(defaultRangeExtractor(range), focusIndex), [focusIndex]),
+      overscan: 8,
+      paddingStart: 8,
+      paddingEnd: 12,
+      anchorTo: 'end',
+      followOnAppend: end,
+      scrollEndThreshold: END_PX,
+    },
+    isEntry,
+  );
 
   const stick = useRef(true);
   const opened = useRef(false);
@@ -150,6 +149,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
     let frame = 0;
     let frames = SETTLE_FRAMES;
     changed.current = performance.now();
+    if (!stick.current) return;
     const settle = () => {
       const el = box.current;
       if (el && stick.current && el.scrollHeight - el.scrollTop - el.clientHeight > 1) el.scrollTop = el.scrollHeight;
@@ -197,7 +197,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
   const atEnd = end && v.isAtEnd(END_PX);
   if (!end) stick.current = false;
   const away = useLasting(!atEnd && !stick.current, AWAY_MS);
-  const fresh = atEnd ? 0 : end ? newAfter(entries, Math.max(seen, room.readIdx), state.me) : room.unread;
+  const fresh = !away ? 0 : end ? newAfter(entries, Math.max(seen, room.readIdx), state.me) : room.unread;
   const toEnd = async () => {
     await client.history.rest(room.room);
     stick.current = true;
@@ -227,7 +227,7 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
           aria-label={t('timeline.feed')}
           aria-busy={!start && entries.length === 0}
         >
-          <div class={s.rows} style={{ transform: `translateY(${items[0]?.start ?? 0}px)` }}>
+          <div class={s.rows} style={{ top: `${items[0]?.start ?? 0}px` }}>
             {items.map((item, at) => {
               const row = rows[item.index];
               const gap = at > 0 ? item.start - (items[at - 1]?.end ?? item.start) : 0;
@@ -273,6 +273,8 @@ function Feed({ room, target, unreadAfter }: { room: Room; target: string | unde
 }
 
 type V = ReturnType<typeof useVirtualizer>;
+
+const isEntry = (key: string | number | bigint): boolean => String(key).startsWith('e');
 
 const withFocus = (indexes: number[], focus: number): number[] =>
   focus < 0 || indexes.includes(focus) ? indexes : [...indexes, focus].sort((a, b) => a - b);

@@ -2,6 +2,7 @@
 
 import icons from 'virtual:icons';
 import { h } from 'preact';
+import s from './Icon.module.css';
 
 /** The icons of a part that is loaded later. */
 export const addIcons = (more: typeof icons): void => void Object.assign(icons, more);
@@ -20,15 +21,10 @@ export function Icon({
   const shapes = (icons[name] ?? []).map(([tag, attributes], i) => h(tag, { ...attributes, key: i }));
   return (
     <svg
-      class={className}
+      class={className ? `${s.icon} ${className}` : s.icon}
       width={size}
       height={size}
       viewBox="0 0 24 24"
-      fill="none"
-      stroke="currentColor"
-      stroke-width="2"
-      stroke-linecap="round"
-      stroke-linejoin="round"
       {...(label ? { role: 'img', 'aria-label': label } : { 'aria-hidden': 'true' })}
     >
       {shapes}
