@@ -315,6 +315,15 @@ describe('lost and found', () => {
     await vi.waitFor(() => expect(session.ended.value?.reason).toBe(reason), 5_000);
   });
 
+  test('a call that ended meanwhile, as the log says, is no news', async () => {
+    const session = await live();
+    refuse.call_up = refuse.call_join = 'not_found';
+    node.drop();
+    await vi.waitFor(() => expect(frames('call_join')).toHaveLength(1), 5_000);
+    node.append(room, BOB, 'call', { call: CALL, state: 'end', media: 'video', result: 'answered', ms: 9_000 });
+    await vi.waitFor(() => expect(session.ended.value?.reason).toBe('ended'), 5_000);
+  });
+
   test('a node that began anew and forgot the call', async () => {
     const session = await live();
     refuse.call_join = 'not_found';

@@ -28,6 +28,12 @@ export function callText(state: State, { author, body }: Entry): CallText {
   return { text: t(words as Key), icon: 'phone-missed', missed: false };
 }
 
+/** Whether the log of its chat says that this call is over, as far as this page has it. */
+export function endIsNoted(state: State, room: string, call: string): boolean {
+  const known = [...(state.timelines.get(room)?.entries.peek() ?? []), state.rooms.peek().get(room)?.last];
+  return known.some((one) => one?.kind === 'call' && one.body?.state === 'end' && one.body.call === call);
+}
+
 const nameOf = (state: State, user: string): string => (user === state.me ? t('chats.you') : state.nameOf(user));
 
 /** How long people talked: as exact as one remembers. */

@@ -10,6 +10,7 @@ import { batch, effect, signal } from '@preact/signals';
 import type { Media, NodeCallFrame, Participant, Quality, Roster, Seat, Source } from '../../../core/calling.ts';
 import type { Client } from '../../../core/client.ts';
 import { Refusal } from '../../../core/types.ts';
+import { endIsNoted } from '../entry.ts';
 import { forget, remember } from '../unfinished.ts';
 import { Down } from './down.ts';
 import { Playback } from './playback.ts';
@@ -35,10 +36,11 @@ export interface Wanted {
 const RETRY_MS = 4_000; // a restart of ICE has this long before the next
 const SHAKY_MS = 2_000; // "disconnected" often heals by itself
 const UNOFFERED_MS = 1_500;
+const NOTED_MS = 300; // what happened meanwhile comes with the new connection
 const RECONNECT_S = 30;
 const GONE: ReadonlySet<string> = new Set(['not_found', 'gone', 'already_done', 'forbidden', 'not_member', 'conflict']);
 
-// nobody told why: it ended while this page was away, or the node began anew and knows nothing of it
+// the node knows nothing of it: it ended while this page was away, or the node began anew
 const FORGOTTEN: ReadonlySet<string> = new Set(['not_found', 'gone']);
 
 export class Session {
@@ -357,8 +359,17 @@ export class Session {
       this.wishes.again();
     } catch (error) {
       if (!(error instanceof Refusal && GONE.has(error.code))) this.#again();
-      else this.#over({ reason: FORGOTTEN.has(error.code) ? 'cut_off' : 'ended' });
+      else this.#over({ reason: FORGOTTEN.has(error.code) ? await this.#whyForgotten() : 'ended' });
     }
+  }
+
+  /** It ended while this page was away, which the log says in a moment; or it was cut off. */
+  async #whyForgotten(): Promise<string> {
+    for (let looks = 0; looks < 4; looks++) {
+      if (endIsNoted(this.#client.state, this.room, this.call.peek())) return 'ended';
+      await new Promise((later) => setTimeout(later, NOTED_MS));
+    }
+    return 'cut_off';
   }
 
   /** The node, or its relay, begins anew: the seat is asked for until there is one or the time is up. */
