@@ -422,6 +422,9 @@ class Federation:
             log.debug("A link ended", reason=ending.reason)
         except (Rejected, TimeoutError):
             session.end("read_only", limits.LINK_RETRY_S)
+        except Exception as error:  # noqa: BLE001 - the boundary of one link: it ends, those of the others go on
+            log.error("A link failed", error)
+            session.end("internal", limits.LINK_RETRY_S)
         finally:
             self._left(session)
             if nid not in self._links:

@@ -15,6 +15,7 @@ from node.federation.campaigns import Campaigns
 from node.federation.session import Session
 from node.runtime.entropy import SeededEntropy
 from node.storage.database import Tx
+from node.storage.outbox import Run
 from node.storage.peers import BLOCK, OPEN, Peer, PeerRow
 from node.wire import s2s
 from tests.links import Home
@@ -186,6 +187,35 @@ def test_a_fault_of_one_dial_ends_neither_its_campaign_nor_the_links_of_others(s
         assert a.federation.dialling == [b.nid]
         a.federation._resolver.find = finds  # type: ignore[method-assign]
         await b.until(b.noted)
+
+    simulate(story)
+
+
+def test_a_fault_of_one_link_ends_no_other(simulate: Simulate) -> None:
+    """It ended the whole service, and with it the links of everybody, until that began anew."""
+
+    async def story(town: Town) -> None:
+        a, b, c = await town.home("a"), await town.home("b"), await town.home("c")
+        await a.knows(b)
+        await a.knows(c)
+        await a.post(c, b"1")
+        await c.until(c.noted)
+        outbox, pk, faults = a.federation._desk.outbox, row_of(a, b.nid).pk, [1]
+        peek = outbox.peek
+
+        def broken(tx: Tx, peer_pk: int) -> Run | None:
+            if peer_pk == pk and faults:
+                faults.pop()
+                raise ZeroDivisionError
+            return peek(tx, peer_pk)
+
+        outbox.peek = broken  # type: ignore[method-assign]
+        link = a.federation._links[c.nid]
+        await a.post(b, b"1")
+        await b.until(b.noted)
+        assert not faults
+        assert a.federation._links[c.nid] is link
+        assert link.up
 
     simulate(story)
 
