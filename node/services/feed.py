@@ -187,7 +187,7 @@ class Feed:
                 subscriber.send(frame)
 
     def waiting_gone(self, user: UserId, row: PendingRow) -> None:
-        """A refused post was dismissed."""
+        """A post is no longer shown as waiting, or refused, and no entry takes its place on the devices."""
         frame = c2s.Waiting(
             (c2s.WaitingItem(row.room, row.event_id, row.client_id, row.kind, b"", row.at_ms, "", "", gone=True),)
         )

@@ -87,9 +87,16 @@ class Followers:
             nodes = (*present, *gone)
             for node in gone:
                 acks.drop(tx, row.pk, node)
+        else:
+            gone = []
         for node in nodes:
             self._outbox.enqueue(tx, self.pk(tx, node), exchange.CLASS_ROOM, room_pk=row.pk, idx=idx)
             self._wake(tx, node)
+        for user in (
+            row.state.invited if gone else ()
+        ):  # what becomes of it is told to them, since their node reads the log no more
+            if (node := parse_user(user)[1]) in gone:
+                self.send(tx, node, self._offer(tx, row, user))
         if before.invited is not row.state.invited:
             self._spread_invitations(tx, row, before, nodes)
 

@@ -73,12 +73,13 @@ class Offers:
         """The hub takes an offer back, or has got the answer "no"."""
         user, room = UserId(item.user), RoomId(item.room)
         pk = self._users.find(tx, user)
-        found = None if pk is None else contacts.offer(tx, pk, room)
-        if pk is None or found is None or found.hub != peer.nid:
+        if pk is None:
             return
-        contacts.drop_offer(tx, pk, room)
-        self._feed.stage_card(tx, user, room)
-        for said in pending.take_declines(tx, pk, room):
+        found = contacts.offer(tx, pk, room)
+        if found is not None and found.hub == peer.nid:
+            contacts.drop_offer(tx, pk, room)
+            self._feed.stage_card(tx, user, room)
+        for said in pending.take_declines(tx, pk, peer.nid, room):  # also of an invitation that was read in the log
             tx.after_commit(lambda said=said: self._feed.waiting_gone(user, said))  # type: ignore[misc]
 
 

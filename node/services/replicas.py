@@ -160,6 +160,7 @@ class Replicas:
             seen = HubHead(item.epoch, item.idx, item.log_hash, checked.hub.incarnation, item.head)
             heads.put_seen(tx, row.pk, heads.FROM_HUB, seen)
         author_pk = self._users.pk(tx, author)
+        said_no = pending.by_event(tx, checked.event_id) if isinstance(command.body, content.Decline) else None
         mine = pending.ordered(tx, author_pk, event.author_seq) if parse_user(author)[1] == self._node else None
         draft = Draft(
             event=item.event,
@@ -178,6 +179,8 @@ class Replicas:
         if isinstance(command.body, (content.Join, content.Decline)) and parse_user(author)[1] == self._node:
             contacts.drop_offer(tx, draft.author_pk, row.room)
             self._feed.stage_card(tx, author, row.room)
+        if said_no is not None:  # who was never inside gets no entry that would take its place
+            tx.after_commit(lambda: self._feed.waiting_gone(author, said_no))
         return entry
 
     def _is_second(self, tx: Tx, author: UserId, checked: Checked) -> bool:

@@ -14,10 +14,10 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from node.base import limits
-from node.base.ids import RoomId, UserId
+from node.base.ids import RoomId, UserId, parse_user
 from node.core import content
 from node.core.message import Message
-from node.core.room import DIRECT, GROUP, Room, role_of
+from node.core.room import DIRECT, GROUP, Room, nodes_of, role_of
 from node.runtime.clock import Clock
 from node.services.access import RoomAccess
 from node.services.actor import Actor
@@ -166,7 +166,7 @@ class Sync:
         )
 
     def _card_outside(self, tx: Tx, actor: Actor, row: RoomRow, as_of: int) -> c2s.Card | None:
-        invited = row.state.invited.get(actor.user)
+        invited = row.state.invited.get(actor.user) if self._is_followed(row, actor) else None
         card = c2s.Card(room=row.room, kind=row.kind, name=row.state.name, hub=row.hub, as_of=as_of, state="left")
         if invited is not None:
             members = len(row.state.members)
@@ -176,6 +176,12 @@ class Sync:
             return replace(card, name="")
         first, last = span
         return replace(card, joined_idx=first, head_idx=last or 0, read_idx=last or 0)
+
+    @staticmethod
+    def _is_followed(row: RoomRow, actor: Actor) -> bool:
+        """Whether this node still reads the log of the room; if not, its hub tells by an offer who is invited."""
+        here = parse_user(actor.user)[1]
+        return here == row.hub or here in nodes_of(row.state)
 
     def people_of(self, cards: Iterable[c2s.Card]) -> tuple[c2s.Person, ...]:
         """Names that the cards need: peers, inviters, authors of last messages."""

@@ -144,10 +144,10 @@ def take(tx: Tx, event: EventId) -> PendingRow | None:
     return row
 
 
-def take_declines(tx: Tx, author_pk: int, room: RoomId) -> list[PendingRow]:
+def take_declines(tx: Tx, author_pk: int, hub: NodeId, room: RoomId) -> list[PendingRow]:
     """Answers "no" of an account to an invitation that is gone: its hub keeps the entry to itself, so none will come."""
-    where = "p.author = ? AND p.room = ? AND p.kind = 'decline' AND p.code = ''"
-    rows = [PendingRow(*row) for row in tx.all(f"{_SELECT} WHERE {where}", (author_pk, room))]
+    where = "p.author = ? AND p.hub = ? AND p.room = ? AND p.kind = 'decline' AND p.code = ''"
+    rows = [PendingRow(*row) for row in tx.all(f"{_SELECT} WHERE {where}", (author_pk, hub, room))]
     for row in rows:
         tx.execute("DELETE FROM pending WHERE id = ?", (row.pk,))
     return rows

@@ -24,8 +24,8 @@ def on_two_nodes(story: Story) -> None:
     on_nodes(2, story)
 
 
-def on_nodes(size: int, story: Story) -> None:
-    """The same, of more nodes; the story gets the first two people."""
+def on_nodes(size: int, story: Story, people: tuple[int, ...] = ()) -> None:
+    """The same, of more nodes, or with more `people` on each; the story gets the first person of the first two."""
 
     async def told(world: Nodes, errors: Errors) -> None:
         await world.begin()
@@ -43,7 +43,7 @@ def on_nodes(size: int, story: Story) -> None:
         for machine in world.machines:
             await machine.services.close()
 
-    play(0, Plan(size=size, theme="", people=(1,) * size, live_s=0, apart=None), told)
+    play(0, Plan(size=size, theme="", people=people or (1,) * size, live_s=0, apart=None), told)
 
 
 async def until(met: Callable[[], bool], *, step_s: float = 0.05) -> None:
@@ -53,10 +53,10 @@ async def until(met: Callable[[], bool], *, step_s: float = 0.05) -> None:
             await asyncio.sleep(step_s)
 
 
-async def invited(alice: Device, bob: Device) -> bytes:
-    """A group of alice's into which bob is asked."""
-    made = alice.wish(b"", content.Create(name="Walk"), (bob.user,))
-    await until(lambda: made.posted is not None and bool(bob.rooms("invited")))
+async def invited(alice: Device, *guests: Device) -> bytes:
+    """A group of alice's into which the others are asked."""
+    made = alice.wish(b"", content.Create(name="Walk"), tuple(guest.user for guest in guests))
+    await until(lambda: made.posted is not None and all(guest.rooms("invited") for guest in guests))
     assert made.posted is not None
     return made.posted.room
 
@@ -234,6 +234,59 @@ def test_a_node_that_comes_back_with_a_new_key_before_its_old_link_is_missed() -
         assert [link.nid for link in other.node.federation.open_links()] == [nid]
 
     on_two_nodes(story)
+
+
+def test_a_no_is_heard_although_the_last_member_of_the_node_has_just_left() -> None:
+    """The invitation was known by the log, which the node reads no more; the hub's word that it is gone was not taken for the answer."""
+
+    async def story(world: Nodes, alice: Device, bob: Device) -> None:
+        robin = world.machines[1].devices[1]
+        room = await invited(alice, bob, robin)
+        bob.wish(room, content.Join())
+        await until(lambda: bool(bob.rooms("member")))
+        a, b = world.machines
+        for pipe in world.network.between(a.host, b.host):
+            (pipe if pipe.local[0] == b.host else pipe.peer).lose()
+        left = bob.wish(room, content.Leave())
+        await until(lambda: left.posted is not None)
+        no = robin.wish(room, content.Decline())
+        await until(
+            lambda: no.posted is not None and no.posted.event_id not in robin.waiting and not robin.rooms("invited")
+        )
+
+    on_nodes(2, story, people=(1, 2))
+
+
+def test_a_no_that_has_its_place_in_the_log_waits_no_more() -> None:
+    """Its author was never inside and gets no entry, so their devices showed it as waiting until they connected anew."""
+
+    async def story(world: Nodes, alice: Device, bob: Device) -> None:
+        robin = world.machines[1].devices[1]
+        room = await invited(alice, bob, robin)
+        bob.wish(room, content.Join())
+        await until(lambda: bool(bob.rooms("member")))
+        no = robin.wish(room, content.Decline())
+        await until(lambda: no.posted is not None and no.posted.event_id not in robin.waiting)
+
+    on_nodes(2, story, people=(1, 2))
+
+
+def test_an_invitation_that_is_taken_back_goes_away_where_nobody_reads_the_log_any_more() -> None:
+    """The node of the invited person had a replica that ended with its last member; there the invitation stood for ever."""
+
+    async def story(world: Nodes, alice: Device, bob: Device) -> None:
+        robin = world.machines[1].devices[1]
+        room = await invited(alice, bob, robin)
+        bob.wish(room, content.Join())
+        await until(lambda: bool(bob.rooms("member")))
+        bob.wish(room, content.Leave())
+        await until(lambda: bool(bob.rooms("left")))
+        await asyncio.sleep(5)
+        assert robin.rooms("invited") == [room]
+        alice.wish(room, content.Uninvite(user=robin.user))
+        await until(lambda: not robin.rooms("invited"))
+
+    on_nodes(2, story, people=(1, 2))
 
 
 async def renewed(machine: Machine) -> None:
