@@ -75,6 +75,7 @@ CONTACTS_MAX: Final = 3_000  # of one account
 PENDING_MAX: Final = 1_000  # posts of one account that wait for other nodes
 GOSSIP_DELAY_S: Final = 2  # heads are compared with other followers this long after entries came
 UNANSWERED_LOOK_S: Final = 10  # a post that its hub received and two such looks found unanswered is sent again
+RESENT_AT_ONCE: Final = 200  # such posts in one write: some ms
 ACK_DELAY_S: Final = 0.2  # acknowledgements to a hub are gathered this long
 
 # --- device socket ----------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """*A campaign* is the effort to link one peer: dial, wait with jitter, dial again, until there is a link or nobody wants one.
 
 There is at most one for each peer, so none may end, or hang, while its peer is still wanted. News about the peer, or about our own
-network, ends a wait at once; that there is more to send ends a long one, but not one that the peer asked for. When all addresses of the peer are still waiting out an earlier failure, the campaign waits as long as they
-do: two waits of their own would miss each other again and again.
+network, ends a wait at once; that there is more to send ends a long one, but not one that the peer asked for. When all addresses of
+the peer are still waiting out an earlier failure, the campaign waits as long as they do: two waits of their own would miss each other
+again and again.
 """
 
 from __future__ import annotations

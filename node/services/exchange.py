@@ -123,8 +123,7 @@ class Exchange:
                 try:
                     while True:
                         await asyncio.sleep(limits.UNANSWERED_LOOK_S)
-                        for peer, _ in list(self._loops.values()):
-                            await self._attempt(peer, self.steps.resending.look)
+                        await self._resend()
                 finally:
                     for _, task in self._loops.values():  # in the order in which they began; a group knows none
                         task.cancel()
@@ -183,6 +182,16 @@ class Exchange:
             tended[1].cancel()
         self.steps.resending.forget(peer.nid)
         self.steps.signals.unlinked(peer)
+
+    async def _resend(self) -> None:
+        """Posts that hubs received and never answered."""
+        try:
+            await self.steps.resending.refresh()
+        except Exception as error:  # noqa: BLE001 - the boundary of one round: a disk that cannot be read now ends no link
+            _diary.error("Unanswered posts could not be read", error)
+            return
+        for peer, _ in list(self._loops.values()):
+            await self._attempt(peer, self.steps.resending.look)
 
     def nudge(self, nid: NodeId) -> None:
         """There may be something to do for this peer."""

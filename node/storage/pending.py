@@ -122,13 +122,24 @@ def ordered(tx: Tx, author_pk: int, author_seq: int) -> tuple[int, ClientId] | N
     return None if row is None else (int(row[0]), ClientId(row[1]))
 
 
-def unsent(tx: Tx, hub: NodeId | None = None) -> list[Unsent]:
-    """Posts without an answer, of one hub or of all, oldest first."""
-    sql = (
-        "SELECT id, hub, event, salt, body, token FROM pending WHERE code = '' AND (?1 IS NULL OR hub = ?1) ORDER BY id"
-    )
-    rows = tx.all(sql, (hub,))
+def unsent(tx: Tx) -> list[Unsent]:
+    """Posts without an answer, oldest first."""
+    rows = tx.all("SELECT id, hub, event, salt, body, token FROM pending WHERE code = '' ORDER BY id")
     return [Unsent(row[0], NodeId(row[1]), *row[2:]) for row in rows]
+
+
+def unanswered(tx: Tx) -> dict[NodeId, list[int]]:
+    """By hub, the numbers of posts without an answer, oldest first. Looks at the whole table."""
+    found: dict[NodeId, list[int]] = {}
+    for pk, hub in tx.execute("SELECT id, hub FROM pending WHERE code = '' ORDER BY id"):
+        found.setdefault(NodeId(hub), []).append(pk)
+    return found
+
+
+def still_unsent(tx: Tx, pk: int) -> Unsent | None:
+    """This post, if it has no answer yet."""
+    row = tx.one("SELECT id, hub, event, salt, body, token FROM pending WHERE id = ? AND code = ''", (pk,))
+    return None if row is None else Unsent(row[0], NodeId(row[1]), *row[2:])
 
 
 def signed_again(tx: Tx, pk: int, event_id: EventId, event: bytes) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from node import main
+from node.base import limits
 from node.base.ids import ClientId, DeviceId, EventId, NodeId, RoomId, make_user
 from node.core import content, hub
 from node.main.inside import Services
@@ -71,6 +73,7 @@ class Desk:
         """Texts that this look sends."""
         peer = Peer(self.pk if nid == HUB else 99, nid, b"", 1, 0)
         before = self.node.db.view(lambda tx: self.node.outbox.waiting(tx, peer.pk))
+        await self.made.refresh()
         await self.made.look(peer)
         rows = self.node.db.view(lambda tx: self.node.outbox.page(tx, peer.pk, 0, 100))[before:]
         sent = []
@@ -87,9 +90,7 @@ class Desk:
 
     async def answered(self, number: int) -> None:
         def write(tx: Tx) -> None:
-            [post] = [
-                post for post in pending.unsent(tx, HUB) if envelope.decode_event(post.event).author_seq == number
-            ]
+            [post] = [post for post in pending.unsent(tx) if envelope.decode_event(post.event).author_seq == number]
             pending.take(tx, EventId(envelope.event_id(post.event)))
 
         await self.node.db.write(write)
@@ -126,6 +127,29 @@ async def test_ever_more_rarely(node: Services) -> None:
             sent.append(number)
         await desk.acknowledged()
     assert sent == [2, 4, 8, 16, 32, RARE, 2 * RARE]
+
+
+async def test_so_many_at_once(node: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RESENT_AT_ONCE", 2)
+    desk = Desk(node)
+    await desk.settle(1, 2, 3)
+    await desk.look()
+    assert await desk.look() == ["1", "2"]
+    await desk.acknowledged()
+    await desk.answered(1)
+    await desk.answered(2)
+    await desk.look()
+    assert await desk.look() == ["3"]
+
+
+async def test_what_is_answered_between_the_looks_and_the_write_is_left(node: Services) -> None:
+    desk = Desk(node)
+    await desk.settle(1, 2)
+    await desk.look()
+    await desk.made.refresh()
+    await desk.answered(1)
+    await desk.made.look(Peer(desk.pk, HUB, b"", 1, 0))
+    assert node.db.view(lambda tx: node.outbox.waiting(tx, desk.pk)) == 1
 
 
 async def test_a_new_link_begins_anew(node: Services) -> None:
