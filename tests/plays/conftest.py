@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from node.client import Client
 from tests.cast import Node, stage
+from tests.tape import Tape
 
 
 @pytest_asyncio.fixture
@@ -41,3 +43,11 @@ async def bob_phone(node: Node, bob: Client) -> Client:
 @pytest_asyncio.fixture
 async def alice_phone(node: Node, alice: Client) -> Client:
     return await node.device(alice, "phone")
+
+
+@pytest.fixture
+def tape(node: Node) -> Tape:
+    """A relay that writes down what it is told."""
+    made = Tape()
+    node.services.calls.attach(made)
+    return made

@@ -21,13 +21,6 @@ __all__ = ["town"]
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def tape(node: Node) -> Tape:
-    made = Tape()
-    node.services.calls.attach(made)
-    return made
-
-
 @pytest_asyncio.fixture
 async def phones(tape: Tape, alice: Client, bob: Client, carol: Client) -> AsyncIterator[list[Handset]]:
     async with handset(alice) as one, handset(bob) as two, handset(carol) as three:

@@ -24,13 +24,6 @@ from tests.tape import Tape
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def tape(node: Node) -> Tape:
-    made = Tape()
-    node.services.calls.attach(made)
-    return made
-
-
 @pytest_asyncio.fixture
 async def hers(tape: Tape, alice: Client) -> AsyncIterator[Handset]:
     async with handset(alice) as made:

@@ -15,6 +15,7 @@ import pytest
 
 from node.base import limits
 from node.base.errors import Code, Rejected
+from node.base.ids import RoomId
 from node.client import Client
 from node.runtime.clock import SystemClock
 from node.storage import backup, database
@@ -47,6 +48,19 @@ def texts(n: int) -> list[str]:
     return [f"after the backup {i}" for i in range(n)]
 
 
+async def goes_on_after_a_backup(a: Node, b: Node, bob: Client, tmp_path: Path) -> tuple[Client, RoomId]:
+    """Alice on `a` shares a group with Bob; a backup is made, and she says thirty things more."""
+    await acquaint(a, b)
+    alice = await a.person("alice")
+    room = await group(alice, bob)
+    await alice.say(room, "before")
+    await hears(bob, room, "before")
+    backup.pack(tmp_path / "a", tmp_path / "old.tar", clock=SystemClock())
+    for text in texts(30):
+        await alice.say(room, text)
+    return alice, room
+
+
 async def test_what_an_old_backup_lacks_comes_back_from_the_others(tmp_path: Path) -> None:
     now_ms = SystemClock().now_ms()
     async with AsyncExitStack() as stack:
@@ -54,14 +68,7 @@ async def test_what_an_old_backup_lacks_comes_back_from_the_others(tmp_path: Pat
         bob = await b.person("bob")
         async with stage(tmp_path / "a", now_ms=now_ms) as a:
             words = a.services.identity.phrase()
-            await acquaint(a, b)
-            alice = await a.person("alice")
-            room = await group(alice, bob)
-            await alice.say(room, "before")
-            await hears(bob, room, "before")
-            backup.pack(tmp_path / "a", tmp_path / "old.tar", clock=SystemClock())
-            for text in texts(30):
-                await alice.say(room, text)
+            alice, room = await goes_on_after_a_backup(a, b, bob, tmp_path)
             await bob.say(room, "and Bob")
             lost = await alice.create_group("Made after the backup", [bob.user])
             await offered(bob, lost)
@@ -123,14 +130,7 @@ async def test_what_was_written_while_the_hub_was_away_is_not_refused(
         bob = await b.person("bob")
         async with stage(tmp_path / "a", now_ms=now_ms) as a:
             words = a.services.identity.phrase()
-            await acquaint(a, b)
-            alice = await a.person("alice")
-            room = await group(alice, bob)
-            await alice.say(room, "before")
-            await hears(bob, room, "before")
-            backup.pack(tmp_path / "a", tmp_path / "old.tar", clock=SystemClock())
-            for text in texts(30):
-                await alice.say(room, text)
+            _, room = await goes_on_after_a_backup(a, b, bob, tmp_path)
             await hears(bob, room, "before", *texts(30))
         for n in range(5):
             await bob.say(room, f"while you were away {n}")
