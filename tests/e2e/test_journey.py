@@ -65,6 +65,11 @@ def alice_becomes_the_owner(alice: Person, link: str) -> str:
     invitation = alice.page.get_by_label("Invitation link").input_value()
     alice.shot("04-first-invitation")
     alice.presses("Open Startalk")
+    alice.presses("Start a chat")  # nobody is here yet: the way to invite them is one step away
+    alice.shot("04-the-only-one")
+    alice.presses("Invite people")
+    expect(alice.page).to_have_url(re.compile("/admin/invites$"))
+    alice.page.get_by_role("link", name="Chats").click()
     alice.sees("No chats yet")
     alice.shot("05-no-chats-yet")
     return invitation

@@ -5,7 +5,7 @@ import type * as http from '../../core/api.ts';
 import { localOf } from '../../core/store/state.ts';
 import { t } from '../../i18n/index.ts';
 import { back, go, route } from '../../routes.ts';
-import { here } from '../../session.ts';
+import { here, isAdmin } from '../../session.ts';
 import { Avatar } from '../../ui/Avatar/Avatar.tsx';
 import { Button, IconButton } from '../../ui/Button/Button.tsx';
 import { Icon } from '../../ui/Icon/Icon.tsx';
@@ -148,7 +148,13 @@ function Directory({ query, current }: { query: string; current: string | undefi
           icon="users"
           title={t(query ? 'contacts.none_found' : 'contacts.alone')}
           text={query ? '' : t('contacts.alone_text')}
-        />
+        >
+          {!query && isAdmin.value && (
+            <Button look="primary" icon="user-plus" onClick={() => go('/admin/invites')}>
+              {t('group.invite')}
+            </Button>
+          )}
+        </Empty>
       )}
       <ul class={s.people}>
         {shown?.map((person) => (
